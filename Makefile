@@ -1,0 +1,41 @@
+# Every target sets up .venv by itself; nothing but Python 3.11+ and make is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo demo-ui test check lint setup bench chaos clean
+
+demo: $(READY)
+	$(BIN)/python -m deployments.demo
+
+demo-ui: $(READY)
+	$(BIN)/python -m deployments.demo --ui
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint
+	$(BIN)/python -m pytest -m "not (gpu or cvat or ui or scale or slow)" -q
+
+setup: $(READY)
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos --schedules 500
+
+clean:
+	rm -rf $(VENV) demo-output bench-output
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e ".[yolo,fast,onnx,scale]"
+	touch $(READY)
