@@ -1,0 +1,169 @@
+"""Import the module of an AA function and call its `create`, with errors for people."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from aa_functions.errors import FunctionReferenceError, describe
+
+YOLO_PACKAGES = {"torch", "torchvision", "ultralytics"}
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module by its qualified name.
+
+    Raises:
+        FunctionReferenceError: if there is none, or importing it failed.
+    """
+    if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
+        raise FunctionReferenceError(f"'{name}' is no module name" + _file_hint(name) + ".")
+    if name.startswith("cvat_sdk.auto_annotation.functions."):
+        _make_torchvision_importable()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(missing + "."):
+            raise FunctionReferenceError(
+                f"There is no module '{name}'" + _module_hint(name, missing) + "."
+            ) from error
+        raise _import_failed(f"module '{name}'", error) from error
+    except (Exception, SystemExit) as error:
+        raise _import_failed(f"module '{name}'", error) from error
+
+
+def import_file(path: Path) -> ModuleType:
+    """Execute a Python source file as a module of its own.
+
+    Raises:
+        FunctionReferenceError: if there is no such file, or executing it failed.
+    """
+    if not path.exists():
+        names = [entry.name for entry in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise FunctionReferenceError(
+            f"There is no file '{path}' (looked in '{path.parent.resolve()}')"
+            + _nearest(path.name, names)
+            + "."
+        )
+    if not path.is_file() or path.suffix != ".py":
+        raise FunctionReferenceError(f"'{path}' is no Python source file (*.py).")
+    # A name of its own in sys.modules: dataclasses and pickle look their module up there, and two
+    # files may be loaded side by side.
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(f"__cvat_function_{digest}__", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    previous = sys.modules.get(spec.name)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        if previous is None:
+            del sys.modules[spec.name]
+        else:
+            sys.modules[spec.name] = previous
+        raise _import_failed(f"file '{path}'", error) from error
+    return module
+
+
+def call_create(create: Any, parameters: Mapping[str, Any], subject: str) -> Any:
+    """Call `create(**parameters)`.
+
+    Raises:
+        FunctionReferenceError: if the parameters do not fit its signature, or it raised.
+    """
+    if not callable(create):
+        raise FunctionReferenceError(
+            f"The 'create' of {subject} is of type {type(create).__name__} and cannot be called."
+        )
+    _check_parameters(create, parameters, subject)
+    try:
+        return create(**parameters)
+    except (Exception, SystemExit) as error:
+        raise FunctionReferenceError(
+            f"The 'create' of {subject} failed: {describe(error)}."
+        ) from error
+
+
+def _check_parameters(
+    create: Callable[..., Any], parameters: Mapping[str, Any], subject: str
+) -> None:
+    try:
+        signature = inspect.signature(create)
+    except (TypeError, ValueError):
+        return  # built-in callables may have none; calling will tell
+    try:
+        signature.bind(**parameters)
+    except TypeError as error:
+        known = [
+            parameter.name
+            for parameter in signature.parameters.values()
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        ]
+        unknown = [name for name in parameters if name not in known]
+        hint = _nearest(unknown[0], set(known).difference(parameters)) if unknown else ""
+        takes = f"it takes {', '.join(known)}" if known else "it takes no parameters"
+        raise FunctionReferenceError(
+            f"The parameters do not fit the 'create' of {subject}: {error}{hint}; {takes}."
+        ) from error
+
+
+def _import_failed(subject: str, error: BaseException) -> FunctionReferenceError:
+    if isinstance(error, SyntaxError):
+        where = f"line {error.lineno} of {Path(error.filename or '?').name}"
+        return FunctionReferenceError(f"The {subject} has a syntax error in {where}: {error.msg}.")
+    advice = ""
+    if isinstance(error, ImportError):
+        wanted = (error.name or "").partition(".")[0]
+        if wanted in YOLO_PACKAGES:
+            advice = " (to install it: pip install 'cvat-flows[yolo]')"
+    return FunctionReferenceError(f"The {subject} cannot be imported: {describe(error)}{advice}.")
+
+
+def _make_torchvision_importable() -> None:
+    """The SDK's own functions are built on torchvision, see `declare_missing_nms`."""
+    try:
+        from aa_functions.ultralytics_setup import declare_missing_nms
+
+        declare_missing_nms()
+    except ImportError:
+        pass  # importing the function will say what is missing
+
+
+def _file_hint(name: str) -> str:
+    if name.endswith(".py") or "/" in name or "\\" in name:
+        return "; a path is given as a function file instead"
+    return ""
+
+
+def _module_hint(name: str, missing: str) -> str:
+    parent, _, last = missing.rpartition(".")
+    if not parent and Path(f"{last}.py").is_file():
+        return f"; '{last}.py' in the current folder would be given as a function file"
+    if name != missing:
+        return f": '{missing}' was not found" + _nearest(missing, _module_names(parent))
+    return _nearest(missing, _module_names(parent))
+
+
+def _module_names(parent: str) -> Iterable[str]:
+    if not parent:
+        return [found.name for found in pkgutil.iter_modules()]
+    package = sys.modules.get(parent)
+    paths = getattr(package, "__path__", [])
+    return [f"{parent}.{found.name}" for found in pkgutil.iter_modules(paths)]
+
+
+def _nearest(name: str, candidates: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name, list(candidates), n=1)
+    return f" (did you mean '{found[0]}'?)" if found else ""

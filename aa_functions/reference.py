@@ -1,0 +1,201 @@
+"""Name an AA function and load it, with the semantics of `cvat-cli task auto-annotate`.
+
+A reference is a module name or the path of a Python file, either with parameters. If the module
+has a `create`, the function is what `create(**parameters)` returns; else it is the module itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attr.converters import to_bool
+from attrs import field, frozen
+from cvat_sdk.auto_annotation import DetectionFunctionSpec
+
+from aa_functions.errors import FunctionReferenceError, describe
+from aa_functions.fingerprint import FingerprintError, fingerprint
+from aa_functions.loading import call_create, import_file, import_module
+
+__all__ = [
+    "FunctionReference",
+    "FunctionReferenceError",
+    "LoadedFunction",
+    "load_function",
+    "parse_parameter",
+    "wrap_function",
+]
+
+
+def _path_or_none(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+@frozen(kw_only=True)
+class FunctionReference:
+    """Where an AA function is found. Exactly one of `module` and `file` is set.
+
+    Raises:
+        FunctionReferenceError: if both are set, or neither.
+    """
+
+    module: str | None = None
+    """Qualified name, such as `aa_functions.yolov8n`."""
+    file: Path | None = field(default=None, converter=_path_or_none)
+    """Path of a Python source file."""
+    parameters: Mapping[str, Any] = field(factory=dict, converter=dict, hash=False)
+    """Keyword arguments for the module's `create`."""
+
+    def __attrs_post_init__(self) -> None:
+        if bool(self.module) == (self.file is not None):
+            raise FunctionReferenceError(
+                "A function is named by a module or by a file; "
+                + ("both are given." if self.module else "neither is given.")
+            )
+
+    def __str__(self) -> str:
+        return f"module '{self.module}'" if self.module else f"file '{self.file}'"
+
+
+@frozen(kw_only=True)
+class LoadedFunction:
+    """An AA function that was found to keep the outward form of the protocol."""
+
+    function: Any
+    """Has `spec` and `detect(context, image)`; may have `detect_batch(contexts, images)`."""
+    reference: FunctionReference | None
+    """None for a live object."""
+    fingerprint: str | None
+    """SHA-256 in hexadecimal of what decides its results; None where that cannot be told."""
+    title: str
+    """Short name for people, such as `yolov8n`."""
+
+
+def load_function(reference: FunctionReference) -> LoadedFunction:
+    """Import, create and check the function that the reference names.
+
+    Raises:
+        FunctionReferenceError: one sentence that says what was looked for and what is wrong.
+    """
+    if reference.module:
+        module = import_module(reference.module)
+    else:
+        assert reference.file is not None
+        module = import_file(reference.file)
+
+    function: Any = module
+    if hasattr(module, "create"):
+        function = call_create(module.create, reference.parameters, str(reference))
+    elif reference.parameters:
+        names = ", ".join(map(repr, reference.parameters))
+        raise FunctionReferenceError(
+            f"The {reference} takes no parameters (it has no 'create'), but got {names}."
+        )
+    check_function(function, f"The function of {reference}")
+    try:
+        digest = fingerprint(module, function, reference.parameters)
+    except FingerprintError as error:
+        raise FunctionReferenceError(f"The {reference} has no fingerprint: {error}") from error
+    return LoadedFunction(
+        function=function,
+        reference=reference,
+        fingerprint=digest,
+        title=_title(function, reference),
+    )
+
+
+def wrap_function(function: Any) -> LoadedFunction:
+    """Check a live object. Only a module has a fingerprint: what made another object is unknown.
+
+    Raises:
+        FunctionReferenceError: if it has no valid `spec` or no `detect`.
+    """
+    is_module = isinstance(function, ModuleType)
+    has_source = is_module and getattr(function, "__file__", None) is not None
+    name = function.__name__ if is_module else type(function).__name__
+    check_function(function, f"The function '{name}'")
+    try:
+        digest = fingerprint(function, function, {}) if has_source else None
+    except FingerprintError as error:
+        raise FunctionReferenceError(f"The module '{name}' has no fingerprint: {error}") from error
+    return LoadedFunction(
+        function=function,
+        reference=None,
+        fingerprint=digest,
+        title=_own_title(function) or name.rpartition(".")[2],
+    )
+
+
+def check_function(function: Any, subject: str) -> None:
+    """Check that there are a detection function's `spec` and a callable `detect`.
+
+    Raises:
+        FunctionReferenceError: which begins with the subject.
+    """
+    try:
+        spec = function.spec
+    except AttributeError as error:
+        if error.name not in (None, "spec"):
+            raise FunctionReferenceError(
+                f"{subject} failed to give its 'spec': {error}."
+            ) from error
+        raise FunctionReferenceError(
+            f"{subject} has no 'spec': it must be a DetectionFunctionSpec with its labels."
+        ) from error
+    except Exception as error:
+        raise FunctionReferenceError(
+            f"{subject} failed to give its 'spec': {describe(error)}."
+        ) from error
+    if not isinstance(spec, DetectionFunctionSpec):
+        kind = "a method" if callable(spec) else f"of type {type(spec).__name__}"
+        raise FunctionReferenceError(
+            f"{subject} has a 'spec' that is {kind}, but it must be a DetectionFunctionSpec."
+        )
+    detect = getattr(function, "detect", None)
+    if detect is None:
+        raise FunctionReferenceError(
+            f"{subject} has no 'detect': it must be a method that takes context and image."
+        )
+    if not callable(detect):
+        raise FunctionReferenceError(
+            f"{subject} has a 'detect' of type {type(detect).__name__} that cannot be called."
+        )
+
+
+def parse_parameter(text: str) -> tuple[str, Any]:
+    """Split `NAME=TYPE:VALUE`; TYPE is int, float, str or bool, as in `cvat-cli -p`.
+
+    Raises:
+        FunctionReferenceError: which quotes the text.
+    """
+    name, equals, type_and_value = text.partition("=")
+    kind, colon, value = type_and_value.partition(":")
+    if not (name and equals and colon):
+        raise FunctionReferenceError(
+            f"The function parameter {text!r} is not of the form NAME=TYPE:VALUE, "
+            "for example imgsz=int:640."
+        )
+    converters: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": to_bool}
+    if kind not in converters:
+        raise FunctionReferenceError(
+            f"The function parameter {name!r} has the type {kind!r}; "
+            "it must be int, float, str or bool."
+        )
+    try:
+        return name, converters[kind](value)
+    except ValueError as error:
+        raise FunctionReferenceError(
+            f"The function parameter {name!r} has the value {value!r}, which is no {kind}."
+        ) from error
+
+
+def _title(function: Any, reference: FunctionReference) -> str:
+    named = reference.module.rpartition(".")[2] if reference.module else None
+    return _own_title(function) or named or (reference.file.stem if reference.file else "function")
+
+
+def _own_title(function: Any) -> str | None:
+    title = None if isinstance(function, ModuleType) else getattr(function, "title", None)
+    return title if isinstance(title, str) and title else None

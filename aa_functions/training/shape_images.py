@@ -1,0 +1,165 @@
+"""Synthetic pictures of circles, squares, triangles and stars with known boxes.
+
+The shipped model was trained on them; the demo and the tests annotate them and compare with the
+truth. Image `index` of a seed is the same on every machine, whatever is made before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from attrs import frozen
+from PIL import Image, ImageDraw
+
+LABELS = ("circle", "square", "triangle", "star")
+SIZES = ((320, 240), (640, 480), (800, 600), (1280, 720), (480, 640))
+_SUPERSAMPLING = 4
+
+Point = tuple[float, float]
+
+
+@frozen(kw_only=True)
+class TrueBox:
+    """The smallest upright box around one drawn shape, in pixels of the image."""
+
+    label: str
+    xtl: float
+    ytl: float
+    xbr: float
+    ybr: float
+
+
+@frozen(kw_only=True)
+class ShapeImage:
+    """A picture and what is on it."""
+
+    image: Image.Image
+    boxes: tuple[TrueBox, ...]
+
+
+def make_shape_images(
+    count: int,
+    *,
+    seed: int = 0,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    shapes: tuple[int, int] = (1, 6),
+    extent: tuple[float, float] = (0.1, 0.5),
+) -> Iterator[ShapeImage]:
+    """Yield `count` RGB pictures, one at a time.
+
+    Args:
+        count: How many.
+        seed: The same seed gives the same pictures.
+        sizes: Width and height in pixels; each picture draws one of them.
+        shapes: Least and greatest number of shapes. Where no room is left, there are fewer.
+        extent: Smallest and largest diameter of a shape, as a share of the shorter side.
+    """
+    for index in range(count):
+        yield make_shape_image(index, seed=seed, sizes=sizes, shapes=shapes, extent=extent)
+
+
+def make_shape_image(
+    index: int,
+    *,
+    seed: int = 0,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    shapes: tuple[int, int] = (1, 6),
+    extent: tuple[float, float] = (0.1, 0.5),
+) -> ShapeImage:
+    """Make picture number `index` of `make_shape_images`."""
+    rng = np.random.default_rng([seed, index])
+    width, height = sizes[int(rng.integers(len(sizes)))]
+    image = Image.fromarray(_background(rng, width, height))
+    boxes: list[TrueBox] = []
+    for _ in range(int(rng.integers(shapes[0], shapes[1] + 1))):
+        label = LABELS[int(rng.integers(len(LABELS)))]
+        low, high = (math.log(share * min(width, height)) for share in extent)
+        outline = _outline(rng, label, radius=math.exp(rng.uniform(low, high)) / 2)
+        place = _free_place(rng, outline, boxes, label, width, height)
+        if place is not None:
+            box, (dx, dy) = place
+            _draw(rng, image, [(x + dx, y + dy) for x, y in outline], box)
+            boxes.append(box)
+    return ShapeImage(image=image, boxes=tuple(boxes))
+
+
+def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """A colour gradient with blotches and grain, shape (height, width, 3), 8 bits."""
+    corners = rng.uniform(20, 235, (2, 2, 3)).astype(np.uint8)
+    canvas = np.asarray(Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR))
+    cells = int(rng.integers(4, 40))
+    blotches = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+    coarse = np.asarray(
+        Image.fromarray(blotches).resize((width, height), Image.Resampling.BICUBIC)
+    ).astype(np.float32)
+    grain = rng.standard_normal((height, width, 1), dtype=np.float32) * rng.uniform(0, 25)
+    noisy = canvas + (coarse - 128) * rng.uniform(0.1, 0.5) + grain
+    pixels: np.ndarray = np.clip(noisy, 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _outline(rng: np.random.Generator, label: str, *, radius: float) -> list[Point]:
+    """Corners around (0, 0) of a shape of that radius, turned at random."""
+    turn = rng.uniform(0, 2 * math.pi)
+    if label == "circle":
+        corners, radii = 72, [radius]
+    elif label == "star":
+        corners, radii = 10, [radius, radius * 0.42]
+    else:
+        corners, radii = (4 if label == "square" else 3), [radius]
+    return [
+        (
+            radii[i % len(radii)] * math.cos(turn + 2 * math.pi * i / corners),
+            radii[i % len(radii)] * math.sin(turn + 2 * math.pi * i / corners),
+        )
+        for i in range(corners)
+    ]
+
+
+def _free_place(
+    rng: np.random.Generator,
+    outline: list[Point],
+    taken: Sequence[TrueBox],
+    label: str,
+    width: int,
+    height: int,
+) -> tuple[TrueBox, Point] | None:
+    """A random place inside the picture that touches no other box, with the shift to it."""
+    xs, ys = zip(*outline, strict=True)
+    for _ in range(20):
+        dx = rng.uniform(-min(xs) + 1, width - 1 - max(xs))
+        dy = rng.uniform(-min(ys) + 1, height - 1 - max(ys))
+        box = TrueBox(
+            label=label,
+            xtl=min(xs) + dx,
+            ytl=min(ys) + dy,
+            xbr=max(xs) + dx,
+            ybr=max(ys) + dy,
+        )
+        if not any(_touch(box, other) for other in taken):
+            return box, (dx, dy)
+    return None
+
+
+def _touch(a: TrueBox, b: TrueBox) -> bool:
+    return a.xtl < b.xbr and b.xtl < a.xbr and a.ytl < b.ybr and b.ytl < a.ybr
+
+
+def _draw(rng: np.random.Generator, image: Image.Image, corners: list[Point], box: TrueBox) -> None:
+    """Fill the outline with a colour that stands out from what is below it."""
+    left, top = math.floor(box.xtl), math.floor(box.ytl)
+    width, height = math.ceil(box.xbr) - left, math.ceil(box.ybr) - top
+    large = Image.new("L", (width * _SUPERSAMPLING, height * _SUPERSAMPLING))
+    ImageDraw.Draw(large).polygon(
+        [((x - left) * _SUPERSAMPLING, (y - top) * _SUPERSAMPLING) for x, y in corners], fill=255
+    )
+    stencil = large.resize((width, height), Image.Resampling.BOX)
+    below = np.asarray(image.crop((left, top, left + width, top + height))).mean(axis=(0, 1))
+    colour = rng.uniform(0, 255, 3)
+    while np.linalg.norm(colour - below) < 90:
+        colour = rng.uniform(0, 255, 3)
+    grain = rng.standard_normal((height, width, 1), dtype=np.float32) * rng.uniform(0, 15)
+    fill = np.clip(colour + grain, 0, 255).astype(np.uint8)
+    image.paste(Image.fromarray(fill), (left, top), stencil)

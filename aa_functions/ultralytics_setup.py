@@ -1,0 +1,118 @@
+"""Import Ultralytics so that it stays offline, quiet and usable without torchvision's operators.
+
+Everything here has to happen before the first `import ultralytics` of the process; call
+`import_ultralytics()` in place of the import.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+
+from aa_functions.errors import YoloNotInstalledError
+
+_lock = threading.Lock()
+# A torch.library.Library takes its operators with it when it is garbage-collected.
+_declared: list[Any] = []
+
+
+def import_ultralytics() -> Any:
+    """Return the `ultralytics` module.
+
+    Environment variables that the user has set win over the ones set here.
+
+    Raises:
+        YoloNotInstalledError: with what to install.
+    """
+    with _lock:
+        os.environ.setdefault("YOLO_OFFLINE", "1")  # no DNS probes, telemetry, version checks
+        os.environ.setdefault("YOLO_AUTOINSTALL", "0")  # no pip at run time
+        os.environ.setdefault("YOLO_VERBOSE", "false")
+        os.environ.setdefault("YOLO_CONFIG_DIR", _config_folder())
+        # Ultralytics would set OMP_NUM_THREADS to 1 for the whole process; torch has read the
+        # variable once it is imported, so importing torch first keeps the user's threads.
+        try:
+            import torch  # noqa: F401
+
+            declare_missing_nms()
+            import ultralytics
+            from ultralytics.utils import patches
+
+            # Its own looks for another library wherever the process meets a damaged image.
+            PIL.Image.open = getattr(patches, "_image_open", PIL.Image.open)
+        except ImportError as error:
+            raise YoloNotInstalledError(
+                f"YOLO functions need ultralytics, torch and torchvision ({error}): "
+                "pip install 'cvat-flows[yolo]'"
+            ) from error
+        return ultralytics
+
+
+def _config_folder() -> str:
+    """A folder for Ultralytics' settings file, which would else go to the home folder."""
+    folder = Path(tempfile.gettempdir()) / f"cvat-flows-ultralytics-{_user()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return str(folder)
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+
+
+def declare_missing_nms() -> None:
+    """Give torch a CPU kernel for `torchvision::nms` if torchvision's own cannot be loaded.
+
+    A CUDA build of torchvision beside a CPU build of torch has Python code that works and compiled
+    operators that do not load; importing it then fails. A torchvision that works is left alone.
+    """
+    import torch
+
+    if _declared or hasattr(torch.ops.torchvision, "nms") or _load_compiled_operators():
+        return
+    make_library: Any = torch.library.Library
+    library = make_library("torchvision", "DEF")
+    # torchvision's import registers a fake kernel for these two, so both have to be known.
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.impl("nms", _nms, "CPU")
+    _declared.append(library)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torchvision.ops.boxes
+
+    # `nms` refuses to run without the compiled operators, of which it needs only the one above.
+    torchvision.ops.boxes._assert_has_ops = lambda: None
+
+
+def _load_compiled_operators() -> bool:
+    import torch
+
+    found = importlib.util.find_spec("torchvision")
+    if found is None or found.origin is None:
+        return True  # not installed: Ultralytics will say so
+    load_library: Any = torch.ops.load_library
+    libraries = [
+        path
+        for path in sorted(Path(found.origin).parent.glob("_C*"))
+        if path.suffix in {".so", ".pyd", ".dylib"}
+    ]
+    for library in libraries:
+        try:
+            load_library(str(library))
+        except OSError:
+            return False
+    return bool(libraries)
+
+
+def _nms(dets: Any, scores: Any, iou_threshold: float) -> Any:
+    from ultralytics.utils.nms import TorchNMS
+
+    return TorchNMS.nms(dets, scores, iou_threshold)

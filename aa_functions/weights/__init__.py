@@ -1,0 +1,106 @@
+"""Find a model's weights: a path, or a name that is looked up in the weights folders.
+
+The folders, in this order: those of the environment variable CVAT_FLOWS_WEIGHTS,
+`~/.cvat-flows/weights`, and this package, which ships the project's own model.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from aa_functions.errors import WeightsNotFoundError
+
+FOLDERS_VARIABLE = "CVAT_FLOWS_WEIGHTS"
+SHIPPED_FOLDER = Path(__file__).resolve().parent
+DOWNLOAD_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
+DOWNLOAD_TIMEOUT = 30.0
+"""Seconds without an answer after which a download is given up."""
+
+
+def weights_folders() -> tuple[Path, ...]:
+    """The folders in which names are looked up; the first is the user's own."""
+    named = os.environ.get(FOLDERS_VARIABLE, "")
+    chosen = tuple(Path(entry).expanduser() for entry in named.split(os.pathsep) if entry)
+    return (*chosen, Path.home() / ".cvat-flows" / "weights", SHIPPED_FOLDER)
+
+
+def user_weights_folder() -> Path:
+    """The folder for what the user puts there, what is downloaded, and what is exported."""
+    return weights_folders()[0]
+
+
+def find_weights(model: str | Path, *, download: bool = False) -> Path:
+    """Return the path of the weights file.
+
+    Args:
+        model: A path (anything with a folder in it), or a name; `.pt` may be left out of a name.
+        download: Fetch a name that is in no folder from Ultralytics' releases. Nothing is ever
+            fetched without it.
+
+    Raises:
+        WeightsNotFoundError: if there is no such file, or fetching it failed.
+    """
+    text = str(model)
+    if not text.strip():
+        raise WeightsNotFoundError("The model is an empty text; give a name or a path of weights.")
+    if Path(text).name != text:
+        path = Path(text).expanduser()
+        if path.is_file():
+            return path
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise WeightsNotFoundError(
+            f"The weights file '{path}' {kind} (looked in '{path.parent.absolute()}')."
+        )
+    name = text if Path(text).suffix else f"{text}.pt"
+    folders = weights_folders()
+    for folder in (*folders, Path()):
+        if (folder / name).is_file():
+            return folder / name
+    if download:
+        return _download(name, user_weights_folder())
+    raise WeightsNotFoundError(_not_found(name, folders))
+
+
+def _not_found(name: str, folders: Sequence[Path]) -> str:
+    looked = ", ".join(f"'{folder}'" for folder in folders)
+    present = [path.name for folder in folders if folder.is_dir() for path in folder.glob("*.pt")]
+    near = difflib.get_close_matches(name, present, n=1, cutoff=0.8)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    return (
+        f"There are no weights '{name}': looked in {looked} and the current folder. {hint}"
+        f"Put the file into '{folders[0]}', or name it by its path, or set {FOLDERS_VARIABLE} to "
+        f"its folder; Ultralytics publishes its models at {DOWNLOAD_URL}/ (AGPL-3.0), and "
+        "aa_functions.yolo fetches them from there with the parameter download=bool:true."
+    )
+
+
+def _download(name: str, folder: Path) -> Path:
+    url = f"{DOWNLOAD_URL}/{name}"
+    target = folder / name
+    part: Path | None = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as answer,
+            tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as opened,
+        ):
+            part = Path(opened.name)
+            shutil.copyfileobj(answer, opened)
+            expected = answer.headers.get("Content-Length")
+            if expected is not None and int(expected) != opened.tell():
+                raise OSError(f"{opened.tell()} of {expected} bytes came")
+        part.replace(target)
+    except OSError as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        raise WeightsNotFoundError(
+            f"The weights '{name}' could not be fetched from {url} ({error}); "
+            f"put the file into '{folder}' by hand."
+        ) from error
+    return target

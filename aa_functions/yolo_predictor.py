@@ -1,0 +1,200 @@
+"""One Ultralytics predictor, taken apart: prepare an image, run prepared images, read boxes.
+
+Ultralytics' own code does each step, so that the boxes are those of its `predict`. It is taken
+apart because `predict` runs a list as one batch, pads by the list's shapes, drops what its NMS has
+no time for in a batch, and must not be shared by threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from attrs import frozen
+
+from aa_functions.errors import YoloOptionError
+from aa_functions.ultralytics_setup import import_ultralytics
+from aa_functions.yolo_device import Precision
+
+Forward = Callable[[Any], Any]
+"""Takes the input tensor (N, 3, H, W), f32 from 0 to 1, and gives the model's raw output."""
+
+
+@frozen(kw_only=True)
+class PredictorOptions:
+    """What Ultralytics' predictor is told; see `aa_functions.yolo.create`."""
+
+    imgsz: int | tuple[int, int] | None
+    iou: float
+    max_det: int
+    classes: tuple[int, ...] | None
+    agnostic_nms: bool
+    device: Any
+    precision: Precision
+
+
+@frozen(kw_only=True)
+class PreparedImage:
+    """An image on its way into the model."""
+
+    original: np.ndarray
+    """(height, width, 3), BGR, 8 bits."""
+    boxed: np.ndarray
+    """Scaled and padded to the input size; images of one original shape have one boxed shape."""
+
+
+def load_checkpoint(path: Path) -> Any:
+    """Return Ultralytics' model object of a detection checkpoint.
+
+    Raises:
+        YoloOptionError: if the file is no Ultralytics checkpoint, or of another task.
+    """
+    ultralytics = import_ultralytics()
+    if path.suffix != ".pt":
+        raise YoloOptionError(
+            f"'{path.name}' is no Ultralytics checkpoint (*.pt); name the .pt file, other formats "
+            "are exported from it where the backend needs them."
+        )
+    try:
+        model = ultralytics.YOLO(str(path))
+    except Exception as error:
+        raise YoloOptionError(
+            f"'{path}' cannot be read as an Ultralytics checkpoint "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'})"
+        ) from error
+    if model.task != "detect":
+        raise YoloOptionError(
+            f"'{path.name}' is a checkpoint for the task '{model.task}', but this function takes "
+            "checkpoints for 'detect' only (boxes)."
+        )
+    return model
+
+
+class Predictor:
+    """A copy of the model with Ultralytics' code around it, for one thread at a time."""
+
+    def __init__(self, checkpoint: Any, options: PredictorOptions) -> None:
+        import torch
+        from ultralytics.utils.checks import check_imgsz
+
+        base = checkpoint.task_map[checkpoint.task]["predictor"]
+        overrides = {
+            **checkpoint.overrides,
+            "mode": "predict",
+            "conf": 0.25,
+            "iou": options.iou,
+            "max_det": options.max_det,
+            "classes": list(options.classes) if options.classes is not None else None,
+            "agnostic_nms": options.agnostic_nms,
+            "device": options.device,
+            "quantize": 16 if options.precision == "f16" else None,
+            "rect": True,
+            "save": False,
+            "verbose": False,
+        }
+        if options.imgsz is not None:
+            overrides["imgsz"] = options.imgsz
+        threads = torch.get_num_threads()
+        self._predictor = _without_letterbox(base)(overrides=overrides)
+        self._predictor.setup_model(checkpoint.model, verbose=False)
+        torch.set_num_threads(threads)  # setting up on a CPU sets it for the whole process
+        model = self._predictor.model
+        if model.format == "pt" and model.end2end:
+            model.model.set_head_attr(
+                max_det=max(options.max_det, 300), agnostic_nms=options.agnostic_nms
+            )
+        self._predictor.imgsz = check_imgsz(
+            self._predictor.args.imgsz, stride=model.stride, min_dim=2
+        )
+        self.forward: Forward = _first_output(model)
+        """The network: torch in f32 or f16 unless another is put here."""
+
+    def use_bfloat16(self) -> None:
+        """Turn torch's network to bf16, but for the decoding of boxes.
+
+        Eight bits of mantissa cannot tell pixel 600 from pixel 602.
+        """
+        model = self._predictor.model
+        network = model.backend.model
+        network.bfloat16()
+        _decode_in_f32(network.model[-1])
+        in_bfloat16 = _first_output(model)
+        self.forward = lambda batch: in_bfloat16(batch.bfloat16()).float()
+
+    def prepare(self, image: PIL.Image.Image) -> PreparedImage:
+        """Convert and letterbox an image of any mode. May be called from any thread.
+
+        The conversion is Ultralytics' own for PIL images: EXIF orientation applied, 16-bit grey
+        scaled to 8 bits, everything else as `image.convert("RGB")`.
+        """
+        from ultralytics.data.loaders import LoadPilAndNumpy
+
+        channels = getattr(self._predictor.model, "channels", 3)
+        original = LoadPilAndNumpy([image], channels=channels).im0[0]
+        return PreparedImage(original=original, boxed=self._predictor.letterbox([original])[0])
+
+    def run(self, prepared: Sequence[PreparedImage], conf: float) -> list[np.ndarray]:
+        """Detect on images whose boxed shapes are equal.
+
+        Args:
+            prepared: What `prepare` gave.
+            conf: Least confidence, 0 to 1.
+
+        Returns:
+            For each image an array (n, 6): x1, y1, x2, y2 in pixels of the original image,
+            confidence, class; the most confident first.
+        """
+        import torch
+
+        predictor = self._predictor
+        predictor.args.conf = conf
+        found = []
+        with torch.inference_mode():
+            batch = predictor.preprocess([image.boxed for image in prepared])
+            raw = self.forward(batch)
+            # NMS has a time limit for a batch and silently leaves out the images after it.
+            for index, image in enumerate(prepared):
+                predictor.batch = ([f"image{index}.jpg"], [image.original], [""])
+                results = predictor.postprocess(raw[index : index + 1], batch, [image.original])
+                found.append(results[0].boxes.data.float().cpu().numpy())
+        return found
+
+
+def _without_letterbox(base: type) -> type:
+    """The predictor class with letterboxing split off, so that it can run in other threads."""
+
+    def unchanged(self: Any, images: list[np.ndarray]) -> list[np.ndarray]:
+        return images
+
+    return type(
+        "Predictor",
+        (base,),
+        {"letterbox": base.pre_transform, "pre_transform": unchanged},  # type: ignore[attr-defined]
+    )
+
+
+def _first_output(model: Any) -> Forward:
+    def forward(batch: Any) -> Any:
+        raw = model(batch)
+        return raw[0] if isinstance(raw, (list, tuple)) else raw
+
+    return forward
+
+
+def _decode_in_f32(head: Any) -> None:
+    """Leave only the convolutions of a detection head in bf16: a list of them for each output."""
+    import torch
+    from ultralytics.nn.modules.head import Detect
+
+    if not isinstance(head, Detect):
+        return  # another family of models; it decodes in its own way
+    head.dfl.float()
+    head.register_forward_pre_hook(lambda _, args: ([level.float() for level in args[0]],))
+    for levels in head.children():
+        if isinstance(levels, torch.nn.ModuleList):
+            for level in levels:
+                level.register_forward_pre_hook(lambda _, args: (args[0].bfloat16(), *args[1:]))
+                level.register_forward_hook(lambda *call: call[-1].float())

@@ -1,0 +1,32 @@
+"""The predefined AA function: Ultralytics YOLOv8n. The module itself is the function.
+
+    cvat-cli task auto-annotate 12 --function-module aa_functions.yolov8n
+
+It detects the 80 classes of COCO. The weights, `yolov8n.pt`, are not shipped; where to put them is
+what `aa_functions.weights` says. The environment variable CVAT_FLOWS_YOLOV8N names others. They are
+loaded on first use. Ultralytics and its models are licensed under AGPL-3.0.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cvat_sdk.auto_annotation import DetectionFunctionSpec
+
+from aa_functions.lazy import LazyFunction
+from aa_functions.yolo import create as _create
+
+spec: DetectionFunctionSpec
+
+_function = LazyFunction(lambda: _create(os.environ.get("CVAT_FLOWS_YOLOV8N") or "yolov8n.pt"))
+
+detect = _function.detect
+detect_batch = _function.detect_batch
+fingerprint_inputs = _function.fingerprint_inputs
+
+
+def __getattr__(name: str) -> Any:
+    if name == "spec":
+        return _function.spec
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
