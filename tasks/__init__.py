@@ -1,0 +1,1 @@
+"""The steps of annotating a CVAT task, one file a step."""

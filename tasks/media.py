@@ -1,0 +1,258 @@
+"""Learn what a CVAT task holds: its frames, its jobs, and which frames are not for annotating."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+from attrs import field, frozen
+from cvat_sdk import Client
+
+from tasks.cvat_errors import CvatRefused
+from tasks.cvat_get import get_all_pages, get_json
+from tasks.errors import CvatFlowsError
+from tasks.frames import Frame
+
+
+class TaskHasNoData(CvatFlowsError):
+    """The CVAT task is there, but nobody has uploaded anything to it."""
+
+
+class ImportRunning(CvatFlowsError):
+    """CVAT is still importing the task's data."""
+
+
+class ImportFailed(CvatFlowsError):
+    """CVAT could not import the task's data; such a task cannot be repaired (CVAT_FACTS 2)."""
+
+
+class UnsupportedMedia(CvatFlowsError):
+    """The task holds something other than pictures."""
+
+
+@frozen(kw_only=True)
+class JobRange:
+    """An annotation job (or the pool of a task with honeypots) and the frames it contains."""
+
+    id: int
+    first: int
+    last: int
+    """Last frame number, inclusive."""
+    stage: str = "annotation"
+    state: str = "new"
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and self.first <= number <= self.last
+
+
+@frozen(kw_only=True)
+class TaskMedia:
+    """A CVAT task's frames and jobs at the time of asking."""
+
+    host: str
+    """Address of the CVAT server, without a slash at its end."""
+    task_id: int
+    name: str
+    size: int
+    """Number of frames, deleted ones included."""
+    chunk_size: int
+    mode: Literal["annotation", "interpolation"]
+    """CVAT's word: images or video."""
+    chunk_type: Literal["imageset", "video"]
+    """What the chunks of original quality hold."""
+    data_id: int | None
+    chunks_updated_date: str
+    """As CVAT writes it; it moves when the content of a chunk changes."""
+    project_id: int | None
+    project_name: str | None
+    organization_id: int | None
+    subset: str
+    jobs: tuple[JobRange, ...]
+    """Annotation jobs in order of their first frame; overlapping ones share frames."""
+    pool_job: JobRange | None = None
+    """The ground-truth job of a task with honeypots: its frames are in no other job."""
+    ground_truth_job_id: int | None = None
+    """A plain ground-truth job. Its frames lie in annotation jobs too; those are annotated like
+    any other, while the ground-truth job keeps its own annotations apart (CVAT_FACTS 5)."""
+    deleted_frames: frozenset[int] = field(default=frozenset(), repr=False)
+    honeypot_frames: frozenset[int] = field(default=frozenset(), repr=False)
+    """Copies of pool frames that CVAT put among the frames of annotation jobs."""
+    names: tuple[str, ...] = field(repr=False)
+    """File name of each frame; a single one for a video."""
+    sizes: tuple[tuple[int, int], ...] = field(repr=False)
+    """Width and height in pixels, beside `names`."""
+    _starts: tuple[int, ...] = field(init=False, repr=False, eq=False)
+
+    @_starts.default
+    def _first_frames(self) -> tuple[int, ...]:
+        return tuple(job.first for job in self.jobs)
+
+    def __str__(self) -> str:
+        return f"task {self.task_id} · {self.name}"
+
+    @property
+    def task_url(self) -> str:
+        return f"{self.host}/tasks/{self.task_id}"
+
+    @property
+    def all_job_ids(self) -> tuple[int, ...]:
+        pool = (self.pool_job.id,) if self.pool_job else ()
+        return tuple(job.id for job in self.jobs) + pool
+
+    def frame(self, number: int, *, jobs: Collection[int] | None = None) -> Frame:
+        """The frame of this number, in those of its jobs that are among `jobs` (None: all)."""
+        entry = min(number, len(self.names) - 1)
+        width, height = self.sizes[entry]
+        return Frame(
+            number=number,
+            name=self.names[entry],
+            width=width,
+            height=height,
+            chunk=number // self.chunk_size,
+            job_ids=tuple(i for i in self.jobs_of(number) if jobs is None or i in jobs),
+        )
+
+    def jobs_of(self, number: int) -> tuple[int, ...]:
+        """Ids of the jobs that contain the frame, in order of their first frame."""
+        found: list[int] = []
+        index = bisect_right(self._starts, number) - 1
+        # Segments begin and end in the same order, so the first that ends before is the last
+        # one worth looking at.
+        while index >= 0 and number in self.jobs[index]:
+            found.append(self.jobs[index].id)
+            index -= 1
+        if not found and self.pool_job and number in self.pool_job:
+            return (self.pool_job.id,)
+        return tuple(reversed(found))
+
+    def frame_url(self, frame: Frame) -> str:
+        """Address that opens the frame in CVAT's annotation view."""
+        if not frame.job_ids:
+            return self.task_url
+        return f"{self.task_url}/jobs/{frame.job_ids[0]}?frame={frame.number}"
+
+
+def fetch_media(client: Client, task_id: int) -> TaskMedia:
+    """Ask CVAT for a task's frames and jobs: three requests, more for hundreds of jobs.
+
+    Raises TaskHasNoData, ImportRunning, ImportFailed, UnsupportedMedia; CvatRefused and
+    CvatUnavailable as any request does.
+    """
+    what = f"task {task_id}"
+    task = get_json(client, f"/api/tasks/{task_id}", what=what)
+    if task.get("dimension") == "3d":
+        raise UnsupportedMedia(
+            f"{what} holds 3D point clouds; only tasks of images or video can be annotated"
+        )
+    if not task.get("size") or not task.get("data_chunk_size"):
+        raise _not_ready(client, task, what)
+    meta = get_json(client, f"/api/tasks/{task_id}/data/meta", what=f"the data of {what}")
+    rows = _jobs(client, task, what)
+    honeypots: frozenset[int] = frozenset()
+    if task.get("validation_mode") == "gt_pool":
+        layout = get_json(
+            client, f"/api/tasks/{task_id}/validation_layout", what=f"the validation set of {what}"
+        )
+        honeypots = frozenset(layout.get("honeypot_frames") or ())
+    return media_of(task, meta, rows, host=client.api_map.host, honeypots=honeypots)
+
+
+def media_of(
+    task: Mapping[str, Any],
+    meta: Mapping[str, Any],
+    jobs: Collection[Mapping[str, Any]],
+    *,
+    host: str,
+    honeypots: Collection[int] = (),
+) -> TaskMedia:
+    """Put CVAT's answers (task, data meta, rows of jobs) together."""
+    pooled = task.get("validation_mode") == "gt_pool"
+    ground_truth = [row for row in jobs if row["type"] == "ground_truth"]
+    annotation = [_job_range(row) for row in jobs if row["type"] == "annotation"]
+    frames = meta["frames"] or []
+    return TaskMedia(
+        host=host.rstrip("/"),
+        task_id=task["id"],
+        name=task["name"],
+        size=task["size"],
+        chunk_size=meta.get("chunk_size") or task["data_chunk_size"],
+        mode=task["mode"],
+        chunk_type=task["data_original_chunk_type"],
+        data_id=task.get("data"),
+        chunks_updated_date=str(meta.get("chunks_updated_date") or ""),
+        project_id=task.get("project_id"),
+        project_name=task.get("project_name"),
+        organization_id=_organization(task),
+        subset=task.get("subset") or "",
+        jobs=tuple(sorted(annotation, key=lambda job: (job.first, job.last, job.id))),
+        pool_job=_job_range(ground_truth[0]) if pooled and ground_truth else None,
+        ground_truth_job_id=ground_truth[0]["id"] if ground_truth and not pooled else None,
+        deleted_frames=frozenset(meta.get("deleted_frames") or ()),
+        honeypot_frames=frozenset(honeypots),
+        names=tuple(str(row["name"]) for row in frames),
+        sizes=tuple((int(row.get("width") or 0), int(row.get("height") or 0)) for row in frames),
+    )
+
+
+def _job_range(row: Mapping[str, Any]) -> JobRange:
+    return JobRange(
+        id=row["id"],
+        first=row["start_frame"],
+        last=row["stop_frame"],
+        stage=str(row.get("stage") or "annotation"),
+        state=str(row.get("state") or "new"),
+    )
+
+
+def _organization(task: Mapping[str, Any]) -> int | None:
+    return task.get("organization_id") or task.get("organization")
+
+
+def _jobs(client: Client, task: Mapping[str, Any], what: str) -> list[Mapping[str, Any]]:
+    """Rows of the task's jobs. Lists are confined to one organization: name the task's own."""
+    organization = _organization(task)
+    return list(
+        get_all_pages(
+            client,
+            "/api/jobs",
+            what=f"the jobs of {what}",
+            organization="" if organization is None else organization,
+            task_id=task["id"],
+        )
+    )
+
+
+def _not_ready(client: Client, task: Mapping[str, Any], what: str) -> CvatFlowsError:
+    """Why the task has no frames. Only the import's request tells (CVAT_FACTS 2)."""
+    empty = TaskHasNoData(
+        f"{what} ({task['name']!r}) has no data yet: upload images or a video to it in CVAT, "
+        "then run this again"
+    )
+    if "size" not in task:
+        return empty
+    try:
+        requests = [
+            row
+            for row in get_all_pages(
+                client, "/api/requests", what=f"the import of {what}", task_id=task["id"]
+            )
+            if str(row["operation"]["type"]).startswith("create")
+            and row["operation"].get("task_id") == task["id"]
+        ]
+    except CvatRefused:
+        # Somebody else's import: CVAT shows it to its owner only.
+        return empty
+    if not requests:
+        return empty
+    latest = max(requests, key=lambda row: str(row.get("created_date") or ""))
+    if latest["status"] == "failed":
+        reason = (str(latest.get("message") or "").strip().splitlines() or ["no reason given"])[-1]
+        return ImportFailed(
+            f"{what} ({task['name']!r}) has no frames because CVAT could not import its data "
+            f"({reason[:300]}): make a new task with readable files, this one cannot be repaired"
+        )
+    return ImportRunning(
+        f"{what} ({task['name']!r}) is still being imported by CVAT: wait until its preview "
+        "appears in CVAT, then run this again"
+    )

@@ -1,0 +1,223 @@
+"""Run an AA function over images: in batches where it can, so that no frame spoils another."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from attrs import evolve, frozen
+from cvat_sdk.auto_annotation import BadFunctionError, DetectionFunctionContext
+
+from tasks.annotations import Detection
+from tasks.frames import Failure, Frame, Outcome
+from tasks.images import LoadedFrame as LoadedFrame
+from tasks.read_output import read_output
+
+MAX_SHAPES_PER_FRAME = 100_000
+"""A guard against a function that never stops, not a matter of taste."""
+LONGEST_ERROR = 300
+"""Characters of a function's own message that go into the sentence about a frame."""
+
+
+@frozen(kw_only=True)
+class DetectionContext(DetectionFunctionContext):  # type: ignore[misc]
+    """What the protocol tells a function about an image (cvat_sdk.auto_annotation)."""
+
+    frame_name: str
+    conf_threshold: float | None = None
+    conv_mask_to_poly: bool = False
+
+
+class TooManyAnnotations(BadFunctionError):  # type: ignore[misc]
+    """A function returned more for one frame than is allowed."""
+
+
+def run_function(
+    function: Any,
+    frames: Sequence[LoadedFrame],
+    *,
+    conf_threshold: float | None = None,
+    conv_mask_to_poly: bool = False,
+    max_shapes_per_frame: int | None = MAX_SHAPES_PER_FRAME,
+    strict: bool = False,
+) -> list[Outcome]:
+    """Detect on every frame that has an image; return one outcome a frame, in order.
+
+    Frames that failed before or whose detections are known pass through. `detect_batch(contexts,
+    images)` is used if the function has one: it must return one sequence a frame. A call that
+    fails is repeated on halves, with fresh images, until the frame at fault is alone; it comes
+    back with a `failure`. When memory runs out, later calls get fewer images too.
+
+    With `strict`, the first exception of the function leaves as it is. KeyboardInterrupt and
+    SystemExit always do.
+    """
+    runner = FunctionRunner(
+        function,
+        conf_threshold=conf_threshold,
+        conv_mask_to_poly=conv_mask_to_poly,
+        max_shapes_per_frame=max_shapes_per_frame,
+        strict=strict,
+    )
+    return runner.run(frames)
+
+
+class FunctionRunner:
+    """A function with its options, and the number of images that it is known to bear at once."""
+
+    def __init__(
+        self,
+        function: Any,
+        *,
+        conf_threshold: float | None = None,
+        conv_mask_to_poly: bool = False,
+        max_shapes_per_frame: int | None = MAX_SHAPES_PER_FRAME,
+        strict: bool = False,
+    ) -> None:
+        self._detect: Callable[..., Any] = function.detect
+        batch = getattr(function, "detect_batch", None)
+        self._detect_batch: Callable[..., Any] | None = batch if callable(batch) else None
+        self._conf_threshold = conf_threshold
+        self._conv_mask_to_poly = conv_mask_to_poly
+        self._limit = max_shapes_per_frame
+        self._strict = strict
+        self.images_at_once: int | None = None
+        """None as long as memory has not run out."""
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the function has a `detect_batch`."""
+        return self._detect_batch is not None
+
+    def run(self, frames: Sequence[LoadedFrame]) -> list[Outcome]:
+        """See `run_function`."""
+        waiting = [frame for frame in frames if frame.picture is not None]
+        done: dict[int, Outcome] = {}
+        while waiting:
+            count = 1 if self._detect_batch is None else self.images_at_once or len(waiting)
+            part, waiting = waiting[:count], waiting[count:]
+            done |= {outcome.frame.number: outcome for outcome in self._run(part)}
+        return [done.get(frame.frame.number, frame.outcome) for frame in frames]
+
+    def _run(self, part: Sequence[LoadedFrame], *, again: bool = False) -> list[Outcome]:
+        """One call; if it fails, one on each half with the images as they were before."""
+        begin = time.perf_counter()
+        try:
+            results = self._call([loaded.fresh() for loaded in part] if again else part)
+        except Exception as error:
+            if len(part) == 1:
+                seconds = time.perf_counter() - begin
+                return [self._failed(part[0], error, seconds)]
+            out_of_memory = is_out_of_memory(error)
+            if self._strict and not out_of_memory:
+                raise
+            if out_of_memory:
+                self.images_at_once = min(self.images_at_once or len(part), len(part) // 2)
+            # The traceback holds the failed call's frames, and with them its tensors.
+            del error
+        else:
+            seconds = (time.perf_counter() - begin) / len(part)
+            return [
+                self._read(loaded, result, seconds)
+                for loaded, result in zip(part, results, strict=True)
+            ]
+        _free_memory()
+        middle = (len(part) + 1) // 2
+        return [
+            outcome
+            for half in (part[:middle], part[middle:])
+            for outcome in self._run(half, again=True)
+        ]
+
+    def _call(self, part: Sequence[LoadedFrame]) -> list[Any]:
+        contexts = [self._context(loaded.frame) for loaded in part]
+        images = [loaded.image for loaded in part]
+        if self._detect_batch is None:
+            return [self._detect(contexts[0], images[0])]
+        returned = self._detect_batch(contexts, images)
+        results = list(islice(returned, len(part) + 1))
+        if len(results) != len(part):
+            count = "more" if len(results) > len(part) else str(len(results))
+            raise BadFunctionError(
+                f"detect_batch returned {count} results for {len(part)} images; it must return "
+                "one sequence of annotations for each image"
+            )
+        return results
+
+    def _context(self, frame: Frame) -> DetectionContext:
+        return DetectionContext(
+            frame_name=frame.name,
+            conf_threshold=self._conf_threshold,
+            conv_mask_to_poly=self._conv_mask_to_poly,
+        )
+
+    def _read(self, loaded: LoadedFrame, result: Iterable[Any], seconds: float) -> Outcome:
+        """What came back may be a generator, so that the function can fail here as well."""
+        begin = time.perf_counter()
+        try:
+            detections = self._detections(result)
+        except Exception as error:
+            return self._failed(loaded, error, seconds + time.perf_counter() - begin)
+        seconds += time.perf_counter() - begin
+        return evolve(loaded.outcome, detections=detections, seconds=seconds)
+
+    def _detections(self, result: Iterable[Any]) -> tuple[Detection, ...]:
+        if result is None:
+            raise BadFunctionError("the function returned None instead of a list of annotations")
+        annotations = list(result if self._limit is None else islice(result, self._limit + 1))
+        if self._limit is not None and len(annotations) > self._limit:
+            raise TooManyAnnotations(
+                f"the function returned more than {self._limit:,} annotations for one frame; "
+                "raise conf_threshold or max_shapes_per_frame"
+            )
+        return read_output(annotations)
+
+    def _failed(self, loaded: LoadedFrame, error: Exception, seconds: float) -> Outcome:
+        if self._strict:
+            raise error
+        return evolve(
+            loaded.outcome,
+            seconds=seconds,
+            failure=Failure(
+                step="detect",
+                error=f"the function failed on {loaded.frame}: {_said(error)}",
+                error_type=type(error).__name__,
+                detail="".join(traceback.format_exception(error)),
+            ),
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether fewer images at once may help: as Python, torch and other runtimes say it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        words in said
+        for words in ("out of memory", "can't allocate memory", "failed to allocate memory")
+    )
+
+
+def _free_memory() -> None:
+    """Give back what torch keeps for reuse, if the function brought torch along."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        with suppress(Exception):
+            if torch.cuda.is_initialized():
+                torch.cuda.empty_cache()
+
+
+def _said(error: Exception) -> str:
+    """A function's error on one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    name = type(error).__name__
+    if len(text) > LONGEST_ERROR:
+        text = text[:LONGEST_ERROR] + "…"
+    return f"{name}: {text}" if text else name
