@@ -1,0 +1,200 @@
+"""The flow `annotate-task`: annotate one CVAT task with a detection function."""
+
+# No postponed annotations where a flow is: `serve` hands it to another process by value, and there
+# the names in them are not found.
+
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import frozen
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flow_engine import run_flow
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Completed, Failed, Scheduled
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from aa_functions.reference import FunctionReference, FunctionReferenceError, LoadedFunction
+from aa_functions.reference import load_function as load
+from flows.detecting import THREADS, detect_all
+from flows.live import LiveInputs, hand_over, live_inputs
+from flows.parameters import AnnotateTaskParameters
+from flows.preparing import make_run, match_labels
+from flows.reporting import publish, show_name, show_pictures
+from flows.run_links import run_url
+from flows.run_log import keep_log_for_people
+from flows.shown_progress import ShownProgress
+from flows.splitting import helpers
+from flows.uploading import open_record, upload_all
+from tasks.cache_care import prune_if_due
+from tasks.connection import connect
+from tasks.cvat_server import find_settings
+from tasks.errors import CvatFlowsError
+from tasks.report import RunReport
+from tasks.steps import fetch_labels, fetch_media, plan_frames
+
+
+class FramesFailed(CvatFlowsError):
+    """Some frames could not be annotated; the report says which and why."""
+
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(report.sentence)
+        self.report = report
+
+
+_RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
+
+
+@flow(
+    name="annotate-task",
+    flow_run_name="annotate {parameters.task_id} · {parameters.function_name}",
+    task_runner=_RUNNER,
+    persist_result=False,
+)
+def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
+    """Annotate one CVAT task: what works is uploaded, what fails is seen.
+
+    Ends Completed with the run's report, or Failed with one sentence: about the frames that
+    failed, or about what has to be put right before anything can run.
+    """
+    keep_log_for_people()
+    try:
+        report = annotate(parameters)
+    except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=str(error), data=error)
+    if report.stopped or report.failed_count:
+        return Failed(message=report.sentence, data=FramesFailed(report))
+    return Completed(message=report.sentence, data=report)
+
+
+@frozen(kw_only=True)
+class Finished:
+    """How a run of the flow in this process ended."""
+
+    report: RunReport | None
+    """None if the run did not get as far as the first frame."""
+    error: BaseException | None
+    state: State[Any]
+
+    @property
+    def url(self) -> str | None:
+        """Address of the run in the Prefect UI, if a server was in use."""
+        return run_url(self.state)
+
+
+def run_here(parameters: AnnotateTaskParameters, inputs: LiveInputs | None = None) -> Finished:
+    """Run the flow in this process, with what the caller has already; raises nothing of its."""
+    # Heartbeats are for runs whose worker may die unseen. Ending them takes Prefect a second a run.
+    no_heartbeats = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with hand_over(inputs or LiveInputs()), no_heartbeats:
+        state = cast(State[Any], annotate_task_flow(parameters, return_state=True))
+    return _finished(state)
+
+
+def run_again_here(
+    run: FlowRun, parameters: AnnotateTaskParameters, inputs: LiveInputs | None = None
+) -> Finished:
+    """Run a flow run that has ended once more, in this process. Raises nothing of its."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run.id, Scheduled(message="Run again"), force=True)
+        run = client.read_flow_run(run.id)
+    with hand_over(inputs or LiveInputs()):
+        state = run_flow(
+            annotate_task_flow,
+            flow_run=run,
+            parameters={"parameters": parameters},
+            return_type="state",
+        )
+    return _finished(cast(State[Any], state))
+
+
+def _finished(state: State[Any]) -> Finished:
+    # Without `_sync` Prefect gives a coroutine to a caller that has an event loop, as notebooks do.
+    answer: Any = state.result
+    result = answer(raise_on_failure=False, _sync=True)
+    error = result if isinstance(result, BaseException) else None
+    report = result.report if isinstance(result, FramesFailed) else result
+    return Finished(
+        report=report if isinstance(report, RunReport) else None, error=error, state=state
+    )
+
+
+def annotate(parameters: AnnotateTaskParameters) -> RunReport:
+    """Run the steps in their order."""
+    live = live_inputs()
+    client = live.client or connect(find_settings(parameters.server))
+    media = fetch_media(client, parameters.task_id)
+    show_name(parameters, media, live)
+    function = live.function or load_function(parameters)
+    labels = fetch_labels(client, parameters.task_id)
+    match = match_labels(function, labels, parameters)
+    report = RunReport(
+        media=media,
+        function=function.title,
+        fingerprint=function.fingerprint,
+        labels=labels,
+        match=match.rows,
+        dry_run=parameters.dry_run,
+    )
+    progress = ShownProgress(live.progress, report)
+    with open_record(client, media, function, labels, parameters) as record:
+        plan = plan_frames(
+            media,
+            {
+                "frames": parameters.frames or live.first_frames(media, parameters.jobs),
+                "jobs": parameters.jobs,
+                "frames_per_run": parameters.frames_per_run,
+                "include_ground_truth": parameters.include_ground_truth,
+                "annotated": record.annotated_frames(),
+                "done": frozenset() if live.look_at_done else record.done_frames(),
+            },
+        )
+        report.add(plan.skipped)
+        run = make_run(
+            client,
+            media,
+            function,
+            match,
+            parameters,
+            batches=plan.batches,
+            caches=record.caches(),
+            raise_at_once=live.raise_at_once,
+        )
+        show_pictures(run, plan, report, function, parameters)
+        with run, helpers(plan, function, parameters, report):
+            progress.start(plan.frame_count, f"annotating task {media.task_id}")
+            try:
+                detect_all(
+                    run,
+                    plan,
+                    report,
+                    allowed=parameters.failed_frames_allowed(plan.frames_of_share),
+                    progress=progress,
+                )
+                if not report.stopped:
+                    progress.uploading()
+                    upload_all(run, plan, record, report)
+            except CvatFlowsError as error:
+                report.stopped = str(error)
+                report.finish()
+                publish(run, report, parameters, record.storage)
+                raise
+            finally:
+                progress.finish()
+    report.finish()
+    publish(run, report, parameters, record.storage)
+    prune_if_due(record.storage)
+    return report
+
+
+def load_function(parameters: AnnotateTaskParameters) -> LoadedFunction:
+    """Load the function that the parameters name. Raises FunctionReferenceError."""
+    return load(reference_of(parameters.function, parameters.function_parameters))
+
+
+def reference_of(function: str, function_parameters: dict[str, Any]) -> FunctionReference:
+    """A name that ends in .py is a file, any other a module."""
+    if function.endswith(".py"):
+        return FunctionReference(file=Path(function), parameters=function_parameters)
+    return FunctionReference(module=function, parameters=function_parameters)

@@ -1,0 +1,122 @@
+"""`cvat-flows annotate`: annotate one CVAT task in this process."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+from rich.text import Text
+
+from flows.annotate import run_here
+from flows.commands.command import (
+    Command,
+    add_function_arguments,
+    add_model_arguments,
+    add_server_arguments,
+    build,
+    function_of,
+    model_values,
+    use_server_arguments,
+)
+from flows.live import LiveInputs
+from flows.parameters import AnnotateTaskParameters
+from tasks.report import RunReport
+
+_APART = {"task_id", "function", "function_parameters"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
+    add_function_arguments(parser)
+    add_model_arguments(parser, AnnotateTaskParameters, without=_APART)
+    add_server_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    parameters = build(
+        AnnotateTaskParameters,
+        {
+            "task_id": arguments.task_id,
+            **function_of(arguments),
+            **model_values(arguments, AnnotateTaskParameters, without=_APART),
+        },
+    )
+    use_server_arguments(arguments)
+    finished = run_here(parameters, LiveInputs(progress=TerminalProgress()))
+    if finished.report is None:
+        raise finished.error or RuntimeError("the flow ended without a report")
+    show(finished.report, finished.url)
+    return 1 if finished.error else 0
+
+
+class TerminalProgress:
+    """A bar on the terminal: frames done, frames a second, time left."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._bar = self._bars.add_task("", total=None, start=False, rate="")
+
+    def start(self, total: int, description: str) -> None:
+        self._bars.start()
+        self._bars.start_task(self._bar)
+        self._bars.update(self._bar, total=total, description=description)
+
+    def advance(self, frames: int) -> None:
+        self._bars.advance(self._bar, frames)
+        speed = self._bars.tasks[0].finished_speed or self._bars.tasks[0].speed
+        self._bars.update(self._bar, rate=f"{speed:.1f} frames/s" if speed else "")
+
+    def finish(self) -> None:
+        self._bars.stop()
+
+
+def show(report: RunReport, url: str | None) -> None:
+    """Print what a person wants to know after a run."""
+    console = Console()
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    rows = [
+        ("task", f"{report.media.task_id} · {report.media.name}"),
+        ("function", f"{report.function} · {(report.fingerprint or 'no fingerprint')[:12]}"),
+        ("result", report.sentence),
+        (
+            "annotations",
+            f"{report.created:,} created, {report.kept:,} were there, {report.deleted:,} deleted"
+            + (" (dry run: nothing was written)" if report.dry_run else ""),
+        ),
+        ("labels", ", ".join(f"{n} {c:,}" for n, c in report.shapes_by_label.most_common()) or "-"),
+        ("speed", f"{report.seconds:.1f} s, {report.frames_per_second:.1f} frames/s"),
+        ("in CVAT", report.media.task_url),
+    ]
+    if url:
+        rows.append(("in Prefect", url))
+    for name, text in rows:
+        table.add_row(name, Text(text))
+    console.print(table)
+    if report.failed:
+        failures = Table("frame", "name", "step", "error", title="failed frames")
+        for row in report.failed[:20]:
+            failures.add_row(str(row.frame), Text(row.name), row.step or "", Text(row.error))
+        console.print(failures)
+        if len(report.failed) > 20:
+            print(f"and {len(report.failed) - 20:,} more", file=sys.stderr)
+
+
+COMMAND = Command(
+    name="annotate",
+    help="Annotate a CVAT task: what works is uploaded, failed frames are listed.",
+    configure=configure,
+    run=run,
+)

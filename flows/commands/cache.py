@@ -1,0 +1,63 @@
+"""`cvat-flows cache`: look at the cached detections, and prune them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import timedelta
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.commands.command import Command
+from flows.maintain import sentence
+from tasks.cache_care import look, prune
+from tasks.storage import open_storage
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", choices=("show", "prune"), nargs="?", default="show", help="default: show"
+    )
+    parser.add_argument(
+        "--max-age", type=float, metavar="DAYS", help="prune: remove what is older than this"
+    )
+    parser.add_argument(
+        "--max-size", type=float, metavar="GB", help="prune: then the oldest beyond this size"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    storage = open_storage()
+    if arguments.action == "prune":
+        age, size = arguments.max_age, arguments.max_size
+        pruned = prune(
+            storage,
+            max_age=None if age is None else timedelta(days=age),
+            max_bytes=None if size is None else int(size * 1e9),
+        )
+        print(sentence(pruned))
+        return 0
+    content = look(storage)
+    table = Table("function", "fingerprint", "parameters", "images", "MB", "newest")
+    for function in content.functions:
+        table.add_row(
+            Text(function.title),
+            function.fingerprint[:12],
+            Text(json.dumps(dict(function.parameters))),
+            f"{function.images:,}",
+            f"{function.size / 1e6:.1f}",
+            f"{function.newest:%Y-%m-%d %H:%M}",
+        )
+    Console().print(table)
+    print(f"{content.images:,} images, {content.size / 1e6:,.1f} MB in {storage}")
+    return 0
+
+
+COMMAND = Command(
+    name="cache",
+    help="Show the cached detections, or prune them by age and size.",
+    configure=configure,
+    run=run,
+)

@@ -1,0 +1,102 @@
+"""`cvat-flows match`: compare a function's labels with a CVAT task's and run nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flows.annotate import load_function
+from flows.commands.command import (
+    Command,
+    add_function_arguments,
+    add_model_arguments,
+    add_server_arguments,
+    build,
+    function_of,
+    model_values,
+    use_server_arguments,
+)
+from flows.parameters import AnnotateTaskParameters
+from tasks.connection import connect
+from tasks.cvat_server import find_settings
+from tasks.fetch_labels import fetch_labels
+from tasks.labels import labels_of_spec
+from tasks.mapping import load_mapping
+from tasks.match_spec import compare_spec
+from tasks.media import fetch_media
+from tasks.spec_match import MISMATCHES, MatchRow
+
+_USED = {"server", "allow_unmatched_labels", "conv_mask_to_poly", "label_mapping"}
+_APART = set(AnnotateTaskParameters.model_fields) - _USED
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
+    add_function_arguments(parser)
+    add_model_arguments(parser, AnnotateTaskParameters, without=_APART)
+    add_server_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    parameters = build(
+        AnnotateTaskParameters,
+        {
+            "task_id": arguments.task_id,
+            **function_of(arguments),
+            **model_values(arguments, AnnotateTaskParameters, without=_APART),
+        },
+    )
+    use_server_arguments(arguments)
+    client = connect(find_settings(parameters.server))
+    media = fetch_media(client, parameters.task_id)
+    function = load_function(parameters)
+    comparison = compare_spec(
+        labels_of_spec(function.function.spec),
+        fetch_labels(client, parameters.task_id),
+        allow_unmatched_labels=parameters.allow_unmatched_labels,
+        conv_mask_to_poly=parameters.conv_mask_to_poly,
+        mapping=load_mapping(parameters.label_mapping),
+    )
+    console = Console()
+    console.print(match_table(comparison.rows, title=f"{function.title} and {media}"))
+    if comparison.mismatches:
+        console.print(
+            f"{len(comparison.mismatches)} do not fit: rename labels in CVAT, give a "
+            "--label-mapping, or use --allow-unmatched-labels"
+        )
+        return 2
+    console.print("the function fits the task")
+    return 0
+
+
+def match_table(rows: tuple[MatchRow, ...], *, title: str) -> Table:
+    """What was compared, a row each; what does not fit in red, the nearest name as a hint."""
+    table = Table("", "function", "type", "task", "type", "", title=Text(title))
+    for row in rows:
+        hint = f" (nearest: {row.hint})" if row.hint else ""
+        table.add_row(
+            *(
+                Text(text)
+                for text in (
+                    row.kind,
+                    row.function or "-",
+                    row.function_type or "",
+                    row.task or "-",
+                    row.task_type or "",
+                    (row.message or row.status) + hint,
+                )
+            ),
+            style="red" if row.status in MISMATCHES else None,
+        )
+    return table
+
+
+COMMAND = Command(
+    name="match",
+    help="Compare a function's labels with a CVAT task's, without running anything.",
+    configure=configure,
+    run=run,
+)

@@ -1,0 +1,126 @@
+"""`cvat-flows preview`: show what annotating would do, on a page, and write nothing to CVAT."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from flows.annotate import run_here
+from flows.commands.annotate import TerminalProgress, show
+from flows.commands.command import (
+    Command,
+    UsageError,
+    add_function_arguments,
+    add_model_arguments,
+    add_server_arguments,
+    build,
+    function_of,
+    model_values,
+    use_server_arguments,
+)
+from flows.live import LiveInputs
+from flows.parameters import AnnotateTaskParameters
+from tasks.mapping import REST
+from tasks.preview import PICTURES
+from tasks.storage import open_storage
+
+_APART = {
+    "task_id",
+    "function",
+    "function_parameters",
+    "dry_run",
+    "max_failed_frames",
+    "split",
+    "split_runs",
+    "wait_for_writer",
+}
+_EVERY_FRAME_MAY_FAIL = 10**9
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write the page (default: preview-TASK_ID.html)",
+    )
+    parser.add_argument(
+        "--lowest-score",
+        type=float,
+        metavar="SCORE",
+        help="ask the function for detections down to this score, so that the slider can go below "
+        "--conf-threshold",
+    )
+    add_function_arguments(parser)
+    add_model_arguments(parser, AnnotateTaskParameters, without=_APART)
+    add_server_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    values = {
+        "task_id": arguments.task_id,
+        **function_of(arguments),
+        **model_values(arguments, AnnotateTaskParameters, without=_APART),
+    }
+    parameters = build(
+        AnnotateTaskParameters,
+        {
+            **_with_lowest_score(values, arguments.lowest_score),
+            "dry_run": True,
+            "max_failed_frames": _EVERY_FRAME_MAY_FAIL,
+        },
+    )
+    use_server_arguments(arguments)
+    finished = run_here(
+        parameters,
+        LiveInputs(progress=TerminalProgress(), look_at_done=True, at_most=PICTURES["most"]),
+    )
+    report = finished.report
+    if report is None:
+        raise finished.error or RuntimeError("the flow ended without a report")
+    show(report, finished.url)
+    page = next((path for _, path in report.files if path.endswith(".html")), None)
+    content = open_storage().read(page) if page else None
+    if content is None:
+        raise RuntimeError("the page could not be written to the storage; the run's log says why")
+    output = arguments.output or Path(f"preview-{parameters.task_id}.html")
+    try:
+        output.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from error
+    Console().print(f"page         {output.absolute()}", soft_wrap=True, highlight=False)
+    return 1 if finished.error else 0
+
+
+def _with_lowest_score(values: dict[str, Any], lowest: float | None) -> dict[str, Any]:
+    """Detect from `lowest` on, and let the threshold that was asked for decide what would be
+    created, as the labels' own thresholds do: after the model."""
+    if lowest is None:
+        return values
+    threshold = build(AnnotateTaskParameters, {"task_id": 1, **values}).conf_threshold
+    if threshold is None:
+        return {**values, "conf_threshold": lowest}
+    if lowest > threshold:
+        raise UsageError(f"--lowest-score {lowest} is above --conf-threshold {threshold}")
+    by_label = {
+        label: max(score, threshold)
+        for label, score in (values.get("label_thresholds") or {}).items()
+    }
+    return {
+        **values,
+        "conf_threshold": lowest,
+        "label_thresholds": {REST: threshold, **by_label},
+    }
+
+
+COMMAND = Command(
+    name="preview",
+    help=f"Show on a page what annotating would do (up to {PICTURES['most']} frames); write "
+    "nothing to CVAT.",
+    configure=configure,
+    run=run,
+)

@@ -1,0 +1,141 @@
+"""`cvat-flows retry`: run a flow run again; what it has done already is not done twice."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterName,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Scheduled
+
+from flows.annotate import annotate_task_flow, run_again_here
+from flows.commands.annotate import TerminalProgress, show
+from flows.commands.command import (
+    Command,
+    UsageError,
+    add_server_arguments,
+    build,
+    server_options,
+    use_server_arguments,
+)
+from flows.live import LiveInputs
+from flows.parameters import AnnotateTaskParameters
+from flows.run_links import flow_run_url
+from tasks.errors import CvatFlowsError
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_LOOKED_AT = 200
+_FAILED = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+
+
+class CannotRetry(CvatFlowsError):
+    """There is no such run, or it is not one that can be retried."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "flow_run",
+        nargs="?",
+        metavar="RUN",
+        help="id, address in the UI or name of the flow run (default: the latest one of "
+        "annotate-task that failed, dry runs left aside)",
+    )
+    parser.add_argument(
+        "--here",
+        action="store_true",
+        help="run it in this process, also if a deployment's workers could",
+    )
+    add_server_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with get_client(sync_client=True) as client:
+        found = find_run(client, arguments.flow_run)
+        parameters = check(client, found)
+        if found.deployment_id is not None and not arguments.here:
+            given = server_options(arguments)
+            if given:
+                raise UsageError(
+                    f"{', '.join(given)}: the run goes to a worker, which has settings of its own; "
+                    "leave it out, or run it in this process with --here"
+                )
+            client.set_flow_run_state(
+                found.id, Scheduled(message="Retried by cvat-flows"), force=True
+            )
+            print(f"{found.name}: waits for a worker {flow_run_url(found.id) or ''}".rstrip())
+            return 0
+    use_server_arguments(arguments, block=parameters.server)
+    print(f"again: {found.name}", file=sys.stderr)
+    finished = run_again_here(found, parameters, LiveInputs(progress=TerminalProgress()))
+    if finished.report is None:
+        raise finished.error or RuntimeError("the flow ended without a report")
+    show(finished.report, finished.url)
+    return 1 if finished.error else 0
+
+
+def find_run(client: SyncPrefectClient, wanted: str | None) -> FlowRun:
+    """The run that is meant. Raises CannotRetry if there is none, or more than one."""
+    ours = FlowFilter(name=FlowFilterName(any_=[annotate_task_flow.name]))
+    if wanted is None:
+        runs = client.read_flow_runs(
+            flow_filter=ours,
+            flow_run_filter=FlowRunFilter(
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_FAILED))
+            ),
+            sort=FlowRunSort.START_TIME_DESC,
+            limit=_LOOKED_AT,
+        )
+        for latest in runs:
+            if not (latest.parameters.get("parameters") or {}).get("dry_run"):
+                return latest
+        raise CannotRetry("no run of annotate-task has failed: there is nothing to retry")
+    found = _ID.search(wanted)
+    if found:
+        try:
+            return client.read_flow_run(UUID(found.group()))
+        except ObjectNotFound:
+            raise CannotRetry(f"Prefect has no flow run {found.group()}") from None
+    runs = client.read_flow_runs(
+        flow_filter=ours,
+        flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[wanted])),
+        limit=2,
+    )
+    if len(runs) != 1:
+        count = "several flow runs" if runs else "no flow run"
+        raise CannotRetry(f"{count} of annotate-task named {wanted!r}: give the id of the one")
+    return runs[0]
+
+
+def check(client: SyncPrefectClient, found: FlowRun) -> AnnotateTaskParameters:
+    """Parameters of a run that can be retried. Raises CannotRetry."""
+    flow_name = client.read_flow(found.flow_id).name
+    if flow_name != annotate_task_flow.name:
+        raise CannotRetry(
+            f"{found.name!r} is a run of the flow {flow_name!r}: `cvat-flows retry` takes runs of "
+            "annotate-task; for others there is `prefect flow-run retry`"
+        )
+    if found.state is None or not found.state.is_final():
+        state = found.state.name if found.state else "unknown"
+        raise CannotRetry(f"{found.name!r} has not ended (its state is {state}): wait for its end")
+    return build(AnnotateTaskParameters, found.parameters.get("parameters") or {})
+
+
+COMMAND = Command(
+    name="retry",
+    help="Run a failed run again: only what is missing is done.",
+    configure=configure,
+    run=run,
+)

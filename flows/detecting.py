@@ -1,0 +1,131 @@
+"""Run the chain fetch, detect, validate, remap for every batch, a bounded number in flight."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from attrs import evolve
+from prefect import Task
+from prefect.futures import PrefectFuture
+
+from flows.live import Progress
+from tasks.annotation_run import AnnotationRun
+from tasks.failed_frames import MOST_SHOWN
+from tasks.frames import Batch, Outcome
+from tasks.plan_frames import Plan
+from tasks.report import RunReport
+from tasks.steps import detect, fetch_frames, recall, redo_frame, remap, validate
+
+BATCHES_IN_FLIGHT = 3
+"""One with the model, one ready for it, one on its way. Images of as many batches are in memory."""
+THREADS = 4 * BATCHES_IN_FLIGHT + 8
+"""A thread for each step of each batch in flight (those that wait cost nothing), and some for
+failed frames that are tried again."""
+
+
+def detect_all(
+    run: AnnotationRun, plan: Plan, report: RunReport, *, allowed: int, progress: Progress
+) -> None:
+    """Bring every batch's outcomes to the spool and the report.
+
+    Ends early, with `report.stopped` set, when more than `allowed` frames have failed. Raises what
+    made a whole batch fail (CVAT gone, an error of our own).
+    """
+    in_flight: deque[_Chain] = deque()
+    before: PrefectFuture[Any] | None = None
+    try:
+        for batch in plan.batches:
+            if len(in_flight) >= BATCHES_IN_FLIGHT:
+                _settle(in_flight[0], run, report, allowed, progress)
+                in_flight.popleft()
+                if report.stopped:
+                    return
+            chain = _Chain(run, batch, before)
+            before = chain.detected
+            in_flight.append(chain)
+        while in_flight and not report.stopped:
+            _settle(in_flight[0], run, report, allowed, progress)
+            in_flight.popleft()
+    finally:
+        for chain in in_flight:
+            chain.abandon(run)
+
+
+class _Chain:
+    """The four task runs of a batch."""
+
+    def __init__(self, run: AnnotationRun, batch: Batch, before: PrefectFuture[Any] | None) -> None:
+        self.batch = batch
+        fetched = fetch_frames.submit(run, batch)
+        # Functions are called in the order of the frames, one call at a time, as the protocol's
+        # authors expect: a plain function need not be safe to share between threads.
+        step = recall if run.source.knows(batch) else detect
+        self.detected = _after(step, run, batch, [fetched, before] if before else [fetched])
+        validated = _after(validate, run, batch, [self.detected])
+        remapped = _after(remap, run, batch, [validated])
+        self.futures = (fetched, self.detected, validated, remapped)
+
+    def finish(self) -> None:
+        """Wait for the end of the chain. Raises what made one of its runs fail."""
+        self.futures[-1].wait()
+        for future in self.futures:
+            future.result()
+
+    def abandon(self, run: AnnotationRun) -> None:
+        for future in self.futures:
+            future.wait()
+        run.drop(self.batch)
+
+
+def _after(
+    step: Task[[AnnotationRun, Batch], None],
+    run: AnnotationRun,
+    batch: Batch,
+    before: list[PrefectFuture[Any]],
+) -> PrefectFuture[None]:
+    return step.submit(run, batch, wait_for=before, return_state=False)
+
+
+def _settle(
+    chain: _Chain, run: AnnotationRun, report: RunReport, allowed: int, progress: Progress
+) -> None:
+    """Take a batch's outcomes, try its failed frames again, spool what came of it."""
+    chain.finish()
+    outcomes = {outcome.frame.number: outcome for outcome in run.take(chain.batch)}
+    failed = [outcome for outcome in outcomes.values() if outcome.failure]
+    if not run.raise_at_once:
+        # One more than may fail is enough to know that the run has to stop. When a hundred have
+        # failed on their own, too, it is no accident: others get no attempt and no run any more.
+        room = run.pictures.failed.room if run.pictures else MOST_SHOWN
+        for outcome in _redo(run, failed[: min(allowed - report.failed_count + 1, room)]):
+            outcomes[outcome.frame.number] = outcome
+    report.add(outcomes.values())
+    if run.pictures:
+        run.pictures.settle(outcomes.values())
+    run.spool.write(chain.batch, (evolve(o, detections=None) for o in outcomes.values()))
+    progress.advance(len(outcomes))
+    if report.failed_count > allowed:
+        first = report.failed[0]
+        looked_at = report.failed_count + report.count("annotated")
+        report.stopped = (
+            f"stopped and uploaded nothing: {report.failed_count:,} of {looked_at:,} frames "
+            f"failed, {allowed:,} may (max_failed_frames); the first is frame {first.frame} "
+            f"{first.name}: {first.error}"
+        )
+
+
+def _redo(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
+    redone: dict[int, Outcome] = {}
+
+    def keep(outcome: Outcome) -> None:
+        redone[outcome.frame.number] = outcome
+
+    futures = [
+        redo_frame.submit(run, outcome.frame, outcome.failure, keep)
+        for outcome in failed
+        if outcome.failure
+    ]
+    for future in futures:
+        future.wait()
+    return list(redone.values())

@@ -1,0 +1,98 @@
+"""What a run over a CVAT task is made of, from its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cvat_sdk import Client
+
+from aa_functions.reference import LoadedFunction
+from flows.parameters import AnnotateTaskParameters
+from tasks.annotation_run import AnnotationRun
+from tasks.detection_cache import ContentIndex, DetectionCache
+from tasks.fetch_frames import FrameSource
+from tasks.frames import Batch
+from tasks.labels import Label
+from tasks.mapping import load_mapping
+from tasks.match_spec import SpecMatch
+from tasks.media import TaskMedia
+from tasks.remap import RemapOptions
+from tasks.run_function import FunctionRunner
+from tasks.steps import match_spec
+from tasks.storage import Storage
+from tasks.validate import ValidationOptions
+
+
+def match_labels(
+    function: LoadedFunction, labels: Sequence[Label], parameters: AnnotateTaskParameters
+) -> SpecMatch:
+    """Match the function's labels with the task's. Raises SpecMismatch."""
+    return match_spec(
+        function,
+        labels,
+        parameters.label_thresholds or {},
+        {
+            "allow_unmatched_labels": parameters.allow_unmatched_labels,
+            "conv_mask_to_poly": parameters.conv_mask_to_poly,
+            "mapping": load_mapping(parameters.label_mapping),
+        },
+    )
+
+
+def make_run(
+    client: Client,
+    media: TaskMedia,
+    function: LoadedFunction,
+    match: SpecMatch,
+    parameters: AnnotateTaskParameters,
+    *,
+    batches: Sequence[Batch],
+    caches: tuple[DetectionCache | None, ContentIndex | None],
+    raise_at_once: bool = False,
+) -> AnnotationRun:
+    """Put a run together; `batches` come in the order in which they will be asked for."""
+    cache, content = caches
+    return AnnotationRun(
+        client=client,
+        media=media,
+        match=match,
+        source=FrameSource(client, media, batches, cache=cache, content=content),
+        cache=cache,
+        validation=ValidationOptions(
+            geometry=parameters.geometry,
+            missing_keypoints=parameters.missing_keypoints,
+            max_shapes_per_frame=parameters.max_shapes_per_frame,
+            task_size=media.size,
+        ),
+        remapping=RemapOptions(label_thresholds=parameters.label_thresholds or {}),
+        runner=FunctionRunner(
+            function.function,
+            conf_threshold=parameters.conf_threshold,
+            conv_mask_to_poly=parameters.conv_mask_to_poly,
+            max_shapes_per_frame=parameters.max_shapes_per_frame,
+            strict=raise_at_once,
+        ),
+        raise_at_once=raise_at_once,
+    )
+
+
+def caches_of(
+    storage: Storage,
+    media: TaskMedia,
+    function: LoadedFunction,
+    parameters: AnnotateTaskParameters,
+) -> tuple[DetectionCache | None, ContentIndex | None]:
+    """The cache of detections and the index of images; none for a function whose results cannot
+    be told from those of another."""
+    if function.fingerprint is None or not parameters.use_cache:
+        return None, None
+    cache = DetectionCache(
+        storage,
+        fingerprint=function.fingerprint,
+        parameters={
+            "conf_threshold": parameters.conf_threshold,
+            "conv_mask_to_poly": parameters.conv_mask_to_poly,
+        },
+        title=function.title,
+    )
+    return cache, ContentIndex(storage, media)
