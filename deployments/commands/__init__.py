@@ -1,0 +1,1 @@
+"""Commands of `cvat-flows` about where the flows run."""

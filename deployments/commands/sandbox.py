@@ -1,0 +1,36 @@
+"""`cvat-flows sandbox`: a small CVAT-compatible server to try things out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from flows.commands.command import Command
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=8080, help="port (default: 8080)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder that keeps its data"
+    )
+    parser.add_argument(
+        "--quirks", action="store_true", help="show the accidents of CVAT 2.54, too"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from deployments.sandbox.server import serve
+
+    serve(arguments.host, arguments.port, arguments.data, arguments.quirks)
+    return 0
+
+
+COMMAND = Command(
+    name="sandbox",
+    help="Serve a small CVAT-compatible server for trying out (admin/admin, worker/worker).",
+    configure=configure,
+    run=run,
+)

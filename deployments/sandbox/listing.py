@@ -1,0 +1,165 @@
+"""Lists: plain parameters, search, JSON-logic filter, sort and pages, as CVAT has them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from deployments.sandbox.resources import PATHS, may
+from deployments.sandbox.store import Row
+from deployments.sandbox.web import Call, Refusal, route
+
+TERMS = {
+    "project": "id name updated_date",
+    "task": "id project_id project_name name owner assignee status subset mode dimension "
+    "tracker_link validation_mode updated_date",
+    "job": "id task_id project_id task_name mode assignee state stage type dimension updated_date",
+    "label": "id name",
+    "issue": "id job_id frame_id resolved",
+    "comment": "id issue_id",
+    "webhook": "id project_id target_url",
+    "request": "status",
+}
+"""What the lists can be filtered and sorted by."""
+ALIASES = {"tracker_link": "bug_tracker", "job_id": "job", "frame_id": "frame", "issue_id": "issue"}
+NOT_PLAIN = {"id", "updated_date"}  # ignored as query parameters of their own, like unknown ones
+SEARCHED = ("name", "project_name", "task_name", "owner", "assignee", "subset", "target_url")
+COMPARE = {
+    "==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
+}  # fmt: skip
+Predicate = Callable[[Row], bool]
+
+
+def _value(shown: Row, term: str) -> Any:
+    """What a thing (as JSON) has under a term."""
+    found = shown.get(ALIASES.get(term, term))
+    if isinstance(found, dict):  # an owner or assignee
+        return found["username"]
+    return datetime.fromisoformat(str(found)) if term == "updated_date" else found
+
+
+def _wanted(term: str, given: Any) -> Any:
+    """What was given for a term, in its type; raises ValueError or TypeError."""
+    if term == "id" or term.endswith("_id"):
+        return int(given)
+    if term == "resolved":
+        return str(given).lower() in ("true", "1")
+    return datetime.fromisoformat(given) if term == "updated_date" else str(given)
+
+
+def mine(call: Call, kind: str) -> list[Row]:
+    return [row for row in call.store.rows(kind) if may(call.store, call.user, kind, row)]
+
+
+def listing(call: Call, kind: str, rows: list[Row], *, oldest_first: bool = False) -> Row:
+    """The page of the rows that is asked for."""
+    shown, terms = [call.view(kind, row) for row in rows], TERMS.get(kind, "").split()
+    for term in set(terms) & call.query.keys() - NOT_PLAIN:
+        try:
+            given = _wanted(term, call.query[term])
+        except ValueError:
+            raise Refusal(400, {term: ["Enter a valid value."]}) from None
+        shown = [row for row in shown if _value(row, term) == given]
+    for word in call.query.get("search", "").lower().split():
+        texts = [term for term in terms if term in SEARCHED]
+        shown = [row for row in shown if any(word in str(_value(row, t)).lower() for t in texts)]
+    if text := call.query.get("filter"):
+        try:
+            keep = _predicate(text, terms)
+        except (TypeError, ValueError):
+            status = 500 if call.sandbox.quirks else 400
+            raise Refusal(status, ["filter: a value of the wrong type"]) from None
+        shown = [row for row in shown if keep(row)]
+    shown = shown if oldest_first else shown[::-1]
+    for name in reversed(call.query.get("sort", "").split(",")):
+        if (term := name.strip().lstrip("-")) in terms:
+            keys = {id(row): (_value(row, term) is not None, _value(row, term)) for row in shown}
+            shown.sort(key=lambda row: keys[id(row)], reverse=name.strip().startswith("-"))
+    return _page(call, shown)
+
+
+def _page(call: Call, rows: list[Row]) -> Row:
+    text, page = call.query.get("page_size", ""), call.query.get("page", "1")
+    size = int(text) if text.isdecimal() and int(text) else 10
+    size = max(len(rows), 1) if text == "all" else size
+    number, last = int(page) if page.isdecimal() else 0, max(-(-len(rows) // size), 1)
+    if not 1 <= number <= last:
+        raise Refusal(404, {"detail": "Invalid page."})
+
+    def link(to: int) -> str | None:
+        query = urlencode({**call.query, "page": to})
+        return f"{call.base}{call.request.url.path}?{query}" if 1 <= to <= last else None
+
+    links = {"next": link(number + 1), "previous": link(number - 1)}
+    return {"count": len(rows), **links, "results": rows[(number - 1) * size : number * size]}
+
+
+def _predicate(text: str, terms: list[str]) -> Predicate:
+    """A filter as a function; raises Refusal for a bad one, ValueError for a bad value in it."""
+    try:
+        rule = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise _refused(f"filter: can't parse filter expression '{text}'") from None
+    if not rule:
+        raise _refused("filter shouldn't be empty")
+    return _compiled(rule, terms)
+
+
+def _refused(text: str) -> Refusal:
+    return Refusal(400, [text])
+
+
+def _compiled(rule: Any, terms: list[str]) -> Predicate:
+    def known(term: str) -> str:
+        if term not in terms:
+            raise _refused(f"filter: term '{term}' is not supported")
+        return term
+
+    match rule:
+        case {"and": [*parts]} | {"or": [*parts]} if parts:
+            holds = [_compiled(part, terms) for part in parts]
+            combine = all if "and" in rule else any
+            return lambda row: combine(part(row) for part in holds)
+        case {"and": _} | {"or": _}:
+            raise _refused("filter: expected a non-empty list value")
+        case {"!": [inner]} | {"!": inner}:
+            denied = _compiled(inner, terms)
+            return lambda row: not denied(row)
+        case {"var": term}:
+            known(term)
+            return lambda row: _value(row, term) not in (None, "")
+        case {"<=": [low, {"var": term}, high]}:
+            bounds = [{">=": [{"var": term}, low]}, {"<=": [{"var": term}, high]}]
+            return _compiled({"and": bounds}, terms)
+        case {"in": [{"var": term}, [*choices]]}:
+            among = {_wanted(known(term), choice) for choice in choices}
+            return lambda row: _value(row, term) in among
+        case {"in": [part, {"var": term}]}:
+            known(term)
+            return lambda row: str(part) in str(_value(row, term) or "")
+    [(name, given)] = rule.items()
+    match given:
+        case [{"var": term}, other] if name in COMPARE:
+            compare, right = COMPARE[name], _wanted(known(term), other)
+            return lambda row: (left := _value(row, term)) is not None and compare(left, right)
+    raise _refused(f"filter: operation '{name}' with arguments {given!r} is not implemented")
+
+
+def _serve(kind: str) -> None:
+    """The addresses at which things of a kind are listed, read and removed."""
+    path = f"/api/{PATHS[kind]}"
+    if kind in ("user", "project", "task", "job", "comment", "webhook"):
+        route("GET", path)(lambda call: listing(call, kind, mine(call, kind)))
+    if kind != "request":
+        route("GET", f"{path}/{{id:int}}")(lambda call: call.view(kind, call.find(kind)))
+    if kind in ("project", "issue", "webhook", "access_token"):
+        route("DELETE", f"{path}/{{id:int}}")(lambda c: c.store.drop(kind, c.find(kind)))
+
+
+for _kind in (*TERMS, "user", "access_token"):
+    _serve(_kind)

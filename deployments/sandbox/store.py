@@ -1,0 +1,176 @@
+"""Rows of JSON in memory, written through to SQLite; annotations in SQLite alone."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+Row = dict[str, Any]
+"""What the sandbox knows about a thing, named as CVAT shows it; `_private` keys are not shown."""
+
+PARENTS = (
+    ("task", "project_id", "project"), ("data", "task_id", "task"), ("request", "task_id", "task"),
+    ("job", "task_id", "task"), ("label", "task_id", "task"), ("label", "project_id", "project"),
+    ("label", "parent_id", "label"), ("issue", "job", "job"), ("comment", "issue", "issue"),
+    ("webhook", "project_id", "project"), ("delivery", "webhook_id", "webhook"),
+)  # fmt: skip
+"""What belongs to what, by which key: who may use the whole may use it, and it goes with it."""
+
+SCHEMA = """
+PRAGMA journal_mode = WAL;  -- a killed process loses nothing; only a power cut could
+PRAGMA synchronous = NORMAL;
+CREATE TABLE IF NOT EXISTS rows (kind TEXT, id INTEGER, body BLOB, PRIMARY KEY (kind, id));
+CREATE TABLE IF NOT EXISTS last_ids (kind TEXT PRIMARY KEY, id INTEGER);
+CREATE TABLE IF NOT EXISTS annotations (job INTEGER, kind TEXT, frame INTEGER, id INTEGER,
+    body BLOB, PRIMARY KEY (job, kind, frame, id)) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS annotation_ids ON annotations (kind, id);
+"""
+
+
+class Annotation(NamedTuple):
+    job: int
+    kind: str
+    frame: int
+    id: int
+    body: bytes
+    """JSON as a GET returns it: reading 100,000 shapes is joining strings."""
+
+
+class Store:
+    """Everything in the sandbox's folder. What changes it runs inside `writing()`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock, self._local = threading.RLock(), threading.local()
+        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._rows: defaultdict[str, dict[int, Row]] = defaultdict(dict)
+        self._children: defaultdict[tuple[str, str, Any], dict[int, Row]] = defaultdict(dict)
+        self._path = folder / "sandbox.sqlite"
+        self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        self._database.executescript(SCHEMA)
+        for kind, body in self._database.execute("SELECT kind, body FROM rows ORDER BY id"):
+            self._keep(kind, orjson.loads(body))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One writer at a time, one transaction; inside another it is part of that."""
+        with self._lock:
+            if self._database.in_transaction:
+                yield
+            else:
+                self._database.execute("BEGIN IMMEDIATE")
+                with self._database:
+                    yield
+
+    def now(self) -> str:
+        """The time, later than any given before: dates tell whether something has changed."""
+        with self._lock:
+            self._latest = max(datetime.now(UTC), self._latest + timedelta(microseconds=1))
+            return self._latest.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def rows(self, kind: str) -> list[Row]:
+        return list(self._rows[kind].values())
+
+    def get(self, kind: str, row_id: int | None) -> Row | None:
+        return self._rows[kind].get(row_id or 0)
+
+    def at(self, kind: str, row_id: int) -> Row:
+        """A row that is there because something that belongs to it is."""
+        return self._rows[kind][row_id]
+
+    def first(self, kind: str, **equal: Any) -> Row | None:
+        return next((row for row in self.rows(kind) if equal.items() <= row.items()), None)
+
+    def of(self, kind: str, **parent: int | None) -> list[Row]:
+        """The rows of a kind that belong to one thing: `of("job", task_id=7)`."""
+        [(key, value)] = parent.items()
+        return list(self._children[kind, key, value].values())
+
+    def add(self, kind: str, **values: Any) -> Row:
+        """A new row under a new id; no id is used twice."""
+        now = self.now()
+        row = {"id": self.next_id(kind), "created_date": now, "updated_date": now, **values}
+        self.save(kind, row)
+        return row
+
+    def save(self, kind: str, row: Row) -> None:
+        self._keep(kind, row)
+        values = (kind, row["id"], orjson.dumps(row))
+        self._database.execute("REPLACE INTO rows VALUES (?, ?, ?)", values)
+
+    def _keep(self, kind: str, row: Row) -> None:
+        self._rows[kind][row["id"]] = row
+        for child, key, _ in PARENTS:
+            if child == kind and key in row:
+                self._children[kind, key, row[key]][row["id"]] = row
+
+    def drop(self, kind: str, row: Row) -> None:
+        """Remove a row with all that belongs to it."""
+        for child, key, parent in PARENTS:
+            for belonging in self.of(child, **{key: row["id"]}) if parent == kind else ():
+                self.drop(child, belonging)
+            if child == kind:
+                self._children[kind, key, row.get(key)].pop(row["id"], None)
+        self._rows[kind].pop(row["id"], None)
+        self._database.execute("DELETE FROM rows WHERE kind = ? AND id = ?", (kind, row["id"]))
+        if kind == "job":
+            self.clear_annotations(row["id"])
+        if kind == "task":
+            shutil.rmtree(self.media_folder(row["id"]), ignore_errors=True)
+
+    def next_id(self, kind: str, count: int = 1) -> int:
+        """The first of `count` new ids."""
+        query = (
+            "INSERT INTO last_ids VALUES (?, ?) ON CONFLICT DO UPDATE SET id = id + excluded.id "
+            "RETURNING id"
+        )
+        [(last,)] = self._database.execute(query, (kind, count)).fetchall()
+        return int(last) - count + 1
+
+    def media_folder(self, task_id: int) -> Path:
+        return self.folder / "tasks" / str(task_id)
+
+    def jobs_of(self, task_id: int, *types: str) -> list[Row]:
+        """A task's jobs (of these types) by their first frame, the ground-truth job last."""
+        jobs = [job for job in self.of("job", task_id=task_id) if not types or job["type"] in types]
+        return sorted(jobs, key=lambda job: (job["type"] != "annotation", job["start_frame"]))
+
+    def labels_of(self, task: Row) -> list[Row]:
+        """All labels that apply in a task, sublabels included."""
+        if task["project_id"] is not None:
+            return self.of("label", project_id=task["project_id"])
+        return self.of("label", task_id=task["id"])
+
+    def annotations(self, kind: str, jobs: Sequence[int]) -> list[Annotation]:
+        """By frame, then by id. Reads what is committed, on a connection of this thread."""
+        if not hasattr(self._local, "reader"):
+            self._local.reader = sqlite3.connect(self._path)
+        where = f"job IN ({','.join('?' * len(jobs))}) AND kind = ? ORDER BY frame, id"
+        query = f"SELECT * FROM annotations WHERE {where}"
+        return [Annotation(*row) for row in self._local.reader.execute(query, (*jobs, kind))]
+
+    def job_holding(self, kind: str, annotation_id: int | None) -> int | None:
+        query = "SELECT job FROM annotations WHERE kind = ? AND id = ?"
+        found = self._database.execute(query, (kind, annotation_id)).fetchone()
+        return found and int(found[0])
+
+    def add_annotations(self, rows: Iterable[Annotation]) -> None:
+        self._database.executemany("INSERT INTO annotations VALUES (?, ?, ?, ?, ?)", rows)
+
+    def delete_annotations(self, job: int, kind: str, ids: Iterable[int | None]) -> None:
+        query = "DELETE FROM annotations WHERE job = ? AND kind = ? AND id = ?"
+        self._database.executemany(query, ((job, kind, one) for one in ids))
+
+    def clear_annotations(self, job: int) -> int:
+        """Delete all annotations of a job; how many there were."""
+        return self._database.execute("DELETE FROM annotations WHERE job = ?", (job,)).rowcount
