@@ -1,0 +1,1 @@
+"""How fast annotating is, against the driver of the CVAT SDK: `python -m bench`."""

@@ -1,0 +1,65 @@
+"""Measure the targets and print them as a table: `python -m bench [--quick] [--only NAME ...]`.
+
+Medians of alternating runs of both drivers, in one process, on one sandbox. It takes half an hour
+on two cores; `--quick` a few minutes, for a look. Nothing else should run on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from flows.cli import quieten_prefect
+
+
+def main() -> int:
+    """Measure, print, and return 1 if a target is missed."""
+    # Prefect reads its settings when it is imported. These are the command line's.
+    quieten_prefect()
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+    from bench.stage import own_prefect_home
+
+    with own_prefect_home():
+        return _measure()
+
+
+def _measure() -> int:
+    from bench import rows
+    from bench.stage import open_stage
+    from bench.table import Row, print_table
+
+    measurements = {
+        "constant": rows.constant_box,
+        "yolo": rows.yolo_on_cpu,
+        "same-function": rows.yolo_same_function,
+        "bf16": rows.yolo_bf16,
+        "second-run": rows.second_run,
+        "cached": rows.cached_run,
+        "killed": rows.killed_and_resumed,
+        "length": rows.memory_and_length,
+        "prefect": rows.share_of_prefect,
+        "gpu": rows.yolo_on_gpu,
+    }
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few frames, two rounds")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(measurements), default=list(measurements), metavar="NAME",
+        help="these alone: " + ", ".join(measurements),
+    )  # fmt: skip
+    arguments = parser.parse_args()
+    effort = rows.QUICK if arguments.quick else rows.Effort()
+    measured: list[rows.Result] = []
+    with open_stage() as stage:
+        rows.warm_up(stage)
+        for name in arguments.only:
+            print(f"measuring {name} ...", file=sys.stderr, flush=True)
+            result = measurements[name](stage, effort)
+            measured += result if isinstance(result, list) else [result]
+    print_table(measured)
+    print(rows.machine())
+    return int(any(isinstance(row, Row) and not row.met for row in measured))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,362 @@
+"""The targets, one function each."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from aa_functions.weights import SHIPPED_FOLDER
+from bench.boxes import boxes_of, compare, detect_with, mean_average_precision
+from bench.runs import CONSTANT, Function, alternate, flow_run, median, plain_run, sdk_run
+from bench.stage import Stage
+from bench.table import NotMeasured, Row
+
+SMALL = (640, 360)
+WEIGHTS = str(SHIPPED_FOLDER / "shapes-yolov8n.pt")
+
+
+@frozen(kw_only=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int = 5
+    constant_frames: int = 600
+    yolo_frames: int = 216
+    again_frames: int = 720
+    few: int = 500
+    many: int = 5000
+    pictures: int = 200
+    """For the mean average precision."""
+
+
+QUICK = Effort(
+    rounds=2, constant_frames=144, yolo_frames=36, again_frames=72, few=100, many=500, pictures=20
+)
+
+Result = Row | NotMeasured
+
+
+def yolo(**parameters: Any) -> Function:
+    """The shipped YOLOv8n at 640."""
+    return Function(
+        module="aa_functions.yolo", parameters={"model": WEIGHTS, "imgsz": 640, **parameters}
+    )
+
+
+def warm_up(stage: Stage) -> None:
+    """Let Prefect start its server and both drivers import what they need."""
+    task_id, function = stage.task(4, SMALL), CONSTANT.load()
+    flow_run(stage, task_id, function)
+    sdk_run(stage, task_id, function.function)
+
+
+def fresh(stage: Stage, task_id: int, run: Callable[[], float]) -> Callable[[], float]:
+    """The run on a task without annotations and with nothing cached."""
+
+    def cleared() -> float:
+        stage.clear(task_id)
+        stage.fresh_storage()
+        return run()
+
+    return cleared
+
+
+def constant_box(stage: Stage, effort: Effort) -> Result:
+    """A function that returns one constant box."""
+    count = effort.constant_frames
+    task_id, function = stage.task(count), CONSTANT.load()
+    sdk, ours = alternate(
+        effort.rounds,
+        fresh(stage, task_id, lambda: sdk_run(stage, task_id, function.function)),
+        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
+    )
+    return _against_sdk("constant box", count, sdk, ours, 1.3)
+
+
+def yolo_on_cpu(stage: Stage, effort: Effort) -> Result:
+    """YOLOv8n at 640 on the CPU, against the same model in the SDK's driver."""
+    return _yolo_against_sdk(stage, effort, "YOLOv8n at 640 on CPU", yolo(device="cpu"), 2.0)
+
+
+def yolo_same_function(stage: Stage, effort: Effort) -> Result:
+    """The same, with our function in the SDK's driver too: what the pipeline alone gains."""
+    count = effort.yolo_frames
+    task_id, function = stage.task(count), yolo(device="cpu").load()
+    flow_run(stage, task_id, function)
+    sdk, ours = alternate(
+        effort.rounds,
+        fresh(stage, task_id, lambda: sdk_run(stage, task_id, function.function)),
+        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
+    )
+    return _against_sdk("YOLOv8n, our function in both drivers", count, sdk, ours, 1.0)
+
+
+def yolo_bf16(stage: Stage, effort: Effort) -> Result:
+    """The same in bfloat16, and what that costs in exactness."""
+    what = 'YOLOv8n, precision="bf16"'
+    if not _has_bfloat16():
+        return NotMeasured(what=what, reason="the processor has no bfloat16")
+    exact, rough = yolo(device="cpu"), yolo(device="cpu", precision="bf16")
+    scores = [
+        mean_average_precision(detect_with(one.load().function), effort.pictures, (1280, 720))
+        for one in (exact, rough)
+    ]
+    return _yolo_against_sdk(
+        stage, effort, what, rough, 3.5, f"mAP50-95 {scores[0]:.3f} -> {scores[1]:.3f}"
+    )
+
+
+def second_run(stage: Stage, effort: Effort) -> Result:
+    """A second run when nothing has changed."""
+    task_id, function = stage.task(effort.again_frames), yolo(device="cpu").load()
+    first = fresh(stage, task_id, lambda: flow_run(stage, task_id, function))
+    flow_run(stage, stage.task(4, SMALL), function)
+    once, again = alternate(effort.rounds, first, lambda: flow_run(stage, task_id, function))
+    return Row(
+        what="second run, nothing changed",
+        measured=f"{median(again):.2f} s after {median(once):.2f} s",
+        ratio=median(again) / median(once),
+        target="at most 0.10",
+        met=median(again) <= 0.1 * median(once),
+        note=f"{effort.again_frames} frames, YOLOv8n",
+    )
+
+
+def cached_run(stage: Stage, effort: Effort) -> Result:
+    """The same when only the detections are known: the task was cleared, the manifest is gone."""
+    task_id, function = stage.task(effort.again_frames), yolo(device="cpu").load()
+
+    first = fresh(stage, task_id, lambda: flow_run(stage, task_id, function))
+    flow_run(stage, stage.task(4, SMALL), function)
+
+    def again() -> float:
+        stage.clear(task_id)
+        return flow_run(stage, task_id, function, existing="clear")
+
+    once, cached = alternate(max(1, effort.rounds // 2), first, again)
+    return Row(
+        what="cleared task, detections cached",
+        measured=f"{median(cached):.2f} s after {median(once):.2f} s",
+        ratio=median(cached) / median(once),
+        target="-",
+        met=True,
+        note="everything is uploaded again",
+    )
+
+
+def killed_and_resumed(stage: Stage, effort: Effort) -> Result:
+    """Killed at half, then run again."""
+    count = effort.again_frames
+    task_id, function = stage.task(count), yolo(device="cpu")
+    whole, both, sums = [], [], []
+    for _ in range(max(1, effort.rounds // 2)):
+        stage.clear(task_id)
+        stage.fresh_storage()
+        whole.append(_child(stage, task_id, function)["seconds"])
+        stage.clear(task_id)
+        stage.fresh_storage()
+        before = _child(stage, task_id, function, kill_at=count // 2)["seconds"]
+        after = _child(stage, task_id, function)["seconds"]
+        both.append((before, after))
+        sums.append(before + after)
+    middle = sorted(range(len(sums)), key=sums.__getitem__)[len(sums) // 2]
+    return Row(
+        what="killed at half, then run again",
+        measured=f"{both[middle][0]:.1f} s + {both[middle][1]:.1f} s for {median(whole):.1f} s",
+        ratio=median(sums) / median(whole),
+        target="at most 1.10",
+        met=median(sums) <= 1.1 * median(whole),
+        note=f"{count} frames, YOLOv8n, kill -9",
+    )
+
+
+def memory_and_length(stage: Stage, effort: Effort) -> list[Result]:
+    """Peak memory and speed as the task grows."""
+    measured: dict[int, list[dict[str, float]]] = {effort.few: [], effort.many: []}
+    for _ in range(max(1, effort.rounds // 2)):
+        for count, runs in measured.items():
+            task_id = stage.task(count, SMALL)
+            stage.clear(task_id)
+            stage.fresh_storage()
+            runs.append(_child(stage, task_id, CONSTANT))
+    peak = {n: median([run["peak_mb"] for run in runs]) for n, runs in measured.items()}
+    speed = {n: n / median([run["seconds"] for run in runs]) for n, runs in measured.items()}
+    few, many = effort.few, effort.many
+    return [
+        Row(
+            what=f"peak memory, {many:,} frames against {few:,}",
+            measured=f"{peak[many]:.0f} MB, {peak[few]:.0f} MB",
+            ratio=peak[many] / peak[few],
+            target="at most 1.10",
+            met=peak[many] <= 1.1 * peak[few],
+            note=f"{SMALL[0]}x{SMALL[1]}, constant box",
+        ),
+        Row(
+            what=f"frames a second, {many:,} against {few:,}",
+            measured=f"{speed[many]:.0f}, {speed[few]:.0f}",
+            ratio=speed[many] / speed[few],
+            target="at least 0.95",
+            met=speed[many] >= 0.95 * speed[few],
+        ),
+    ]
+
+
+def share_of_prefect(stage: Stage, effort: Effort) -> Result:
+    """What of the wall time Prefect takes, with YOLOv8n on the CPU."""
+    count = effort.constant_frames
+    task_id, function = stage.task(count), yolo(device="cpu").load()
+    flow_run(stage, task_id, function)
+    plain, flow = alternate(
+        effort.rounds,
+        fresh(stage, task_id, lambda: plain_run(stage, task_id, function)),
+        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
+    )
+    share = 1 - median(plain) / median(flow)
+    return Row(
+        what="Prefect's share of the wall time",
+        measured=f"{median(flow):.2f} s, {median(plain):.2f} s without",
+        ratio=share,
+        target="at most 0.05",
+        met=share <= 0.05,
+        note=f"{count} frames, YOLOv8n on CPU",
+    )
+
+
+def yolo_on_gpu(stage: Stage, effort: Effort) -> list[Result]:
+    """On a GPU, against the SDK's loop there and the bare model fed from memory."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return [NotMeasured(what="YOLOv8n on a GPU", reason="no GPU at hand")]
+    count = effort.constant_frames
+    task_id, function = stage.task(count), yolo(device="cuda", half=True).load()
+    plain = Function(
+        module="bench.sdk_yolo", parameters={"model": WEIGHTS, "device": "cuda"}
+    ).load()
+    flow_run(stage, task_id, function)
+    sdk_run(stage, task_id, plain.function)
+    sdk, ours, bare = alternate(
+        effort.rounds,
+        fresh(stage, task_id, lambda: sdk_run(stage, task_id, plain.function)),
+        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
+        lambda: _bare_model(stage, task_id, function.function),
+    )
+    share = median(bare) / median(ours)
+    return [
+        _against_sdk("YOLOv8n on a GPU", count, sdk, ours, 8.0),
+        Row(
+            what="share of the bare model's speed on the GPU",
+            measured=f"{count / median(ours):.0f} of {count / median(bare):.0f} frames/s",
+            ratio=share,
+            target="at least 0.70",
+            met=share >= 0.7,
+        ),
+    ]
+
+
+def _bare_model(stage: Stage, task_id: int, function: Any) -> float:
+    """Seconds for the task's images when they are decoded already."""
+    from tasks.fetch_frames import FrameSource
+    from tasks.media import fetch_media
+    from tasks.plan_frames import plan_frames
+    from tasks.run_function import run_function
+
+    client = stage.client()
+    media = fetch_media(client, task_id)
+    plan = plan_frames(media)
+    with FrameSource(client, media, plan.batches) as source:
+        loaded = [source.fetch(batch) for batch in plan.batches]
+    begin = time.perf_counter()
+    for frames in loaded:
+        run_function(function, frames)
+    return time.perf_counter() - begin
+
+
+def _yolo_against_sdk(
+    stage: Stage, effort: Effort, what: str, ours: Function, target: float, note: str = ""
+) -> Row:
+    count = effort.yolo_frames
+    task_id, function = stage.task(count), ours.load()
+    plain = Function(module="bench.sdk_yolo", parameters={"model": WEIGHTS}).load()
+    # The first images are slow: libraries are loaded, the network is exported.
+    flow_run(stage, task_id, function)
+    fresh(stage, task_id, lambda: sdk_run(stage, task_id, plain.function))()
+    expected = boxes_of(stage, task_id)
+    sdk, flow = alternate(
+        effort.rounds,
+        fresh(stage, task_id, lambda: sdk_run(stage, task_id, plain.function)),
+        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
+    )
+    difference = compare(expected, boxes_of(stage, task_id))
+    row = _against_sdk(
+        what, count, sdk, flow, target, "; ".join(filter(None, (note, str(difference))))
+    )
+    if "precision" not in ours.parameters and not difference.same_within(0.1):
+        raise AssertionError(f"{what}: other boxes than the SDK's driver gives: {difference}")
+    return row
+
+
+def _against_sdk(
+    what: str, count: int, sdk: list[float], ours: list[float], target: float, note: str = ""
+) -> Row:
+    ratio = median(sdk) / median(ours)
+    return Row(
+        what=f"{what}, {count} frames",
+        measured=f"{count / median(ours):.1f} frames/s, SDK {count / median(sdk):.1f}",
+        ratio=ratio,
+        target=f"at least {target:g}",
+        met=ratio >= target,
+        note=note,
+    )
+
+
+def _child(
+    stage: Stage, task_id: int, function: Function, *, kill_at: int | None = None
+) -> dict[str, float]:
+    """Run the flow in a process of its own; kill it when `kill_at` frames are done."""
+    command = [
+        sys.executable, "-m", "bench.child", str(task_id), stage.sandbox.url,
+        json.dumps({"module": function.module, "parameters": function.parameters}),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        begin = time.perf_counter()
+        for line in process.stdout:
+            word, _, rest = line.partition(" ")
+            if word.strip() == "begin":
+                begin = time.perf_counter()
+            elif word == "frames" and kill_at is not None and int(rest) >= kill_at:
+                process.send_signal(signal.SIGKILL)
+                return {"seconds": time.perf_counter() - begin}
+            elif word == "end":
+                measured: dict[str, float] = json.loads(rest)
+                return measured
+    raise RuntimeError(f"the run ended with status {process.returncode} and no result")
+
+
+def _has_bfloat16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def machine() -> str:
+    """What the measurements are made on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        model = "unknown processor"
+    load = os.getloadavg()[0]
+    return f"{model}, {os.cpu_count()} cores, load {load:.1f} at the end"

@@ -1,0 +1,110 @@
+"""Time matching, and validating and remapping next to the SDK's own mapper.
+
+Run as `python -m bench.spec_speed`; prints one line a measurement, on one core.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cvat_sdk.auto_annotation as cvataa
+from cvat_sdk import models
+from cvat_sdk.auto_annotation.driver import _AnnotationMapper
+
+from tasks.frames import Frame, Outcome
+from tasks.labels import labels_of_spec, labels_of_task
+from tasks.match_spec import SpecMismatch, match_spec
+from tasks.read_output import read_output
+from tasks.remap import RemapOptions, remap_frame
+from tasks.validate import ValidationOptions, validate_frame
+
+RECTANGLES = 2_000
+LABELS = 2_000
+ROUNDS = 5
+
+
+def spec_of(names: list[str]) -> cvataa.DetectionFunctionSpec:
+    return cvataa.DetectionFunctionSpec(
+        labels=[cvataa.label_spec(name, index) for index, name in enumerate(names)]
+    )
+
+
+def task_labels(names: list[str]) -> list[models.Label]:
+    return [
+        models.Label(name=name, id=10_000 + index, type="any", attributes=[], sublabels=[])
+        for index, name in enumerate(names)
+    ]
+
+
+def rectangles() -> list[models.LabeledShapeRequest]:
+    return [
+        cvataa.rectangle(index % 80, [1.5, 2.5, 30.25, 40.75], score=0.75)
+        for index in range(RECTANGLES)
+    ]
+
+
+def seconds(prepare: Callable[[], Any], measure: Callable[[Any], Any]) -> float:
+    """Median processor time of some rounds: another program on the machine does not count."""
+    times = []
+    for _ in range(ROUNDS):
+        prepared = prepare()
+        begin = time.process_time()
+        measure(prepared)
+        times.append(time.process_time() - begin)
+    return statistics.median(times)
+
+
+def main() -> None:
+    names = [f"label {index}" for index in range(80)]
+    spec, labels = spec_of(names), task_labels(names)
+    match = match_spec(labels_of_spec(spec), labels_of_task(labels))
+    mapper = _AnnotationMapper(
+        logging.getLogger("bench"),
+        spec.labels,
+        labels,
+        allow_unmatched_labels=False,
+        conv_mask_to_poly=False,
+    )
+    frame = Frame(number=7, name="a.jpg", width=640, height=480, chunk=0, job_ids=(1,))
+
+    def ours(objects: Any, validation: ValidationOptions) -> None:
+        outcome = Outcome(frame=frame, detections=read_output(objects))
+        outcome = remap_frame(validate_frame(outcome, match, validation), match, RemapOptions())
+        assert len(outcome.annotations or ()) == RECTANGLES
+
+    def show(what: str, taken: float) -> None:
+        print(f"{what:<48}{RECTANGLES / taken:>12,.0f} rectangles/s")
+
+    keep, clip = ValidationOptions(), ValidationOptions(geometry="clip")
+    show("read, validate, remap", seconds(rectangles, lambda shapes: ours(shapes, keep)))
+    show("read, validate, remap, clip", seconds(rectangles, lambda shapes: ours(shapes, clip)))
+    show(
+        "the SDK's validate_and_remap",
+        seconds(rectangles, lambda shapes: mapper.validate_and_remap(shapes, 7)),
+    )
+
+    many = [f"label {index:04d}" for index in range(LABELS)]
+    mine = labels_of_spec(spec_of(many))
+    same = labels_of_task(task_labels(many))
+    other = labels_of_task(task_labels([f"lable {index:05d}" for index in range(LABELS)]))
+
+    def mismatch(_: Any) -> None:
+        try:
+            match_spec(mine, other)
+        except SpecMismatch as error:
+            str(error)
+
+    matching = seconds(lambda: None, lambda _: match_spec(mine, same))
+    print(f"{f'match {LABELS:,} labels':<48}{matching:>12.3f} s")
+    failing = seconds(lambda: None, mismatch)
+    print(f"{f'match {LABELS:,} labels, none of which fits':<48}{failing:>12.3f} s")
+    reading = seconds(lambda: task_labels(many), labels_of_task)
+    print(f"{f'read {LABELS:,} labels of the SDK':<48}{reading:>12.3f} s")
+
+
+if __name__ == "__main__":
+    main()
