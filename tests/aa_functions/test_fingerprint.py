@@ -1,0 +1,193 @@
+"""Fingerprints: equal where results are equal, different where any input is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from aa_functions import FunctionReference, load_function
+from aa_functions.fingerprint import FingerprintError, file_digest, package_version
+
+FACTORY = """
+    from types import SimpleNamespace
+    from aa_functions import DetectionFunctionSpec, label_spec
+
+    def create(weights="", size=1, name="car"):
+        spec = DetectionFunctionSpec(labels=[label_spec(name, 0)])
+        return SimpleNamespace(spec=spec, detect=lambda context, image: [])
+"""
+
+
+def write(path: Path, source: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dedent(source))
+    return path
+
+
+def of(file: Path, **parameters) -> str:
+    loaded = load_function(FunctionReference(file=file, parameters=parameters))
+    assert loaded.fingerprint is not None
+    return loaded.fingerprint
+
+
+def test_place_name_and_line_ends_do_not_matter(tmp_path):
+    first = of(write(tmp_path / "a" / "f.py", FACTORY), size=1, name="x")
+    second = write(tmp_path / "b" / "g.py", FACTORY)
+    second.write_bytes(second.read_bytes().replace(b"\n", b"\r\n"))
+    assert first == of(second, name="x", size=1)
+
+
+def test_source_and_parameters_matter(tmp_path):
+    path = write(tmp_path / "f.py", FACTORY)
+    changed = write(tmp_path / "g.py", FACTORY + "\n    # changed\n")
+    prints = [
+        of(path),
+        of(changed),
+        of(path, size=2),
+        of(path, size=2.5),
+        of(path, size="2"),
+        of(path, name="lorry"),
+    ]
+    assert len(set(prints)) == len(prints)
+
+
+def test_a_file_named_by_a_parameter_stands_for_its_content(tmp_path):
+    path = write(tmp_path / "f.py", FACTORY)
+    one = write(tmp_path / "one" / "w.bin", "weights")
+    two = write(tmp_path / "two" / "v.bin", "weights")
+    assert of(path, weights=str(one)) == of(path, weights=str(two))
+    two.write_text("other weights")
+    assert of(path, weights=str(one)) != of(path, weights=str(two))
+
+
+def test_a_local_module_that_is_imported_matters(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    helper = write(tmp_path / "boxes_of_mine" / "sizes.py", "SIZE = 3\n")
+    write(tmp_path / "boxes_of_mine" / "__init__.py", "")
+    source = "    from boxes_of_mine import sizes\n" + FACTORY
+    path = write(tmp_path / "f.py", source)
+    before = of(path)
+    assert before == of(path)
+    helper.write_text("SIZE = 4\n")
+    assert of(path) != before
+
+
+def test_what_the_function_says_replaces_the_parameters(tmp_path):
+    said = FACTORY.replace(
+        "return SimpleNamespace(",
+        """return SimpleNamespace(
+            fingerprint_inputs=lambda: {"weights": Path(weights), "packages": ["attrs"]},""",
+    )
+    path = write(tmp_path / "f.py", "    from pathlib import Path\n" + said)
+    one = write(tmp_path / "one.bin", "weights")
+    two = write(tmp_path / "two.bin", "weights")
+    first = of(path, weights=str(one), size=1)
+    assert first == of(path, weights=str(two), size=2)
+    two.write_text("more")
+    assert first != of(path, weights=str(two))
+
+
+def test_library_versions_matter(tmp_path, monkeypatch):
+    path = write(tmp_path / "f.py", "    import numpy\n" + FACTORY)
+    before = of(path)
+    monkeypatch.setattr(
+        "aa_functions.fingerprint.package_version",
+        lambda name: "0.0.1" if name == "numpy" else package_version(name),
+    )
+    assert of(path) != before
+
+
+def test_versions_are_found_by_import_name():
+    import PIL
+
+    assert package_version("PIL") == PIL.__version__
+    assert package_version("cvat_sdk") is not None
+    assert package_version("no_such_library") is None
+
+
+def test_a_build_of_torch_for_a_device_is_the_same_version():
+    pytest.importorskip("torch")
+    assert "+" not in str(package_version("torch"))
+
+
+def test_the_same_in_another_process_and_folder(tmp_path):
+    path = write(tmp_path / "f.py", FACTORY)
+    code = (
+        "import sys; from aa_functions import *;"
+        "print(load_function(FunctionReference(file=sys.argv[1],"
+        "parameters={'size': 3, 'name': 'x'})).fingerprint)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(path)],
+            cwd=folder,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for folder, seed in ((tmp_path, "1"), (root, "2"))
+    }
+    assert answers == {of(path, name="x", size=3)}
+
+
+def test_a_changed_file_is_read_again(tmp_path):
+    path = write(tmp_path / "w.bin", "one")
+    first = file_digest(path)
+    path.write_text("two")
+    os.utime(path, ns=(1, 1))
+    assert file_digest(path) != first
+    with pytest.raises(FingerprintError, match="cannot be read"):
+        file_digest(tmp_path / "none")
+
+
+YOLO = "aa_functions.yolo"
+MODEL = {"model": "shapes-yolov8n.pt"}
+
+
+def of_yolo(**parameters) -> str:
+    pytest.importorskip("ultralytics")
+    loaded = load_function(FunctionReference(module=YOLO, parameters={**MODEL, **parameters}))
+    assert loaded.fingerprint is not None
+    return loaded.fingerprint
+
+
+def test_yolo_what_does_not_change_boxes_does_not_matter(tmp_path):
+    from aa_functions.weights import SHIPPED_FOLDER
+
+    copy = tmp_path / "other-name.pt"
+    copy.write_bytes((SHIPPED_FOLDER / MODEL["model"]).read_bytes())
+    same = {
+        of_yolo(),
+        of_yolo(device="cpu", batch=3, workers=1, backend="torch"),
+        of_yolo(model=str(copy), imgsz=None),
+        of_yolo(conf=0.25, precision="f32"),
+    }
+    assert len(same) == 1
+
+
+def test_yolo_what_changes_boxes_matters(tmp_path):
+    prints = [
+        of_yolo(),
+        of_yolo(imgsz=640),
+        of_yolo(conf=0.3),
+        of_yolo(iou=0.5),
+        of_yolo(max_det=10),
+        of_yolo(classes="star"),
+        of_yolo(agnostic_nms=True),
+        of_yolo(precision="bf16"),
+    ]
+    assert len(set(prints)) == len(prints)
+    assert of_yolo(classes=[3]) == of_yolo(classes="star") == of_yolo(classes="3")
+
+
+def test_the_fingerprint_is_hexadecimal_json_text(tmp_path):
+    text = of(write(tmp_path / "f.py", FACTORY))
+    assert json.loads(json.dumps(text)) == f"{int(text, 16):064x}"

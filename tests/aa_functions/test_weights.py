@@ -1,0 +1,122 @@
+"""Looking up weights: the order of the folders, and a sentence where there are none."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from aa_functions import weights
+from aa_functions.errors import WeightsNotFoundError
+from aa_functions.weights import SHIPPED_FOLDER, find_weights, weights_folders
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The user's folder and the one in the home folder."""
+    own, home = tmp_path / "own", tmp_path / "home"
+    monkeypatch.setenv("CVAT_FLOWS_WEIGHTS", str(own))
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    in_home = home / ".cvat-flows" / "weights"
+    for folder in (own, in_home):
+        folder.mkdir(parents=True)
+    return own, in_home
+
+
+def test_the_order_of_the_folders(folders):
+    own, in_home = folders
+    assert weights_folders() == (own, in_home, SHIPPED_FOLDER)
+    assert find_weights("shapes-yolov8n.pt") == SHIPPED_FOLDER / "shapes-yolov8n.pt"
+    for folder in (in_home, own):
+        (folder / "shapes-yolov8n.pt").write_bytes(b"mine")
+        assert find_weights("shapes-yolov8n.pt") == folder / "shapes-yolov8n.pt"
+
+
+def test_the_suffix_may_be_left_out(folders):
+    assert find_weights("shapes-yolov8n").name == "shapes-yolov8n.pt"
+
+
+def test_a_path_is_not_looked_up(folders, tmp_path):
+    own, _ = folders
+    (own / "m.pt").write_bytes(b"")
+    with pytest.raises(WeightsNotFoundError, match=r"'sub.m\.pt' does not exist"):
+        find_weights("sub/m.pt")
+    with pytest.raises(WeightsNotFoundError, match="is a folder"):
+        find_weights(own)
+    assert find_weights(own / "m.pt") == own / "m.pt"
+
+
+def test_the_current_folder_comes_last(folders, tmp_path):
+    (tmp_path / "here.pt").write_bytes(b"")
+    assert find_weights("here.pt") == Path("here.pt")
+
+
+def test_nothing_found_says_where_to_put_it(folders):
+    own, in_home = folders
+    with pytest.raises(WeightsNotFoundError) as caught:
+        find_weights("yolov8n.pt")
+    text = str(caught.value)
+    for part in ("'yolov8n.pt'", str(own), str(in_home), str(SHIPPED_FOLDER), "download=bool:true"):
+        assert part in text
+    assert "CVAT_FLOWS_WEIGHTS" in text
+    assert "Did you mean" not in text
+
+
+def test_a_near_name_is_named(folders):
+    with pytest.raises(WeightsNotFoundError, match=r"Did you mean 'shapes-yolov8n\.pt'"):
+        find_weights("shape-yolov8n.pt")
+
+
+def test_an_empty_name(folders):
+    with pytest.raises(WeightsNotFoundError, match="empty"):
+        find_weights(" ")
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[bytes, int]]]:
+    """A server of weights: name to content and stated length."""
+    files: dict[str, tuple[bytes, int]] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = files.get(self.path.strip("/"))
+            if found is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(found[1]))
+            self.end_headers()
+            self.wfile.write(found[0])
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setattr(weights, "DOWNLOAD_URL", f"http://127.0.0.1:{server.server_port}")
+        yield files
+        server.shutdown()
+        thread.join()
+
+
+def test_download_only_when_asked(folders, published):
+    published["new.pt"] = (b"fetched", 7)
+    with pytest.raises(WeightsNotFoundError):
+        find_weights("new.pt")
+    assert find_weights("new.pt", download=True) == folders[0] / "new.pt"
+    assert (folders[0] / "new.pt").read_bytes() == b"fetched"
+    published.clear()
+    assert find_weights("new.pt") == folders[0] / "new.pt"
+
+
+@pytest.mark.parametrize("answer", [None, (b"half", 8)])
+def test_a_failed_download_leaves_nothing(folders, published, answer):
+    if answer:
+        published["new.pt"] = answer
+    with pytest.raises(WeightsNotFoundError, match="could not be fetched"):
+        find_weights("new.pt", download=True)
+    assert list(folders[0].iterdir()) == []

@@ -1,0 +1,160 @@
+"""How images are spread over copies of the model and over batches, on predictors that take notes.
+
+`GpuRunner` needs no GPU to be wrong: here it drives predictors on the CPU.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ultralytics")
+
+import torch
+
+from aa_functions.weights import SHIPPED_FOLDER
+from aa_functions.yolo_pool import CpuRunner, GpuRunner, PredictorPool, is_out_of_memory
+from aa_functions.yolo_predictor import Predictor, PredictorOptions, load_checkpoint
+
+OPTIONS = PredictorOptions(
+    imgsz=None,
+    iou=0.7,
+    max_det=300,
+    classes=None,
+    agnostic_nms=False,
+    device=torch.device("cpu"),
+    precision="f32",
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return load_checkpoint(SHIPPED_FOLDER / "shapes-yolov8n.pt")
+
+
+class NotingPredictor(Predictor):
+    """Notes the batches it ran; has memory for so many images."""
+
+    room = 1000
+
+    def run(self, prepared, conf):
+        self.__dict__.setdefault("batches", []).append([image.original.shape for image in prepared])
+        if len(prepared) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().run(prepared, conf)
+
+
+@pytest.fixture
+def noting(checkpoint):
+    return NotingPredictor(checkpoint, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def alone(checkpoint, pictures):
+    predictor = Predictor(checkpoint, OPTIONS)
+    return [predictor.run([predictor.prepare(image)], 0.25)[0] for image in pictures]
+
+
+def assert_close(found, wanted):
+    assert [rows.shape for rows in found] == [rows.shape for rows in wanted]
+    for rows, expected in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(rows, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 32])
+def test_batches_hold_one_shape_and_give_each_image_its_boxes(noting, pictures, alone, batch):
+    runner = GpuRunner(lambda threads: noting, workers=2, batch=batch)
+    assert_close(runner.run(pictures, 0.25), alone)
+    assert all(len(set(shapes)) == 1 for shapes in noting.batches)
+    assert max(map(len, noting.batches)) <= batch
+    shapes = {image.size for image in pictures}
+    if batch == 32:
+        assert len(noting.batches) == len(shapes) < len(pictures)
+
+
+def test_batches_shrink_when_memory_runs_out(noting, pictures, alone):
+    images, wanted = pictures[:1] * 9, alone[:1] * 9
+    noting.room = 2
+    runner = GpuRunner(lambda threads: noting, workers=2, batch=8)
+    assert_close(runner.run(images, 0.25), wanted)
+    assert runner.batch == 2
+    assert [len(shapes) for shapes in noting.batches] == [8, 4, 2, 2, 2, 2, 1]
+    noting.batches.clear()
+    assert_close(runner.run(images, 0.25), wanted)
+    assert max(map(len, noting.batches)) == 2
+
+
+def test_one_image_too_many_is_an_error(noting, pictures):
+    noting.room = 0
+    runner = GpuRunner(lambda threads: noting, workers=1, batch=4)
+    with pytest.raises(torch.OutOfMemoryError):
+        runner.run(pictures[:2], 0.25)
+
+
+def test_what_counts_as_out_of_memory():
+    assert is_out_of_memory(torch.OutOfMemoryError("x"))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_the_cpu_runs_images_one_by_one(checkpoint, pictures, alone):
+    made = []
+
+    def make(threads):
+        made.append((threads, NotingPredictor(checkpoint, OPTIONS)))
+        return made[-1][1]
+
+    two = CpuRunner(make, workers=2).run(pictures, 0.25)
+    assert_close(two, alone)
+    assert {threads for threads, _ in made} == {1}
+    assert 1 <= len(made) <= 2
+    reverse = CpuRunner(make, workers=1).run(pictures[::-1], 0.25)[::-1]
+    for found, wanted in zip(reverse, two, strict=True):
+        np.testing.assert_array_equal(found, wanted)  # to the last bit
+    assert all(len(shapes) == 1 for _, noting in made for shapes in noting.batches)
+
+
+def test_a_predictor_is_lent_to_one_thread_at_a_time():
+    made = []
+    busy = set()
+
+    def make():
+        made.append(object())
+        return made[-1]
+
+    pool = PredictorPool(make, 3)
+    lock = threading.Lock()
+
+    def work(_):
+        with pool.lend() as predictor:
+            with lock:
+                assert predictor not in busy
+                busy.add(predictor)
+            time.sleep(0.002)
+            with lock:
+                busy.remove(predictor)
+
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(work, range(60)))
+    assert len(made) <= 3
+
+
+def test_a_predictor_that_cannot_be_made_blocks_nobody():
+    attempts = iter([ValueError("first"), ValueError("second"), None])
+
+    def make():
+        error = next(attempts)
+        if error:
+            raise error
+        return "predictor"
+
+    pool = PredictorPool(make, 1)
+    for message in ("first", "second"):
+        with pytest.raises(ValueError, match=message), pool.lend():
+            pass
+    with pool.lend() as predictor:
+        assert predictor == "predictor"

@@ -1,0 +1,80 @@
+"""`python -m tests.chaos`: upload through random faults and kills; compare with calm weather."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from deployments.sandbox.process import SandboxProcess
+from tests.chaos.schedule import Result, Uploader, run_schedule
+from tests.chaos.world import Cvat, login, make_layouts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--schedules", type=int, default=500, help="how many schedules to run")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first; the next adds 1")
+    parser.add_argument("--seconds", type=float, help="stop after this long, if it comes first")
+    parser.add_argument("--quiet", action="store_true", help="no line for each schedule")
+    options = parser.parse_args()
+    results: list[Result] = []
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="cvat-flows-chaos-") as name:
+        folder = Path(name)
+        uploader = Uploader(folder / "worker")  # forks: before this process has threads
+        with SandboxProcess(folder / "sandbox") as sandbox:
+            token = login(sandbox.url)
+            cvat = Cvat(sandbox.url, token)
+            layouts = make_layouts(cvat, folder / "images")
+            for seed in range(options.seed, options.seed + options.schedules):
+                if options.seconds and time.monotonic() - started > options.seconds:
+                    break
+                result = run_schedule(
+                    seed,
+                    cvat=cvat,
+                    token=token,
+                    layouts=layouts,
+                    uploader=uploader,
+                    folder=folder / f"schedule-{seed}",
+                )
+                results.append(result)
+                if result.problems or not options.quiet:
+                    _show(result)
+        uploader.close()
+    return _summary(results, time.monotonic() - started)
+
+
+def _show(result: Result) -> None:
+    story = ", ".join(s.existing if s.kind == "run" else s.kind for s in result.steps)
+    state = "FAILED" if result.problems else "ok"
+    print(
+        f"seed {result.seed}: {state} ({story}; {result.faults.total()} faults, {result.kills} "
+        f"kills, {result.attempts} attempts, {result.seconds:.1f} s)",
+        flush=True,
+    )
+    for problem in result.problems:
+        print(f"  {problem}")
+    if result.problems:
+        print(f"  repeat it: python -m tests.chaos --schedules 1 --seed {result.seed}", flush=True)
+
+
+def _summary(results: list[Result], seconds: float) -> int:
+    faults: Counter[str] = sum((result.faults for result in results), Counter())
+    failed = [result.seed for result in results if result.problems]
+    print(", ".join(f"{name}: {count}" for name, count in sorted(faults.items())))
+    print(
+        f"{len(results)} schedules in {seconds:.0f} s: {faults.total()} faults, "
+        f"{sum(r.kills for r in results)} kills, {sum(r.attempts for r in results)} attempts, "
+        f"{sum(r.duplicates for r in results)} duplicates, {sum(r.losses for r in results)} losses"
+    )
+    if failed:
+        print(f"{len(failed)} schedules failed, seeds: {failed}")
+    return 1 if failed or not results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

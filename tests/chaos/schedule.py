@@ -1,0 +1,352 @@
+"""One schedule: a story of runs, people and accidents, told twice: with the accidents and without.
+
+Everything is drawn from the schedule's seed, so that the seed repeats it (up to the timing of the
+machine).
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import define, evolve, field, frozen
+
+from tasks.cvat_annotations import Patience
+from tasks.manifest import Manifest
+from tasks.manifest_file import RunStamp
+from tasks.storage import FolderStorage
+from tests.chaos.worker import BROKEN, DONE, INTERRUPTED, Attempt, upload
+from tests.chaos.world import Content, Cvat, Layout, interfere, outcomes_of, reset
+from tests.upload.fault_proxy import PASS, Action, Exchange, Fault, FaultProxy
+
+PATIENCE = Patience(
+    connect=2.0, read=0.3, backoff=0.004, longest_wait=0.05, give_up_after=30.0, settle=0.2
+)
+LEASE_SECONDS = 0.5
+ATTEMPTS_WITH_ACCIDENTS = 6
+STATUSES = (429, 500, 502, 503, 504)
+READ_ACTIONS: tuple[Action, ...] = (
+    "refuse", "reset_before", "reset_after", "status_before", "truncate", "garble", "stall",
+    "kill_before",
+)  # fmt: skip
+WRITE_ACTIONS: tuple[Action, ...] = (
+    "refuse", "reset_before", "reset_after", "status_before", "status_after", "truncate", "garble",
+    "stall", "stall_after", "late", "late", "late", "kill_before", "kill_after", "kill_late",
+)  # fmt: skip
+
+
+Book = dict[tuple[int, int], Any]
+"""The manifest by job and frame, without ids and dates."""
+
+
+@frozen(kw_only=True)
+class Step:
+    """A run of the uploader, or something that happens between runs."""
+
+    kind: Literal["run", "people", "manifest lost"]
+    existing: Any = "keep"
+    version: int = 0
+
+
+@define(kw_only=True)
+class Result:
+    """What became of a schedule."""
+
+    seed: int
+    steps: list[Step]
+    faults: Counter[str] = field(factory=Counter)
+    kills: int = 0
+    attempts: int = 0
+    duplicates: int = 0
+    losses: int = 0
+    problems: list[str] = field(factory=list)
+    seconds: float = 0.0
+
+
+class Uploader:
+    """The forking process of tests.chaos.worker."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = (folder / "worker.log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        self.child = 0
+
+    def run(self, attempt: Attempt) -> int:
+        """Exit code of an attempt; negative if it was killed."""
+        path = self.folder / "attempt.pickle"
+        path.write_bytes(pickle.dumps(attempt))
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{path}\n")
+        self.process.stdin.flush()
+        self.child = int(self.process.stdout.readline())
+        code = int(self.process.stdout.readline())
+        self.child = 0
+        return code
+
+    def kill(self) -> None:
+        if self.child:
+            with suppress(ProcessLookupError):
+                os.kill(self.child, signal.SIGKILL)
+
+    def errors(self) -> str:
+        self.log.flush()
+        self.log.seek(0)
+        return self.log.read()[-3000:]
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+        self.log.close()
+
+
+@define(kw_only=True)
+class Accidents:
+    """Decides what happens to each exchange of a schedule."""
+
+    dice: random.Random
+    result: Result
+    on: bool = False
+    left: int = 0
+    kills_left: int = 0
+    server_errors: int = 0
+
+    def decide(self, exchange: Exchange) -> Fault:
+        annotations = exchange.path.split("?")[0].endswith("/annotations")
+        share = 0.3 if annotations else 0.01
+        if not self.on or self.left <= 0 or self.dice.random() >= share:
+            self.server_errors = 0
+            return PASS
+        self.left -= 1
+        action = self.dice.choice(WRITE_ACTIONS if exchange.method == "PATCH" else READ_ACTIONS)
+        if action.startswith("kill"):
+            if self.kills_left <= 0:
+                return PASS
+            self.kills_left -= 1
+        fault = Fault(
+            action=action,
+            status=self.dice.choice(STATUSES),
+            retry_after=self.dice.choice([None, None, "0", "1"]),
+            seconds=self._seconds(action),
+            # Handed on just before its own repetition.
+            overtaken=self.dice.random() < 0.6,
+            seed=self.dice.randrange(2**31),
+        )
+        if fault.retry_after == "1" and self.dice.random() < 0.8:
+            fault = evolve(fault, retry_after=None)  # waiting for real is slow
+        if action.startswith("status") and fault.status == 500:
+            # So many in a row mean "never" to the client, and rightly.
+            self.server_errors += 1
+            if self.server_errors > 2:
+                fault = evolve(fault, status=503)
+        else:
+            self.server_errors = 0
+        name = f"{action} {fault.status}" if action.startswith("status") else action
+        self.result.faults[name] += 1
+        return fault
+
+    def _seconds(self, action: Action) -> float:
+        if action == "refuse":
+            return self.dice.uniform(0.0, 0.05)
+        if action == "late":
+            # Mostly before the client looks again, sometimes after it.
+            settled = self.dice.random() < 0.6
+            low, high = (0.05, PATIENCE.settle * 0.6) if settled else (PATIENCE.settle, 0.4)
+            return PATIENCE.read + self.dice.uniform(low, high)
+        return PATIENCE.read + 0.1
+
+
+def run_schedule(
+    seed: int, *, cvat: Cvat, token: str, layouts: list[Layout], uploader: Uploader, folder: Path
+) -> Result:
+    """Tell the story of `seed` without accidents, then with, and compare."""
+    started = time.monotonic()
+    dice = random.Random(seed)
+    layout = dice.choice(layouts)
+    result = Result(seed=seed, steps=_story(dice))
+    attempt = Attempt(
+        url=cvat.client.api_map.host,
+        token=token,
+        folder=str(folder / "reference"),
+        task_id=layout.task_id,
+        jobs=tuple(job for job, _, _ in layout.jobs),
+        outcomes=[],
+        existing="keep",
+        run=RunStamp(id=""),
+        defaults=layout.defaults,
+        max_shapes=dice.choice([1, 4, 8, 2000]),
+        lease_seconds=LEASE_SECONDS,
+        patience=PATIENCE,
+    )
+    expected: list[tuple[Content, Book]] = []
+    reset(cvat, layout, seed)
+    calm = evolve(attempt, lease_seconds=60.0)
+    for number, step in enumerate(result.steps):
+        _play(step, _for_step(calm, layout, seed, number, step), cvat, layout, seed + number)
+        expected.append((cvat.content(layout), _book(attempt)))
+
+    attempt = evolve(attempt, folder=str(folder / "stormy"))
+    people = reset(cvat, layout, seed)
+    accidents = Accidents(dice=random.Random(f"accidents {seed}"), result=result)
+    with FaultProxy(upstream=attempt.url, decide=accidents.decide, kill=uploader.kill) as proxy:
+        stormy = evolve(attempt, url=proxy.url)
+        for number, step in enumerate(result.steps):
+            one = _for_step(stormy, layout, seed, number, step)
+            if step.kind == "run":
+                _weather(one, uploader, proxy, accidents, result)
+            else:
+                _play(step, one, cvat, layout, seed + number)
+            _compare(result, number, *expected[number], cvat.content(layout), _book(attempt))
+            if result.problems:
+                break
+    if not any(step.kind == "people" or step.existing == "clear" for step in result.steps):
+        _check_people(result, people, cvat, layout)
+    for name in ("reference", "stormy"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _story(dice: random.Random) -> list[Step]:
+    steps = [Step(kind="run", existing=dice.choice(["keep", "keep", "replace", "clear"]))]
+    for _ in range(dice.choice([0, 1, 1, 2])):
+        if dice.random() < 0.5:
+            steps.append(Step(kind="people"))
+        if dice.random() < 0.15:
+            steps.append(Step(kind="manifest lost"))
+        steps.append(
+            Step(
+                kind="run",
+                existing=dice.choice(["keep", "replace", "clear"]),
+                version=dice.choice([0, 1, 2]),
+            )
+        )
+    return steps
+
+
+def _for_step(attempt: Attempt, layout: Layout, seed: int, number: int, step: Step) -> Attempt:
+    return evolve(
+        attempt,
+        outcomes=outcomes_of(layout, seed, step.version),
+        existing=step.existing,
+        run=RunStamp(id=f"run-{number}", fingerprint=f"version {step.version}"),
+    )
+
+
+def _play(step: Step, attempt: Attempt, cvat: Cvat, layout: Layout, seed: int) -> None:
+    if step.kind == "people":
+        interfere(cvat, layout, seed)
+    elif step.kind == "manifest lost":
+        shutil.rmtree(Path(attempt.folder), ignore_errors=True)
+    else:
+        upload(attempt, FolderStorage(Path(attempt.folder)))
+
+
+def _weather(
+    attempt: Attempt,
+    uploader: Uploader,
+    proxy: FaultProxy,
+    accidents: Accidents,
+    result: Result,
+) -> None:
+    """Run the uploader, through accidents, until it ends well."""
+    accidents.kills_left = 3
+    for trial in range(ATTEMPTS_WITH_ACCIDENTS + 4):
+        accidents.on = trial < ATTEMPTS_WITH_ACCIDENTS
+        accidents.left = accidents.dice.randrange(8)
+        one = attempt
+        if accidents.on and accidents.kills_left and accidents.dice.random() < 0.3:
+            accidents.kills_left -= 1
+            one = evolve(
+                attempt,
+                kill_at_write=accidents.dice.randrange(2 * len(attempt.jobs) + 2),
+                kill_phase=accidents.dice.choice(["before", "middle", "after"]),
+            )
+        code = uploader.run(one)
+        result.attempts += 1
+        proxy.drain()
+        if code == DONE and proxy.landed_unseen():
+            # CVAT carried a request out after the run's last look: the next run clears up.
+            result.faults["landed unseen"] += 1
+            continue
+        if code == DONE:
+            return
+        if code == -signal.SIGKILL:
+            result.kills += 1
+        elif code != INTERRUPTED:
+            result.problems.append(f"the uploader ended with {code}: {uploader.errors()}")
+            if code == BROKEN:
+                return
+    result.problems.append("the uploader did not end well")
+
+
+def _book(attempt: Attempt) -> Book:
+    """The manifest without ids and dates."""
+    manifest = Manifest(
+        FolderStorage(Path(attempt.folder)),
+        server="http://cvat",
+        task_id=attempt.task_id,
+        function="f",
+        run=attempt.run,
+    )
+    return {
+        (job, frame): (
+            record.state,
+            record.run,
+            record.content_hash,
+            record.pending,
+            sorted((item.digest, item.run or "") for item in record.items),
+        )
+        for job, frame, record in manifest.records()
+    }
+
+
+def _compare(
+    result: Result, number: int, content: Content, book: Book, found: Content, found_book: Book
+) -> None:
+    """Hold the task and the manifest after a step against those of the calm telling."""
+    step = f"step {number}"
+    for job, expected in content.items():
+        more, less = found[job] - expected, expected - found[job]
+        result.duplicates += more.total()
+        result.losses += less.total()
+        result.problems += [f"{step}, job {job}: too much: {text}" for text in more.elements()]
+        result.problems += [f"{step}, job {job}: missing: {text}" for text in less.elements()]
+    for key in sorted(book.keys() | found_book.keys()):
+        if book.get(key) != found_book.get(key):
+            result.problems.append(
+                f"{step}, manifest of job and frame {key}: {found_book.get(key)}, not "
+                f"{book.get(key)}"
+            )
+
+
+def _check_people(result: Result, people: dict[int, Any], cvat: Cvat, layout: Layout) -> None:
+    """What was there before the first run is still there, byte for byte and with its id."""
+    for job, before in people.items():
+        after = cvat.annotations(job)
+        for kind in ("tags", "shapes", "tracks"):
+            now = {item["id"]: item for item in after[kind]}
+            for item in before[kind]:
+                if now.get(item["id"]) != item:
+                    result.problems.append(f"job {job}: {kind} {item['id']} of a person changed")

@@ -1,0 +1,136 @@
+"""The process that uploads, and is killed: forked for each attempt from one that has imported all.
+
+Reads a path a line from its standard input, of a pickled `Attempt`; answers with the child's pid,
+then with how it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from attrs import evolve, frozen
+from cvat_sdk import Client
+
+from tasks.cvat_annotations import Patience
+from tasks.cvat_errors import CvatUnavailable
+from tasks.frames import Outcome
+from tasks.lease import LeaseLost, task_lease
+from tasks.manifest import Manifest
+from tasks.manifest_file import RunStamp
+from tasks.storage import FolderStorage
+from tasks.upload import upload_job
+from tasks.upload_plan import Existing
+from tasks.upload_report import UploadOptions
+
+DONE, INTERRUPTED, BROKEN = 0, 3, 9
+
+
+@frozen(kw_only=True)
+class Attempt:
+    """One start of the uploader."""
+
+    url: str
+    token: str
+    folder: str
+    task_id: int
+    jobs: tuple[int, ...]
+    outcomes: list[Outcome]
+    existing: Existing
+    run: RunStamp
+    defaults: dict[int, dict[int, str]]
+    max_shapes: int
+    lease_seconds: float
+    patience: Patience
+    kill_at_write: int | None = None
+    """Which write to the storage ends in kill -9."""
+    kill_phase: str = "before"
+    """`before` it, in the `middle` of it, or `after` it."""
+
+
+class KillingStorage(FolderStorage):
+    """A folder that kills its process at one of its writes."""
+
+    def __init__(self, root: Path, at: int | None, phase: str) -> None:
+        super().__init__(root)
+        self._left, self._phase = at, phase
+
+    def write(self, path: str, content: bytes) -> None:
+        # The lease is renewed from a thread, at no fixed place among the writes.
+        if self._left is None or path.startswith("leases/"):
+            return super().write(path, content)
+        if self._left > 0:
+            self._left -= 1
+            return super().write(path, content)
+        if self._phase == "middle":
+            self._temporary(self._place(path), content[: len(content) // 2])
+        if self._phase == "after":
+            super().write(path, content)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+def upload(attempt: Attempt, storage: FolderStorage) -> None:
+    """The run: all jobs of the task, under a lease."""
+    client = Client(attempt.url, check_server_version=False)
+    client.api_client.set_default_header("Authorization", f"Token {attempt.token}")
+    manifest = Manifest(
+        storage, server="http://cvat", task_id=attempt.task_id, function="f", run=attempt.run
+    )
+    options = UploadOptions(
+        existing=attempt.existing,
+        defaults=attempt.defaults,
+        patience=attempt.patience,
+        max_shapes=attempt.max_shapes,
+    )
+    with task_lease(
+        storage,
+        server="http://cvat",
+        task_id=attempt.task_id,
+        run=attempt.run,
+        wait=30,
+        seconds=attempt.lease_seconds,
+        poll=0.02,
+        allowance=0.0,
+    ) as lease:
+        for job in attempt.jobs:
+            upload_job(
+                client,
+                task_id=attempt.task_id,
+                job_id=job,
+                outcomes=[o for o in attempt.outcomes if job in o.frame.job_ids],
+                manifest=manifest,
+                options=evolve(options, check=lease.check),
+            )
+        manifest.summarize(frames=len(attempt.outcomes))
+
+
+def main() -> None:
+    for line in sys.stdin:
+        attempt: Attempt = pickle.loads(Path(line.strip()).read_bytes())
+        child = os.fork()
+        if child == 0:
+            os._exit(_attempt(attempt))
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _attempt(attempt: Attempt) -> int:
+    storage = KillingStorage(Path(attempt.folder), attempt.kill_at_write, attempt.kill_phase)
+    try:
+        upload(attempt, storage)
+    except (CvatUnavailable, LeaseLost):
+        return INTERRUPTED
+    except BaseException:
+        traceback.print_exc()
+        return BROKEN
+    return DONE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Fixtures: a sandbox server and a client for the session, a Prefect server for flows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+
+# The commands turn these off for servers that they start; the tests' servers have them.
+os.environ.setdefault("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED", "true")
+os.environ.setdefault("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "true")
+
+import pytest
+from cvat_sdk import Client, Config, models
+from hypothesis import HealthCheck, settings
+from PIL import Image
+
+from deployments.sandbox.process import SandboxProcess
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with SandboxProcess(tmp_path_factory.mktemp("sandbox")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def client(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """The administrator's client, logged in once a session."""
+    config = Config(status_check_period=0.05, cache_dir=tmp_path_factory.mktemp("sdk-cache"))
+    with Client(sandbox.url, config=config, check_server_version=False) as client:
+        client.login(("admin", "admin"))
+        yield client
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One Prefect test server a session: it takes seconds to start."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def storage_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Manifests and caches of this test alone."""
+    folder = tmp_path / "storage"
+    monkeypatch.setenv("CVAT_FLOWS_STORAGE", str(folder))
+    return folder
+
+
+def draw_images(folder: Path, count: int, size: tuple[int, int] = (64, 48)) -> list[Path]:
+    """`count` JPEG images that differ in colour."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for n in range(count):
+        path = folder / f"img_{n:04d}.jpg"
+        Image.new("RGB", size, (n * 37 % 256, n * 91 % 256, n * 53 % 256)).save(path)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture
+def make_task(client: Client, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Factory of ready CVAT tasks, removed afterwards.
+
+    `make_task(count=4, labels=["car"], images=[paths], data={...}, **spec)` gives the SDK's task.
+    """
+    made: list[Any] = []
+
+    def make(
+        count: int = 4,
+        labels: list[Any] | None = None,
+        *,
+        images: list[Path] | None = None,
+        data: dict[str, Any] | None = None,
+        **spec: Any,
+    ) -> Any:
+        wanted = ["car"] if labels is None else labels
+        task = client.tasks.create_from_data(
+            spec=models.TaskWriteRequest(
+                **{"name": f"task {len(made)}", **spec},
+                **(
+                    {}
+                    if "project_id" in spec
+                    else {
+                        "labels": [
+                            models.PatchedLabelRequest(name=label)
+                            if isinstance(label, str)
+                            else label
+                            for label in wanted
+                        ]
+                    }
+                ),
+            ),
+            resources=images or draw_images(tmp_path / f"images-{len(made)}", count),
+            data_params=data or {},
+        )
+        made.append(task)
+        return task
+
+    yield make
+    for task in made:
+        task.remove()

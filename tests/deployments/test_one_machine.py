@@ -1,0 +1,168 @@
+"""SQLite, one server, one worker: what a single machine has."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import httpx
+from live_prefect import wait_until
+from stack import SECRET, Stack
+
+from deployments.deliveries import SIGNATURE, signature
+
+
+def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:
+    url = stack.receiver([stack.rule(project, options={"frames_per_run": 2})])
+    shown = stack.cvat_flows("setup", "--yes", "--webhook", project.name, "--webhook-url", url)
+    assert f"create CVAT webhook of project {project.id}" in shown
+    before = len(stack.runs("annotate-task"))
+    tasks = [stack.task(project), stack.task(project, frames=3, jobs=1)]
+    stack.wait_for(tasks, seconds=90)
+    runs = stack.runs("annotate-task")[before:]
+    # Our own uploads make CVAT say that the task was updated: nobody listens to that.
+    assert sorted(run["parameters"]["parameters"]["task_id"] for run in runs) == [
+        task.id for task in tasks
+    ]
+    assert [stack.wait_for_run(run["id"])[0] for run in runs] == ["Completed"] * 2
+    again = stack.cvat_flows("setup", "--yes", "--webhook", project.name, "--webhook-url", url)
+    assert again.splitlines()[-1] == "nothing to change"
+
+
+def test_one_run_however_often_and_wherever_a_task_is_delivered(stack: Stack, project: Any) -> None:
+    rule = stack.rule(project, function_parameters={"seconds": 1.5})
+    task = stack.task(project, frames=12, jobs=1)
+    delivery = {"event": "update:task", "task": {"id": task.id, "size": 12}}
+    body = json.dumps(delivery).encode()
+
+    def deliver(url: str) -> str:
+        headers = {SIGNATURE: signature(body, SECRET.encode())}
+        answer = httpx.post(url, content=body, headers=headers, timeout=15)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["result"])
+
+    def runs() -> list[dict[str, Any]]:
+        found = stack.runs("annotate-task")
+        return [run for run in found if run["parameters"]["parameters"]["task_id"] == task.id]
+
+    # Two that know nothing of each other, and before the run is there to be seen.
+    urls = [stack.receiver([rule]) for _ in range(2)]
+    assert [deliver(url) for url in urls * 2] == ["announced"] * 2 + ["known"] * 2
+    wait_until(runs, seconds=30, what="the run is asked for")
+    restarted = stack.receiver([rule])
+    assert [deliver(restarted) for _ in range(2)] == ["nothing to do", "known"]
+    assert stack.wait_for_run(runs()[0]["id"])[0] == "Completed"
+    assert stack.is_annotated(task)
+    assert deliver(stack.receiver([rule])) == "nothing to do"
+    assert len(runs()) == 1
+
+
+def test_the_sweep_hands_new_tasks_over_once(stack: Stack, project: Any) -> None:
+    before = len(stack.runs("annotate-task"))
+    tasks = [stack.task(project), stack.task(project)]
+    parameters = {"rules": [stack.rule(project)], "run_in": "deployment"}
+    state, message = stack.wait_for_run(stack.start_run("annotate-new-tasks", parameters))
+    assert (state, message) == ("Completed", "2 handed over")
+    stack.wait_for(tasks, seconds=90)
+    for run in stack.runs("annotate-task")[before:]:
+        stack.wait_for_run(run["id"])
+    state, message = stack.wait_for_run(stack.start_run("annotate-new-tasks", parameters))
+    assert (state, message) == ("Completed", "nothing new: 2 done before")
+    assert len(stack.runs("annotate-task")) == before + 2
+
+
+def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -> None:
+    task = stack.task(project, frames=32, jobs=4)
+    state, message = stack.wait_for_run(
+        stack.start_run(
+            "annotate-task",
+            {
+                "task_id": task.id,
+                "function": str(stack.function),
+                "function_parameters": {"seconds": 0.5},
+                "frames_per_run": 4,
+                "split": "jobs",
+                "split_runs": 1,
+            },
+        ),
+        seconds=120,
+    )
+    assert (state, message) == ("Completed", "32 of 32 frames annotated")
+    assert stack.is_annotated(task)
+    (helper,) = stack.runs("detect-jobs")
+    assert len(helper["parameters"]["parameters"]["task"]["jobs"]) == 2
+    assert stack.wait_for_run(helper["id"])[0] == "Completed"
+    (run,) = [
+        run
+        for run in stack.runs("annotate-task")
+        if run["parameters"]["parameters"]["task_id"] == task.id
+    ]
+    names = [one["name"].split(" ")[0] for one in stack.model_runs([run["id"]], count=8)]
+    assert names.count("recall") >= 2, Counter(names)
+
+
+def test_what_the_cache_knows_waits_for_no_gpu(stack: Stack, project: Any) -> None:
+    task = stack.task(project, frames=16, jobs=1)
+    dry = {"task_id": task.id, "function": str(stack.function), "dry_run": True}
+    assert stack.wait_for_run(stack.start_run("annotate-task", dry))[0] == "Completed"
+    again = stack.start_run("annotate-task", dry)
+    assert stack.wait_for_run(again)[0] == "Completed"
+    waited = [run for run in stack.model_runs([again], count=8) if "gpu" in run["tags"]]
+    # The first batches are sent on their way before anything can be known of them.
+    assert len(waited) <= 3
+
+
+def test_sweeps_do_not_overlap(stack: Stack, project: Any) -> None:
+    task = stack.task(project, frames=12, jobs=1)
+    slow = stack.rule(project, function_parameters={"seconds": 1.0})
+    first = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
+    wait_until(
+        lambda: stack.state_of(first)[0] == "Running", seconds=60, what="the first sweep runs"
+    )
+    second = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
+    assert stack.wait_for_run(second)[0] == "Cancelled"
+    assert stack.wait_for_run(first)[0] == "Completed"
+    assert stack.is_annotated(task)
+
+
+def test_two_flows_never_hold_more_slots_than_there_are(stack: Stack, project: Any) -> None:
+    stack.cvat_flows("setup", "--yes", "--gpus", "1")
+    tasks = [stack.task(project, frames=8, jobs=1) for _ in range(2)]
+    options = {
+        "function": str(stack.function),
+        "function_parameters": {"seconds": 0.2},
+        "frames_per_run": 2,
+    }
+    runs = [stack.start_run("annotate-task", {"task_id": t.id, **options}) for t in tasks]
+    assert [stack.wait_for_run(run)[0] for run in runs] == ["Completed"] * 2
+    stack.cvat_flows("setup", "--yes", "--gpus", "2")
+    detected = stack.model_runs(runs, count=8)
+    assert [run["tags"] for run in detected] == [["gpu"]] * 8
+    spans = sorted((moment(run["start_time"]), moment(run["end_time"])) for run in detected)
+    assert {run["flow_run_id"] for run in detected} == set(runs)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_the_nightly_runs_are_scheduled(stack: Stack) -> None:
+    def coming(deployment: str) -> list[str]:
+        runs = stack.ask(
+            "flow_runs/filter", {"deployments": {"name": {"any_": [deployment]}}, "limit": 200}
+        )
+        return [run["expected_start_time"][11:16] for run in runs if run["auto_scheduled"]]
+
+    wait_until(lambda: coming("annotate-new-tasks"), seconds=90, what="a nightly run is scheduled")
+    assert set(coming("annotate-new-tasks")) == {"02:00"}
+    assert set(coming("maintain")) == {"04:00"}
+
+
+def test_maintenance_runs(stack: Stack) -> None:
+    state, message = stack.wait_for_run(stack.start_run("maintain", {}))
+    assert state == "Completed"
+    assert "files removed" in message

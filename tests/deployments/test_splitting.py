@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.splitting import as_ranges, split_plan
+from tasks.frames import Batch, Frame
+from tasks.plan_frames import Plan, parse_frames
+
+
+def plan_of(job_sizes: list[int], frames_per_run: int = 4) -> Plan:
+    batches: list[Batch] = []
+    number = 0
+    for job, size in enumerate(job_sizes, 1):
+        frames = [
+            Frame(number=number + n, name="x", width=1, height=1, chunk=0, job_ids=(job,))
+            for n in range(size)
+        ]
+        number += size
+        for first in range(0, size, frames_per_run):
+            part = tuple(frames[first : first + frames_per_run])
+            batches.append(Batch(index=len(batches), frames=part))
+    return Plan(batches=tuple(batches), skipped=())
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 8))
+def test_parts_cover_the_plan_once_in_order(job_sizes: list[int], count: int) -> None:
+    parts = split_plan(plan_of(job_sizes), count)
+    assert len(parts) <= count
+    assert [n for part in parts for n in part.frames] == list(range(sum(job_sizes)))
+    assert [job for part in parts for job in part.jobs] == list(range(1, len(job_sizes) + 1))
+
+
+@given(st.integers(1, 40), st.integers(1, 8))
+def test_equal_jobs_make_equal_parts(jobs: int, count: int) -> None:
+    sizes = [len(part.jobs) for part in split_plan(plan_of([5] * jobs), count)]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == min(jobs, count)
+
+
+def test_nothing_to_do_makes_no_parts() -> None:
+    assert split_plan(Plan(batches=(), skipped=()), 4) == []
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_ranges_are_read_back(numbers: set[int]) -> None:
+    assert parse_frames(as_ranges(list(numbers)), size=61) == sorted(numbers)

@@ -1,0 +1,64 @@
+"""What the tests of the flows share: a function in a file, and a way to run the flow over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cvat_sdk import Client
+
+from flows.annotate import Finished, run_here
+from flows.live import LiveInputs
+from flows.parameters import AnnotateTaskParameters
+
+FUNCTION = '''
+"""One box a frame, a pixel off the border; frames can be made to fail by name."""
+from types import SimpleNamespace
+
+from aa_functions import DetectionFunctionSpec, label_spec, rectangle
+
+
+def create(label="car", fail="", width=1.0, bad="", calls=""):
+    def detect(context, image):
+        if calls:
+            with open(calls, "a") as file:
+                print(context.frame_name, file=file)
+        if context.frame_name in fail.split(","):
+            raise ValueError(f"cannot look at {context.frame_name}")
+        if context.frame_name in bad.split(","):
+            return [rectangle(7, [0, 0, 1, 1])]
+        return [rectangle(0, [width, 1, image.width - 1, image.height - 1], score=0.5)]
+
+    return SimpleNamespace(
+        spec=DetectionFunctionSpec(labels=[label_spec(label, 0)]), detect=detect
+    )
+'''
+
+
+@pytest.fixture
+def function_file(tmp_path: Path) -> Path:
+    path = tmp_path / "one_box.py"
+    path.write_text(FUNCTION)
+    return path
+
+
+@pytest.fixture
+def annotate(
+    client: Client, function_file: Path, storage_folder: Path, prefect_server: None
+) -> Callable[..., Finished]:
+    """`annotate(task, options..., function_parameters={...})` runs the flow in this process."""
+
+    def run(task: Any, **options: Any) -> Finished:
+        parameters = AnnotateTaskParameters(
+            task_id=getattr(task, "id", task), **{"function": str(function_file), **options}
+        )
+        return run_here(parameters, LiveInputs(client=client))
+
+    return run
+
+
+def frames_of(task: Any) -> list[int]:
+    """Frame numbers of the shapes that CVAT holds, sorted."""
+    return sorted(shape.frame for shape in task.get_annotations().shapes)

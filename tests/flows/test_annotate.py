@@ -1,0 +1,163 @@
+"""The flow over real HTTP: what works is uploaded, what fails is seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from cvat_sdk import models
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+from deployments.sandbox.process import SandboxProcess
+from tasks.cache_care import keep_within
+from tasks.storage import open_storage
+from tests.flows.conftest import frames_of
+
+
+def task_run(finished: Any, name: str) -> Any:
+    """The flow run's task run of this name. Prefect records task runs a little late."""
+    run_id = finished.state.state_details.flow_run_id
+    deadline = time.monotonic() + 30
+    with get_client(sync_client=True) as prefect:
+        while True:
+            runs = prefect.read_task_runs(
+                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+            )
+            found = [run for run in runs if run.name == name and run.state.is_final()]
+            if found:
+                return found[0]
+            assert time.monotonic() < deadline, [run.name for run in runs]
+            time.sleep(0.2)
+
+
+def test_every_frame_is_annotated(make_task: Callable[..., Any], annotate: Any) -> None:
+    task = make_task(7, segment_size=3)
+    finished = annotate(task)
+    assert finished.error is None
+    assert finished.report.sentence == "7 of 7 frames annotated"
+    stored = task.get_annotations().shapes
+    assert frames_of(task) == list(range(7))
+    assert {str(shape.source) for shape in stored} == {"auto"}
+    assert {tuple(shape.points) for shape in stored} == {(1.0, 1.0, 63.0, 47.0)}
+    assert finished.report.created == 7
+    assert finished.report.shapes_by_label == {"car": 7}
+
+
+def test_a_second_run_adds_nothing_and_fetches_nothing(
+    make_task: Callable[..., Any], annotate: Any, sandbox: SandboxProcess
+) -> None:
+    task = make_task(4)
+    annotate(task)
+    sandbox.reset_requests()
+    finished = annotate(task)
+    assert finished.error is None
+    assert finished.report.count("skipped") == 4
+    assert frames_of(task) == [0, 1, 2, 3]
+    assert not [address for address in sandbox.requests() if "/data?" in address]
+
+
+def test_runs_keep_the_cache_within_its_bounds(
+    make_task: Callable[..., Any], annotate: Any, storage_folder: Path
+) -> None:
+    keep_within(open_storage(), max_age=timedelta(days=1), max_bytes=0)
+    task = make_task(2)
+    annotate(task)
+    assert list((storage_folder / "detections").rglob("*.json"))
+    (storage_folder / "cache-pruned.json").write_text('{"bytes": 0}')
+    annotate(task, dry_run=True)
+    assert not list((storage_folder / "detections").rglob("*.json"))
+    assert annotate(task).report.count("skipped") == 2
+
+
+def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], annotate: Any) -> None:
+    task = make_task(12)
+    task.update_annotations(
+        models.PatchedLabeledDataRequest(
+            tags=[models.LabeledImageRequest(frame=5, label_id=task.get_labels()[0].id)]
+        )
+    )
+    finished = annotate(task, function_parameters={"fail": "img_0005.jpg"})
+    assert finished.error is not None
+    assert str(finished.error) == (
+        "11 of 12 frames annotated, 1 failed (1 function error): frame 5 img_0005.jpg"
+    )
+    assert frames_of(task) == [n for n in range(12) if n != 5]
+    assert len(task.get_annotations().tags) == 1
+    run = task_run(finished, "detect frame 5 · img_0005.jpg")
+    assert run.state.is_failed()
+    assert "cannot look at img_0005.jpg" in run.state.message
+
+
+def test_a_bad_output_fails_its_frame(make_task: Callable[..., Any], annotate: Any) -> None:
+    task = make_task(11)
+    finished = annotate(task, function_parameters={"bad": "img_0003.jpg"})
+    assert finished.report.failed[0].step == "validate"
+    assert "unknown label ID (7)" in finished.report.failed[0].error
+    assert frames_of(task) == [n for n in range(11) if n != 3]
+
+
+def test_an_unreadable_image_fails_its_frame(
+    make_task: Callable[..., Any], annotate: Any, sandbox: SandboxProcess
+) -> None:
+    task = make_task(10)
+    sandbox.faults([{"action": "corrupt_frame", "task": task.id, "frame": 4}])
+    try:
+        finished = annotate(task)
+    finally:
+        sandbox.clear_faults()
+    assert [(row.frame, row.step) for row in finished.report.failed] == [(4, "fetch")]
+    assert frames_of(task) == [n for n in range(10) if n != 4]
+    # Mended: the next run does what is missing.
+    again = annotate(task)
+    assert again.error is None
+    assert again.report.count("annotated") == 1
+    assert frames_of(task) == list(range(10))
+
+
+def test_over_the_budget_nothing_is_uploaded(make_task: Callable[..., Any], annotate: Any) -> None:
+    task = make_task(10)
+    finished = annotate(task, function_parameters={"fail": "img_0001.jpg,img_0002.jpg"})
+    assert "stopped and uploaded nothing: 2 of 10 frames failed" in str(finished.error)
+    assert "img_0001.jpg" in str(finished.error)
+    assert frames_of(task) == []
+
+
+def test_the_first_failed_frame_stops_a_strict_run(
+    make_task: Callable[..., Any], annotate: Any
+) -> None:
+    task = make_task(3)
+    finished = annotate(task, max_failed_frames=0, function_parameters={"fail": "img_0002.jpg"})
+    assert finished.error is not None
+    assert frames_of(task) == []
+
+
+def test_frames_and_jobs_narrow_the_run(make_task: Callable[..., Any], annotate: Any) -> None:
+    task = make_task(9, segment_size=3)
+    second = sorted(task.get_jobs(), key=lambda job: job.start_frame)[1]
+    finished = annotate(task, jobs=[second.id], frames="4-")
+    assert finished.report.sentence == "2 of 2 frames annotated"
+    assert frames_of(task) == [4, 5]
+
+
+def test_a_dry_run_writes_nothing(make_task: Callable[..., Any], annotate: Any) -> None:
+    task = make_task(3)
+    finished = annotate(task, dry_run=True)
+    assert finished.error is None
+    assert finished.report.sentence == "3 of 3 frames would be annotated"
+    assert finished.report.created == 3
+    assert frames_of(task) == []
+
+
+def test_batches_do_not_change_the_result(
+    make_task: Callable[..., Any], annotate: Any, tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+    task = make_task(8)
+    annotate(task, frames_per_run=3, function_parameters={"calls": str(calls)})
+    assert frames_of(task) == list(range(8))
+    # The function sees the frames in their order, one after the other.
+    assert calls.read_text().split() == [f"img_{n:04d}.jpg" for n in range(8)]

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+import cvat_sdk.auto_annotation as cvataa
+import PIL.Image
+import pytest
+
+from tasks.annotations import Detection
+from tasks.frames import Failure, Frame, Outcome
+from tasks.images import LoadedFrame, hash_of, picture_of
+from tasks.run_function import FunctionRunner, run_function
+
+
+def loaded(number: int, *, name: str | None = None) -> LoadedFrame:
+    """A frame whose image is (10 + number) pixels wide."""
+    file = io.BytesIO()
+    PIL.Image.new("RGB", (10 + number, 8), (number, 0, 0)).save(file, "PNG")
+    frame = Frame(
+        number=number, name=name or f"im{number}.png", width=10, height=8, chunk=0, job_ids=(1,)
+    )
+    content = file.getvalue()
+    content_hash = hash_of(content)
+    return LoadedFrame(
+        outcome=Outcome(frame=frame, content_hash=content_hash),
+        picture=picture_of(content, content_hash),
+    )
+
+
+def frames(count: int) -> list[LoadedFrame]:
+    return [loaded(n) for n in range(count)]
+
+
+def box(image: PIL.Image.Image) -> list[Any]:
+    """A box that tells which image it was made from, and whether that had been drawn on."""
+    red, green, _ = image.getpixel((0, 0))
+    return [cvataa.rectangle(0, [0, green, image.width, red])]
+
+
+class OneByOne:
+    """A plain AA function; `on(number)` is called before each result."""
+
+    spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec("car", 0)])
+
+    def __init__(self, on: Callable[[int], None] = lambda number: None) -> None:
+        self.on = on
+        self.calls: list[list[int]] = []
+        self.contexts: list[Any] = []
+
+    def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+        self.contexts.append(context)
+        self.calls.append([image.width - 10])
+        self.on(image.width - 10)
+        return box(image)
+
+
+class InBatches(OneByOne):
+    """The same with `detect_batch`."""
+
+    def detect_batch(self, contexts: Sequence[Any], images: Sequence[PIL.Image.Image]) -> Any:
+        self.contexts.extend(contexts)
+        numbers = [image.width - 10 for image in images]
+        self.calls.append(numbers)
+        for number in numbers:
+            self.on(number)
+        return [box(image) for image in images]
+
+
+def fail_on(*bad: int, error: Exception | None = None) -> Callable[[int], None]:
+    def on(number: int) -> None:
+        if number in bad:
+            raise error or ValueError(f"cannot bear {number}")
+
+    return on
+
+
+def points(outcome: Outcome) -> tuple[float, ...]:
+    assert outcome.detections is not None
+    (detection,) = outcome.detections
+    return detection.points
+
+
+def failures(outcomes: Sequence[Outcome]) -> dict[int, Failure]:
+    return {o.frame.number: o.failure for o in outcomes if o.failure}
+
+
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+def test_each_frame_gets_what_was_detected_on_it(kind: type[OneByOne]) -> None:
+    function = kind()
+    outcomes = run_function(function, frames(5), conf_threshold=0.4, conv_mask_to_poly=True)
+    assert [outcome.frame.number for outcome in outcomes] == [0, 1, 2, 3, 4]
+    assert [points(outcome) for outcome in outcomes] == [(0, 0, 10 + n, n) for n in range(5)]
+    assert all(outcome.seconds > 0 and outcome.failure is None for outcome in outcomes)
+    assert len(function.calls) == (5 if kind is OneByOne else 1)
+    context = function.contexts[3]
+    assert isinstance(context, cvataa.DetectionFunctionContext)
+    assert (context.frame_name, context.conf_threshold) == ("im3.png", 0.4)
+    assert context.conv_mask_to_poly is True
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        context.conf_threshold = 0.1
+
+
+def test_the_context_defaults_are_those_of_the_sdk() -> None:
+    function = OneByOne()
+    run_function(function, frames(1))
+    (context,) = function.contexts
+    assert (context.conf_threshold, context.conv_mask_to_poly) == (None, False)
+
+
+def test_frames_without_an_image_pass_through() -> None:
+    function = InBatches()
+    failed = LoadedFrame(
+        outcome=attrs.evolve(
+            loaded(0).outcome, failure=Failure(step="fetch", error="torn", error_type="X")
+        )
+    )
+    cached = LoadedFrame(outcome=attrs.evolve(loaded(1).outcome, detections=(), cached=True))
+    outcomes = run_function(function, [failed, cached, loaded(2)])
+    assert outcomes[:2] == [failed.outcome, cached.outcome]
+    assert function.calls == [[2]]
+    assert run_function(function, []) == []
+
+
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+@pytest.mark.parametrize("bad", [(0,), (7,), (2, 3), (1, 4, 6), tuple(range(8))])
+def test_a_frame_that_fails_costs_only_itself(kind: type[OneByOne], bad: tuple[int, ...]) -> None:
+    outcomes = run_function(kind(fail_on(*bad)), frames(8))
+    assert set(failures(outcomes)) == set(bad)
+    for outcome in outcomes:
+        if outcome.frame.number not in bad:
+            assert points(outcome) == (0, 0, 10 + outcome.frame.number, outcome.frame.number)
+
+
+def test_a_failure_says_what_happened() -> None:
+    (outcome,) = run_function(OneByOne(fail_on(0)), [loaded(0, name="night.png")])
+    failure = outcome.failure
+    assert failure is not None
+    assert failure.step == "detect"
+    assert failure.error == (
+        "the function failed on frame 0 · night.png: ValueError: cannot bear 0"
+    )
+    assert failure.error_type == "ValueError"
+    assert "Traceback" in failure.detail
+    assert "in fail_on" in failure.detail or "in on" in failure.detail
+    assert outcome.detections is None
+    assert outcome.content_hash is not None
+
+
+def test_a_failure_stays_one_short_line() -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    long = run_function(OneByOne(fail_on(0, error=ValueError("x\n" * 5000))), frames(1))
+    odd = run_function(OneByOne(fail_on(0, error=Odd())), frames(1))
+    assert len(failures(long)[0].error) < 400
+    assert "\n" not in failures(long)[0].error
+    assert failures(odd)[0].error.endswith(": Odd")
+
+
+def test_one_bad_frame_of_many_costs_few_calls() -> None:
+    function = InBatches(fail_on(13))
+    run_function(function, frames(32))
+    assert len(function.calls) == 11
+    assert function.calls[0] == list(range(32))
+
+
+class DrawsThenFails(InBatches):
+    def detect_batch(self, contexts: Sequence[Any], images: Sequence[PIL.Image.Image]) -> Any:
+        for image in images:
+            image.putpixel((0, 0), (99, 99, 99))
+        return super().detect_batch(contexts, images) if len(images) == 1 else 1 / 0
+
+
+def test_another_attempt_sees_the_image_as_it_was() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Looks(DrawsThenFails):
+        def detect_batch(self, contexts: Sequence[Any], images: Sequence[Any]) -> Any:
+            seen.extend(image.getpixel((0, 0)) for image in images)
+            return super().detect_batch(contexts, images)
+
+    run_function(Looks(), frames(4))
+    assert (99, 99, 99) not in seen
+
+
+@pytest.mark.parametrize(
+    ("returned", "error"),
+    [
+        (lambda images: [[]] * (len(images) - 1), "detect_batch returned 0 results for 1 image"),
+        (lambda images: [[]] * (len(images) + 1), "detect_batch returned more results for 1 im"),
+        (lambda images: None, "TypeError: 'NoneType' object is not iterable"),
+        (lambda images: [None] * len(images), "the function returned None instead of a list"),
+        (lambda images: [5] * len(images), "'int' object is not iterable"),
+    ],
+)
+def test_a_batch_result_of_the_wrong_form_fails_every_frame(
+    returned: Callable[[Any], Any], error: str
+) -> None:
+    class Wrong(OneByOne):
+        def detect_batch(self, contexts: Any, images: Any) -> Any:
+            return returned(images)
+
+    outcomes = run_function(Wrong(), frames(3))
+    assert set(failures(outcomes)) == {0, 1, 2}
+    assert all(error in failure.error for failure in failures(outcomes).values())
+
+
+def test_generators_are_read_and_may_fail_while_they_are_read() -> None:
+    class Lazy(OneByOne):
+        def detect_batch(self, contexts: Any, images: Any) -> Any:
+            return (self.one(image) for image in images)
+
+        def one(self, image: PIL.Image.Image) -> Iterator[Any]:
+            yield from box(image)
+            if image.width == 11:
+                raise KeyError("late")
+
+    outcomes = run_function(Lazy(), frames(3))
+    assert {n: f.error_type for n, f in failures(outcomes).items()} == {1: "KeyError"}
+    assert [points(outcomes[n]) for n in (0, 2)] == [(0, 0, 10, 0), (0, 0, 12, 2)]
+
+
+def test_shared_and_reused_results_do_not_mix() -> None:
+    shape = cvataa.rectangle(0, [0, 0, 1, 1])
+    found = [shape]
+
+    class Reuses(OneByOne):
+        def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+            shape.points = [0, 0, image.width, 1]
+            return found
+
+    outcomes = run_function(Reuses(), frames(3))
+    assert [points(outcome)[2] for outcome in outcomes] == [10, 11, 12]
+
+
+def test_what_is_no_annotation_is_kept_for_validation_to_name() -> None:
+    class Odd(OneByOne):
+        def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+            return ["car", *box(image)]
+
+    (outcome,) = run_function(Odd(), frames(1))
+    assert outcome.detections is not None
+    assert [detection.type for detection in outcome.detections] == ["str", "rectangle"]
+    assert isinstance(outcome.detections[0], Detection)
+
+
+def test_a_function_that_never_stops_is_stopped() -> None:
+    class Endless(OneByOne):
+        def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+            while True:
+                yield from box(image)
+
+    outcomes = run_function(Endless(), frames(2), max_shapes_per_frame=50)
+    assert {f.error_type for f in failures(outcomes).values()} == {"TooManyAnnotations"}
+    assert "more than 50 annotations" in failures(outcomes)[0].error
+
+
+# -- memory ---------------------------------------------------------------------------------
+
+
+class Cramped(InBatches):
+    """Memory for `room` images at once."""
+
+    def __init__(self, room: int, error: Callable[[], Exception]) -> None:
+        super().__init__()
+        self.room = room
+        self.error = error
+
+    def detect_batch(self, contexts: Any, images: Any) -> Any:
+        results = super().detect_batch(contexts, images)
+        if len(images) > self.room:
+            raise self.error()
+        return results
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch names its own."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError,
+        lambda: OutOfMemoryError("tried to allocate 2 GiB"),
+        lambda: RuntimeError("CUDA error: out of memory"),
+        lambda: RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+def test_when_memory_runs_out_the_slices_shrink(
+    error: Callable[[], Exception], strict: bool
+) -> None:
+    function = Cramped(5, error)
+    runner = FunctionRunner(function, strict=strict)
+    outcomes = runner.run(frames(16))
+    assert not failures(outcomes)
+    assert [points(outcome)[2] for outcome in outcomes] == list(range(10, 26))
+    assert runner.images_at_once == 4
+    function.calls.clear()
+    runner.run(frames(10))
+    assert [len(call) for call in function.calls] == [4, 4, 2]
+
+
+def test_an_image_too_large_for_memory_is_a_failed_frame() -> None:
+    outcomes = run_function(Cramped(0, MemoryError), frames(2))
+    assert {f.error_type for f in failures(outcomes).values()} == {"MemoryError"}
+
+
+# -- leaving ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_a_wish_to_stop_is_obeyed(kind: type[OneByOne], error: type[BaseException]) -> None:
+    def on(number: int) -> None:
+        if number == 1:
+            raise error
+
+    with pytest.raises(error):
+        run_function(kind(on), frames(3))
+
+
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+def test_strict_raises_the_functions_own_exception(kind: type[OneByOne]) -> None:
+    own = ValueError("mine")
+    function = kind(fail_on(1, error=own))
+    with pytest.raises(ValueError, match="mine") as caught:
+        run_function(function, frames(4), strict=True)
+    assert caught.value is own
+    assert len(function.calls) == (2 if kind is OneByOne else 1)

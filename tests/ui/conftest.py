@@ -1,0 +1,237 @@
+"""A Prefect server, a worker process, a sandbox CVAT and a browser: what a morning needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define
+from cvat_sdk import Client, Config, models
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    PREFECT_UI_URL,
+    temporary_settings,
+)
+
+from aa_functions.training.shape_images import make_shape_images
+from deployments.local_prefect import local_prefect
+from deployments.sandbox.process import SandboxProcess
+
+CHROMIUM = "/usr/bin/chromium"
+# As root, without a graphics card, and without the services that Chromium calls by itself.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+HOSTILE_NAME = "a|b `c` <img src=x onerror=alert(1)> [l](http:evil) 0005.jpg"
+HOSTILE_ERROR = "no | <img src=x onerror=alert(1)> [l](http://evil.example) `x` \\| &lt; **b**"
+
+FUNCTION = f'''
+"""Finds one box; frames 3 and 5 fail as long as the marker is there."""
+from pathlib import Path
+from types import SimpleNamespace
+
+from aa_functions import DetectionFunctionSpec, label_spec, rectangle
+
+MARKER = Path(__file__).with_name("bad-day")
+
+
+def create():
+    def detect(context, image):
+        if MARKER.exists():
+            if "0003" in context.frame_name:
+                raise ValueError({HOSTILE_ERROR!r})
+            if "0005" in context.frame_name:
+                return [rectangle(0, [500, 300, 700, 420], score=0.5)]
+        return [rectangle(0, [200, 150, 440, 330], score=0.75)]
+
+    spec = DetectionFunctionSpec(labels=[label_spec("car", 0)])
+    return SimpleNamespace(spec=spec, detect=detect)
+'''
+
+
+@define(kw_only=True)
+class Morning:
+    """What the browser looks at."""
+
+    url: str
+    sandbox: SandboxProcess
+    task: Any
+    marker: Path
+
+    def base(self, ui: str) -> str:
+        return f"{self.url}/v2" if ui == "v2" else self.url
+
+    def annotate(self) -> Any:
+        """Ask for a run of the deployment, wait for its end and return it."""
+        with get_client(sync_client=True) as prefect:
+            deployment = wait_for(lambda: deployment_of(prefect), "the deployment")
+            run = prefect.create_flow_run_from_deployment(
+                deployment.id,
+                parameters={
+                    "parameters": {
+                        "task_id": self.task.id,
+                        "function": str(self.marker.with_name("bad_day.py")),
+                        "geometry": "fail",
+                        "max_failed_frames": 5,
+                    }
+                },
+            )
+            return wait_for(lambda: ended(prefect, run.id), "the end of the run")
+
+    def state_of(self, run: Any) -> Any:
+        with get_client(sync_client=True) as prefect:
+            return prefect.read_flow_run(run.id).state
+
+    def artifacts(self, run: Any) -> list[Any]:
+        with get_client(sync_client=True) as prefect:
+            return prefect.read_artifacts(
+                artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]))
+            )
+
+    def artifact(self, run: Any, what: str) -> Any:
+        """The run's artifact whose key says `what`."""
+        (found,) = [one for one in self.artifacts(run) if one.key and f"-{what}-" in one.key]
+        return found
+
+
+def deployment_of(prefect: Any) -> Any:
+    try:
+        return prefect.read_deployment_by_name("annotate-task/ui")
+    except ObjectNotFound:
+        return None
+
+
+def ended(prefect: Any, run_id: Any) -> Any:
+    run = prefect.read_flow_run(run_id)
+    return run if run.state and run.state.is_final() else None
+
+
+def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 120) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
+        time.sleep(0.3)
+    return found
+
+
+# Not for the session: as long as there is a browser, its event loop runs in the main thread.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if shutil.which(CHROMIUM) is None:
+        pytest.skip(f"there is no browser: {CHROMIUM} is missing (Debian's package chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def morning(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Morning]:
+    """A deployment's run over a CVAT task in which three frames of twelve have failed."""
+    folder = tmp_path_factory.mktemp("ui")
+    before = dict(os.environ)
+    os.environ["PREFECT_HOME"] = str(folder / "prefect")
+    try:
+        with (
+            SandboxProcess(folder / "sandbox") as sandbox,
+            local_prefect(folder) as url,
+            temporary_settings(
+                {
+                    PREFECT_API_URL: f"{url}/api",
+                    PREFECT_UI_URL: url,
+                    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+                }
+            ),
+        ):
+            task = make_cvat_task(sandbox, folder)
+            (folder / "bad_day.py").write_text(FUNCTION)
+            marker = folder / "bad-day"
+            marker.touch()
+            here = Morning(url=url, sandbox=sandbox, task=task, marker=marker)
+            with served(here, folder):
+                yield here
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def make_cvat_task(sandbox: SandboxProcess, folder: Path) -> Any:
+    images = []
+    pictures = folder / "images"
+    pictures.mkdir()
+    for n, made in enumerate(make_shape_images(12, seed=7, sizes=((640, 480),))):
+        name = HOSTILE_NAME if n == 5 else f"img_{n:04d}.jpg"
+        made.image.save(pictures / name)
+        images.append(pictures / name)
+    config = Config(status_check_period=0.1, cache_dir=folder / "sdk")
+    with Client(sandbox.url, config=config, check_server_version=False) as client:
+        client.login(("admin", "admin"))
+        project = client.projects.create(
+            spec=models.ProjectWriteRequest(
+                name="traffic", labels=[models.PatchedLabelRequest(name="car")]
+            )
+        )
+        task = client.tasks.create_from_data(
+            spec=models.TaskWriteRequest(name="street-cams-04", project_id=project.id),
+            resources=images,
+            data_params={"sorting_method": "predefined"},
+        )
+        sandbox.faults([{"action": "corrupt_frame", "task": task.id, "frame": 8}])
+        return task
+
+
+class served:
+    """A process that takes the runs of the deployment `annotate-task/ui`."""
+
+    def __init__(self, morning: Morning, folder: Path) -> None:
+        self.log = (folder / "serve.log").open("wb")
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "from flows.annotate import annotate_task_flow as f; "
+                "f.serve(name='ui', print_starting_message=False)",
+            ],
+            env={
+                **os.environ,
+                "PREFECT_API_URL": f"{morning.url}/api",
+                "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+                "CVAT_HOST": morning.sandbox.url,
+                "CVAT_USER": "admin",
+                "CVAT_PASSWORD": "admin",
+                "CVAT_FLOWS_STORAGE": str(folder / "storage"),
+            },
+            stdout=self.log,
+            stderr=self.log,
+        )
+
+    def __enter__(self) -> served:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.log.close()

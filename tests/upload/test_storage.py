@@ -1,0 +1,157 @@
+"""Folders and Prefect blocks behave alike; a crash leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.storage import BlockStorage, FolderStorage, Storage, StorageError, open_storage
+
+
+@pytest.fixture(params=["folder", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    if request.param == "folder":
+        yield open_storage(str(tmp_path / "state"))
+        return
+    storage = open_storage(f"memory://bucket/{tmp_path.name}")
+    yield storage
+    for stored in list(storage.list("")):
+        storage.delete(stored.path)
+
+
+def test_write_read_list_delete(storage: Storage) -> None:
+    assert storage.read("a/b.json") is None
+    storage.write("a/b.json", b"one")
+    storage.write("a/b.json", b"three")
+    storage.write("c", b"")
+    assert storage.read("a/b.json") == b"three"
+    listed = {stored.path: stored for stored in storage.list("")}
+    assert {path: stored.size for path, stored in listed.items()} == {"a/b.json": 5, "c": 0}
+    assert abs(listed["a/b.json"].modified.timestamp() - time.time()) < 60
+    assert [stored.path for stored in storage.list("a")] == ["a/b.json"]
+    assert list(storage.list("nothing")) == []
+    storage.delete("a/b.json")
+    storage.delete("a/b.json")
+    assert storage.read("a/b.json") is None
+    assert storage.read("a") is None
+
+
+def test_create_leaves_what_is_there(storage: Storage) -> None:
+    assert storage.create("lease", b"first")
+    assert not storage.create("lease", b"second")
+    assert storage.read("lease") == b"first"
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../up", "a//b", "a/./b", "a\\b", "a\0b"])
+def test_paths_stay_inside(storage: Storage, path: str) -> None:
+    with pytest.raises(ValueError, match="relative path"):
+        storage.write(path, b"")
+
+
+def test_of_many_creators_one_succeeds(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    barrier = threading.Barrier(8)
+    won: list[int] = []
+
+    def create(n: int) -> None:
+        barrier.wait()
+        if storage.create("lease", b"%d" % n):
+            won.append(n)
+
+    threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert storage.read("lease") == b"%d" % won[0]
+
+
+def test_a_crash_before_the_rename_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = FolderStorage(tmp_path)
+    storage.write("file", b"old")
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", crash)
+        with pytest.raises(KeyboardInterrupt):
+            storage.write("file", b"new")
+    assert storage.read("file") == b"old"
+    left = [path for path in tmp_path.iterdir() if path.name != "file"]
+    assert len(left) == 1
+    assert [stored.path for stored in storage.list("")] == ["file"]
+    assert left[0].exists()  # it may be somebody's who is just writing
+    os.utime(left[0], (0, 0))
+    list(storage.list(""))
+    assert not left[0].exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="CVAT_FLOWS_STORAGE"):
+        FolderStorage(tmp_path / "file").write("a", b"")
+
+
+def test_the_default_is_the_environments_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVAT_FLOWS_STORAGE", str(tmp_path / "here"))
+    assert repr(open_storage()) == repr(FolderStorage(tmp_path / "here"))
+    monkeypatch.delenv("CVAT_FLOWS_STORAGE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert repr(open_storage()) == repr(FolderStorage(tmp_path / ".cvat-flows"))
+
+
+def test_a_bare_word_is_explained() -> None:
+    with pytest.raises(StorageError, match=r"\./state"):
+        open_storage("state")
+
+
+class OnlyReadsAndWrites:
+    """A block like those of some integrations."""
+
+    def read_path(self, path: str) -> bytes:
+        error = RuntimeError("signed?token=secret")
+        error.response = {"Error": {"Code": "NoSuchKey" if path == "missing" else "Denied"}}  # type: ignore[attr-defined]
+        raise error
+
+    def write_path(self, path: str, content: bytes) -> None:
+        raise RuntimeError("signed?token=secret")
+
+
+def test_what_a_block_cannot_do_is_said_without_its_secrets() -> None:
+    storage = BlockStorage(OnlyReadsAndWrites(), "s3-bucket/shared")
+    assert storage.read("missing") is None
+    for call in (
+        lambda: storage.read("there"),
+        lambda: storage.write("there", b""),
+        lambda: storage.delete("there"),
+        lambda: list(storage.list("there")),
+    ):
+        with pytest.raises(StorageError, match="s3-bucket/shared") as caught:
+            call()
+        assert "secret" not in str(caught.value)
+
+
+def test_blocks_by_name(prefect_server: None, tmp_path: Path) -> None:
+    from prefect.filesystems import LocalFileSystem, RemoteFileSystem
+
+    RemoteFileSystem(basepath="memory://bucket/by-name").save("shared")
+    LocalFileSystem(basepath=str(tmp_path)).save("here")
+    storage = open_storage("remote-file-system/shared")
+    storage.write("a", b"1")
+    assert storage.read("a") == b"1"
+    storage.delete("a")
+    assert repr(open_storage("local-file-system/here")) == repr(FolderStorage(tmp_path))
+    with pytest.raises(StorageError, match="no Prefect block 'remote-file-system/none'"):
+        open_storage("remote-file-system/none")
