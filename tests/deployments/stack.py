@@ -21,28 +21,44 @@ from deployments.sandbox.process import SandboxProcess
 SECRET = "0123456789abcdef0123456789abcdef"
 
 FUNCTION = '''
+import os
 import time
+from pathlib import Path
 
 import cvat_sdk.auto_annotation as cvataa
 
 
 class OneCar:
-    """Finds one car as large as the image; images 13 pixels wide make it fail."""
+    """Finds one car as large as the image; images 13 pixels wide make it fail.
+
+    With a folder to meet in, it begins when two processes have come there.
+    """
 
     spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec("car", 0)])
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, meet_in):
         self.seconds = seconds
+        self.meet_in = meet_in
+
+    def meet(self):
+        folder = Path(self.meet_in)
+        folder.mkdir(exist_ok=True)
+        (folder / str(os.getpid())).touch()
+        end = time.monotonic() + 90
+        while len(list(folder.iterdir())) < 2 and time.monotonic() < end:
+            time.sleep(0.05)
 
     def detect(self, context, image):
+        if self.meet_in:
+            self.meet()
         time.sleep(self.seconds)
         if image.width == 13:
             raise RuntimeError("a frame of bad luck")
         return [cvataa.rectangle(0, [1, 1, image.width - 1, image.height - 1])]
 
 
-def create(seconds=0.0):
-    return OneCar(seconds)
+def create(seconds=0.0, meet_in=None):
+    return OneCar(seconds, meet_in)
 '''
 
 

@@ -82,13 +82,14 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
             {
                 "task_id": task.id,
                 "function": str(stack.function),
-                "function_parameters": {"seconds": 0.5},
+                # However long the helper takes to start, the two detect at the same time.
+                "function_parameters": {"seconds": 0.25, "meet_in": str(stack.folder / "met")},
                 "frames_per_run": 4,
                 "split": "jobs",
                 "split_runs": 1,
             },
         ),
-        seconds=120,
+        seconds=180,
     )
     assert (state, message) == ("Completed", "32 of 32 frames annotated")
     assert stack.is_annotated(task)
