@@ -9,6 +9,7 @@ from cvat_sdk import Client
 from aa_functions.reference import LoadedFunction
 from flows.parameters import AnnotateTaskParameters
 from tasks.annotation_run import AnnotationRun
+from tasks.cache_writer import CacheWriter
 from tasks.detection_cache import ContentIndex, DetectionCache
 from tasks.fetch_frames import FrameSource
 from tasks.frames import Batch
@@ -57,7 +58,7 @@ def make_run(
         media=media,
         match=match,
         source=FrameSource(client, media, batches, cache=cache, content=content),
-        cache=cache,
+        cache=CacheWriter(cache) if cache else None,
         validation=ValidationOptions(
             geometry=parameters.geometry,
             missing_keypoints=parameters.missing_keypoints,

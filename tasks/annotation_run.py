@@ -14,7 +14,7 @@ from types import TracebackType
 from attrs import define, field
 from cvat_sdk import Client
 
-from tasks.detection_cache import DetectionCache
+from tasks.cache_writer import CacheWriter
 from tasks.fetch_frames import FrameSource
 from tasks.frames import Batch, Frame, Outcome
 from tasks.images import LoadedFrame
@@ -36,7 +36,7 @@ class AnnotationRun:
     media: TaskMedia
     match: SpecMatch
     source: FrameSource
-    cache: DetectionCache | None
+    cache: CacheWriter | None
     validation: ValidationOptions
     remapping: RemapOptions
     runner: FunctionRunner
@@ -96,14 +96,7 @@ class AnnotationRun:
             else:
                 outcomes = self.runner.run(loaded)
         if self.cache is not None:
-            self.cache.put_many(
-                {
-                    outcome.content_hash: outcome.detections
-                    for outcome in outcomes
-                    if outcome.content_hash and outcome.detections is not None
-                    if not outcome.cached
-                }
-            )
+            self.cache.put(outcomes)
         return outcomes
 
     def _detect_strictly(self, frame: LoadedFrame) -> Outcome:
@@ -138,3 +131,5 @@ class AnnotationRun:
     ) -> None:
         self.source.close()
         self.spool.close()
+        if self.cache is not None:
+            self.cache.close()

@@ -2,8 +2,8 @@
 
 The key of detections is the image's content, the function's fingerprint and the parameters that
 reach the function. Not in the key, and so free to change: the task, the frame's number, batch
-sizes, label mapping and thresholds that apply afterwards. Entries are small JSON files; what is
-lost or damaged is detected again.
+sizes, label mapping and thresholds that apply afterwards. Entries are JSON; what is lost or damaged
+is detected again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from tasks.annotations import Detection
@@ -19,12 +20,14 @@ from tasks.media import TaskMedia
 from tasks.read_output import detections_from_json, detections_to_json
 from tasks.storage import FolderStorage, Storage, StorageError
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raise it when the meaning of an entry changes."""
 DETECTIONS = "detections"
 CONTENT = "content"
 REMOTE_THREADS = 16
 """Storage across a network answers in tens of milliseconds, to many at once."""
+PACK_BYTES = 1 << 16
+"""Of a file that holds the detections of several images. All of it is read for each of them."""
 ABOUT = "about.json"
 """In the folder of each function: which one it is."""
 
@@ -56,49 +59,61 @@ class DetectionCache:
 
     def get(self, content_hash: str) -> tuple[Detection, ...] | None:
         """Return what was detected on an image with this content, or None if that is unknown."""
-        try:
-            content = self._storage.read(self._path(content_hash))
-        except (OSError, StorageError):
-            return None
-        if content is None:
-            return None
-        try:
-            return detections_from_json(json.loads(content))
-        # Whatever a damaged entry raises, the answer is the same.
-        except Exception:
-            return None
+        return self.get_many([content_hash]).get(content_hash)
 
     def put(self, content_hash: str, detections: tuple[Detection, ...]) -> None:
         """Keep what was detected, unless it holds values that JSON has no exact form for."""
-        try:
-            content = json.dumps(detections_to_json(detections), separators=(",", ":"))
-        except (TypeError, ValueError):
-            return
-        try:
-            if not self._introduced:
-                self._introduced = True
-                self._storage.write(f"{self._folder}/{ABOUT}", self._about.encode(), durable=False)
-            self._storage.write(self._path(content_hash), content.encode(), durable=False)
-        except (OSError, StorageError):
-            return
+        self.put_many({content_hash: detections})
 
     def get_many(self, hashes: Iterable[str]) -> dict[str, tuple[Detection, ...]]:
         """Return the known ones among these hashes with their detections."""
         wanted = list(dict.fromkeys(hashes))
-        found = _each(self._storage, self.get, wanted)
-        return {
-            content_hash: detections
-            for content_hash, detections in zip(wanted, found, strict=True)
-            if detections is not None
-        }
+        packs: dict[bytes, Any] = {}
+        found = {}
+        for content_hash, content in zip(
+            wanted, _each(self._storage, self._read, wanted), strict=True
+        ):
+            # Whatever a damaged entry raises, the answer is the same.
+            with suppress(Exception):
+                if content not in packs:
+                    packs[content] = json.loads(content)
+                found[content_hash] = detections_from_json(packs[content][content_hash])
+        return found
 
     def put_many(self, detected: Mapping[str, tuple[Detection, ...]]) -> None:
-        """Keep what was detected on several images."""
-        for _ in _each(self._storage, lambda item: self.put(*item), list(detected.items())):
-            pass
+        """Keep what was detected on several images.
+
+        A folder keeps several images in one file, under as many names: to make a file takes a
+        file system longer than to name one, and a block of the disk.
+        """
+        entries = {}
+        for content_hash, detections in detected.items():
+            with suppress(TypeError, ValueError):
+                content = json.dumps(detections_to_json(detections), separators=(",", ":"))
+                entries[content_hash] = f'"{content_hash}":{content}'
+        if entries and not self._introduced:
+            self._introduced = True
+            with suppress(OSError, StorageError):
+                self._storage.write(f"{self._folder}/{ABOUT}", self._about.encode(), durable=False)
+        packed = isinstance(self._storage, FolderStorage)
+        _each(self._storage, self._write, _packs(entries, PACK_BYTES if packed else 0))
+
+    def _read(self, content_hash: str) -> bytes:
+        with suppress(OSError, StorageError):
+            return self._storage.read(self._path(content_hash)) or b""
+        return b""
+
+    def _write(self, pack: Mapping[str, str]) -> None:
+        with suppress(OSError, StorageError):
+            if len(pack) > 1 and isinstance(self._storage, FolderStorage):
+                paths = [self._path(content_hash) for content_hash in pack]
+                if self._storage.write_linked(paths, _json_of(pack.values())):
+                    return
+            for content_hash, entry in pack.items():
+                self._storage.write(self._path(content_hash), _json_of([entry]), durable=False)
 
     def _path(self, content_hash: str) -> str:
-        return f"{self._folder}/{content_hash[:2]}/{content_hash}.json"
+        return f"{self._folder}/{content_hash[0]}/{content_hash}.json"
 
 
 class ContentIndex:
@@ -137,6 +152,23 @@ class ContentIndex:
 
 def _digest(what: Any) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _packs(entries: Mapping[str, str], size: int) -> list[dict[str, str]]:
+    """Entries in groups of at most `size` characters, or single ones where those are longer."""
+    packs: list[dict[str, str]] = []
+    room = 0
+    for content_hash, entry in entries.items():
+        if len(entry) > room:
+            packs.append({})
+            room = size
+        packs[-1][content_hash] = entry
+        room -= len(entry)
+    return packs
+
+
+def _json_of(entries: Iterable[str]) -> bytes:
+    return f"{{{','.join(entries)}}}".encode()
 
 
 def _each(storage: Storage, call: Callable[[A], B], arguments: list[A]) -> list[B]:

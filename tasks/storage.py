@@ -6,12 +6,13 @@ several machines share. Prefect is imported only when a block is asked for.
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ _TEMPORARY = ".tmp-"
 _ABANDONED_S = 86_400
 _BLOCK = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*/[a-z0-9]+(?:-[a-z0-9]+)*")
 _URL = re.compile(r"([a-z][a-z0-9+]*)://.+")
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 # One PUT of an object is atomic there; everywhere else a rename is.
 _OBJECT_STORES = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
@@ -41,7 +43,7 @@ class StoredFile:
 
     path: str
     size: int
-    """Bytes."""
+    """Bytes; a share of them where a file has several names."""
     modified: datetime
     """In UTC; for storage that keeps no dates, the time of the listing."""
 
@@ -125,6 +127,25 @@ class FolderStorage:
         if durable:
             _sync_folder(place.parent)
 
+    def write_linked(self, paths: Sequence[str], content: bytes) -> bool:
+        """Write the content once and give it several names; a power failure may undo it.
+
+        Returns False where the file system has no such links: some of the names may be there then.
+        """
+        places = [self._place(path) for path in paths]
+        temporary = self._temporary(places[0], content, durable=False)
+        try:
+            for place in places:
+                place.parent.mkdir(exist_ok=True)
+                _link(temporary, place)
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                return False
+            raise _cannot_write(place, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
     def create(self, path: str, content: bytes) -> bool:
         # A link appears with its whole content or not at all; O_EXCL would show an empty file
         # to a reader in between.
@@ -160,7 +181,7 @@ class FolderStorage:
                     continue
                 yield StoredFile(
                     path=place.relative_to(self.root).as_posix(),
-                    size=status.st_size,
+                    size=status.st_size // max(status.st_nlink, 1),
                     modified=datetime.fromtimestamp(status.st_mtime, UTC),
                 )
 
@@ -178,10 +199,7 @@ class FolderStorage:
                     file.flush()
                     os.fsync(file.fileno())
         except OSError as error:
-            raise StorageError(
-                f"Cannot write {str(place)!r} ({error.strerror}): check the folder's rights and "
-                "free space, or name another one in CVAT_FLOWS_STORAGE."
-            ) from error
+            raise _cannot_write(place, error) from error
         return temporary
 
 
@@ -356,6 +374,23 @@ def _modified(facts: dict[str, Any]) -> datetime:
         if isinstance(value, datetime):
             return value if value.tzinfo else value.replace(tzinfo=UTC)
     return datetime.now(UTC)
+
+
+def _link(existing: Path, place: Path) -> None:
+    """Give a file another name, that of another file if need be."""
+    try:
+        os.link(existing, place)
+    except FileExistsError:
+        place.unlink(missing_ok=True)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(existing, place)
+
+
+def _cannot_write(place: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"Cannot write {str(place)!r} ({error.strerror}): check the folder's rights and "
+        "free space, or name another one in CVAT_FLOWS_STORAGE."
+    )
 
 
 def _sync_folder(folder: Path) -> None:

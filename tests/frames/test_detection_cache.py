@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -63,7 +64,18 @@ def test_another_function_or_parameter_is_another_entry(storage: FolderStorage) 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"null", b"{}", b"[5]", b'[{"type": "tag"}]', b'[{"x": 1}]', b"\xff\x00"]
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"{}",
+        b"[5]",
+        b'{"%s":[{"type":"tag"}]}' % A.encode(),
+        b'{"%s":[{"x":1}]}' % A.encode(),
+        b'{"%s":[]}' % B.encode(),
+        b"\xff\x00",
+    ],
 )
 def test_a_damaged_entry_is_an_unknown_one(storage: FolderStorage, content: bytes) -> None:
     cache = cache_in(storage)
@@ -137,6 +149,60 @@ def test_many_at_once_from_a_folder(storage: FolderStorage) -> None:
     assert cache.get_many([]) == {}
 
 
+def test_a_folder_keeps_a_batch_in_few_files_and_each_image_by_its_name(
+    storage: FolderStorage,
+) -> None:
+    cache = cache_in(storage)
+    detected = {f"{n:02x}" * 32: (FOUND * 20)[: n % 40] for n in range(100)}
+    cache.put_many(detected)
+    assert cache.get_many(detected) == detected
+    assert [cache.get(content_hash) for content_hash in detected] == list(detected.values())
+    assert {Path(f.path).stem for f in entries(storage)} == set(detected)
+    files = {(storage.root / f.path).stat().st_ino for f in entries(storage)}
+    assert 2 <= len(files) <= 20
+    assert not list(storage.root.rglob(".tmp-*"))
+    # what is put again replaces what was there, and only that
+    one, two, *_ = detected
+    storage.write(cache_path(storage, one), b"damaged")
+    cache.put_many({one: FOUND, two: ()})
+    assert cache.get_many(detected) == {**detected, one: FOUND, two: ()}
+    assert not list(storage.root.rglob(".tmp-*"))
+
+
+def cache_path(storage: FolderStorage, content_hash: str) -> str:
+    (path,) = [f.path for f in entries(storage) if content_hash in f.path]
+    return path
+
+
+def test_a_file_system_without_links_keeps_each_image_in_a_file(
+    storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*names: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    cache = cache_in(storage)
+    cache.put_many({A: FOUND, B: ()})
+    assert cache.get_many([A, B]) == {A: FOUND, B: ()}
+    sizes = {f.size for f in entries(storage)}
+    assert len(sizes) == 2, "each file holds its own image alone"
+
+
+def test_prune_by_size_counts_a_file_once(storage: FolderStorage) -> None:
+    cache = cache_in(storage)
+    detected = {f"{n:02x}" * 32: FOUND for n in range(64)}
+    cache.put_many(detected)
+    files = {place.stat().st_ino: place.stat().st_size for place in place_of(storage)}
+    assert look(storage).images == 64
+    assert sum(f.size for f in entries(storage)) == pytest.approx(sum(files.values()), rel=0.05)
+    assert prune(storage, max_bytes=look(storage).size).removed == 0
+    assert prune(storage, max_bytes=look(storage).size // 2).removed in range(30, 36)
+
+
+def place_of(storage: FolderStorage) -> list[Path]:
+    return [storage.root / f.path for f in entries(storage)]
+
+
 # -- content index ---------------------------------------------------------------------------
 
 
@@ -207,7 +273,8 @@ def test_look_counts_by_function(storage: FolderStorage) -> None:
 
 def test_prune_by_age(storage: FolderStorage) -> None:
     cache = cache_in(storage)
-    cache.put_many({A: FOUND, B: FOUND})
+    cache.put(A, FOUND)
+    cache.put(B, FOUND)
     for file in entries(storage):
         age(storage, file, 10 if A in file.path else 1)
     pruned = prune(storage, max_age=timedelta(days=5))
@@ -219,7 +286,8 @@ def test_prune_by_age(storage: FolderStorage) -> None:
 def test_prune_by_size_takes_the_oldest(storage: FolderStorage) -> None:
     cache = cache_in(storage)
     hashes = [f"{n:02d}" * 32 for n in range(10)]
-    cache.put_many(dict.fromkeys(hashes, FOUND))
+    for content_hash in hashes:
+        cache.put(content_hash, FOUND)
     for file in entries(storage):
         age(storage, file, int(file.path[-7:-5]))
     size = entries(storage)[0].size
