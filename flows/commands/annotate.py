@@ -14,12 +14,9 @@ from rich.text import Text
 from flows.annotate import run_here
 from flows.commands.command import (
     Command,
-    add_function_arguments,
-    add_model_arguments,
-    add_server_arguments,
+    add_task_arguments,
     build,
-    function_of,
-    model_values,
+    task_values,
     use_server_arguments,
 )
 from flows.live import LiveInputs
@@ -30,21 +27,11 @@ _APART = {"task_id", "function", "function_parameters"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
-    add_function_arguments(parser)
-    add_model_arguments(parser, AnnotateTaskParameters, without=_APART)
-    add_server_arguments(parser)
+    add_task_arguments(parser, without=_APART)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    parameters = build(
-        AnnotateTaskParameters,
-        {
-            "task_id": arguments.task_id,
-            **function_of(arguments),
-            **model_values(arguments, AnnotateTaskParameters, without=_APART),
-        },
-    )
+    parameters = build(AnnotateTaskParameters, task_values(arguments, without=_APART))
     use_server_arguments(arguments)
     finished = run_here(parameters, LiveInputs(progress=TerminalProgress()))
     if finished.report is None:

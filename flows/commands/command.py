@@ -17,6 +17,7 @@ from cvat_sdk.core.auth import configure_client_auth_arguments
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from flows.parameters import AnnotateTaskParameters
 from tasks.connection import ServerSettings, ServerSettingsError, settings_from_profile
 from tasks.cvat_server import chosen_changes, chosen_settings
 from tasks.errors import CvatFlowsError
@@ -130,6 +131,23 @@ def function_of(arguments: argparse.Namespace) -> dict[str, Any]:
         if not function.endswith(".py"):
             raise UsageError(f"--function-file {function}: the name of a Python file ends in .py")
     return {"function": function, "function_parameters": arguments.function_parameters}
+
+
+def add_task_arguments(parser: argparse.ArgumentParser, *, without: set[str]) -> None:
+    """TASK_ID and the options for a run over it, but for the fields `without`."""
+    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
+    add_function_arguments(parser)
+    add_model_arguments(parser, AnnotateTaskParameters, without=without)
+    add_server_arguments(parser)
+
+
+def task_values(arguments: argparse.Namespace, *, without: set[str]) -> dict[str, Any]:
+    """What `add_task_arguments` added gave, by field of AnnotateTaskParameters."""
+    return {
+        "task_id": arguments.task_id,
+        **function_of(arguments),
+        **model_values(arguments, AnnotateTaskParameters, without=without),
+    }
 
 
 def add_model_arguments(

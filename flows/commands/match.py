@@ -11,12 +11,9 @@ from rich.text import Text
 from flows.annotate import load_function
 from flows.commands.command import (
     Command,
-    add_function_arguments,
-    add_model_arguments,
-    add_server_arguments,
+    add_task_arguments,
     build,
-    function_of,
-    model_values,
+    task_values,
     use_server_arguments,
 )
 from flows.parameters import AnnotateTaskParameters
@@ -34,21 +31,11 @@ _APART = set(AnnotateTaskParameters.model_fields) - _USED
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
-    add_function_arguments(parser)
-    add_model_arguments(parser, AnnotateTaskParameters, without=_APART)
-    add_server_arguments(parser)
+    add_task_arguments(parser, without=_APART)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    parameters = build(
-        AnnotateTaskParameters,
-        {
-            "task_id": arguments.task_id,
-            **function_of(arguments),
-            **model_values(arguments, AnnotateTaskParameters, without=_APART),
-        },
-    )
+    parameters = build(AnnotateTaskParameters, task_values(arguments, without=_APART))
     use_server_arguments(arguments)
     client = connect(find_settings(parameters.server))
     media = fetch_media(client, parameters.task_id)

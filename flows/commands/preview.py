@@ -13,12 +13,9 @@ from flows.commands.annotate import TerminalProgress, show
 from flows.commands.command import (
     Command,
     UsageError,
-    add_function_arguments,
-    add_model_arguments,
-    add_server_arguments,
+    add_task_arguments,
     build,
-    function_of,
-    model_values,
+    task_values,
     use_server_arguments,
 )
 from flows.live import LiveInputs
@@ -41,7 +38,7 @@ _EVERY_FRAME_MAY_FAIL = 10**9
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
+    add_task_arguments(parser, without=_APART)
     parser.add_argument(
         "--output",
         type=Path,
@@ -55,17 +52,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="ask the function for detections down to this score, so that the slider can go below "
         "--conf-threshold",
     )
-    add_function_arguments(parser)
-    add_model_arguments(parser, AnnotateTaskParameters, without=_APART)
-    add_server_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    values = {
-        "task_id": arguments.task_id,
-        **function_of(arguments),
-        **model_values(arguments, AnnotateTaskParameters, without=_APART),
-    }
+    values = task_values(arguments, without=_APART)
     parameters = build(
         AnnotateTaskParameters,
         {

@@ -11,7 +11,7 @@ import pytest
 
 from flows.calls import call_of
 from flows.commands.annotate import COMMAND
-from flows.commands.command import build, function_of, model_values
+from flows.commands.command import build, task_values
 from flows.commands.preview import COMMAND as PREVIEW
 from flows.parameters import AnnotateTaskParameters
 from tests.reports.report_factory import HOSTILE
@@ -39,14 +39,7 @@ def parsed(call: str) -> AnnotateTaskParameters:
     parser = argparse.ArgumentParser()
     COMMAND.configure(parser)
     arguments = parser.parse_args(words)
-    return build(
-        AnnotateTaskParameters,
-        {
-            "task_id": arguments.task_id,
-            **function_of(arguments),
-            **model_values(arguments, AnnotateTaskParameters, without=APART),
-        },
-    )
+    return build(AnnotateTaskParameters, task_values(arguments, without=APART))
 
 
 @pytest.mark.parametrize("options", CASES, ids=range(len(CASES)))
