@@ -3,9 +3,29 @@ are made from this model."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FunctionName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        description="AA function: the qualified name of a Python module, or the path of a file "
+        "that ends in .py",
+    ),
+]
+FunctionParameters = Annotated[
+    dict[str, Any], Field(description="Parameters for the function's create(...)")
+]
+ServerBlock = Annotated[
+    str | None,
+    Field(
+        description="Name of the CVATServer block; empty: the worker's environment, then the "
+        "block 'default', then the default profile of cvat-cli"
+    ),
+]
+DEFAULT_FUNCTION = "aa_functions.yolov8n"
 
 
 class AnnotateTaskParameters(BaseModel):
@@ -14,20 +34,9 @@ class AnnotateTaskParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task_id: int = Field(ge=1, description="Id of the CVAT task")
-    function: str = Field(
-        default="aa_functions.yolov8n",
-        min_length=1,
-        description="AA function: the qualified name of a Python module, or the path of a file "
-        "that ends in .py",
-    )
-    function_parameters: dict[str, Any] = Field(
-        default_factory=dict, description="Parameters for the function's create(...)"
-    )
-    server: str | None = Field(
-        default=None,
-        description="Name of the CVATServer block; empty: the worker's environment, then the "
-        "block 'default', then the default profile of cvat-cli",
-    )
+    function: FunctionName = DEFAULT_FUNCTION
+    function_parameters: FunctionParameters = Field(default_factory=dict)
+    server: ServerBlock = None
     conf_threshold: float | None = Field(
         default=None,
         ge=0,

@@ -9,7 +9,13 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from flows.parameters import AnnotateTaskParameters
+from flows.parameters import (
+    DEFAULT_FUNCTION,
+    AnnotateTaskParameters,
+    FunctionName,
+    FunctionParameters,
+    ServerBlock,
+)
 from tasks.errors import CvatFlowsError
 from tasks.strict_yaml import load_yaml
 
@@ -60,15 +66,8 @@ class SweepRule(BaseModel):
         description="CVAT filter in JSON logic, as CVAT's own task list makes it; it holds in "
         "addition to the rest",
     )
-    function: str = Field(
-        default="aa_functions.yolov8n",
-        min_length=1,
-        description="AA function: the qualified name of a Python module, or the path of a file "
-        "that ends in .py",
-    )
-    function_parameters: dict[str, Any] = Field(
-        default_factory=dict, description="Parameters for the function's create(...)"
-    )
+    function: FunctionName = DEFAULT_FUNCTION
+    function_parameters: FunctionParameters = Field(default_factory=dict)
     options: dict[str, Any] = Field(
         default_factory=dict,
         description="Options of annotate-task by name, for example {conf_threshold: 0.4}",
@@ -135,11 +134,7 @@ class AnnotateNewTasksParameters(BaseModel):
         description="YAML file with a list of rules, on the machine that sweeps; they come after "
         "those above. With neither, the file that the worker's variable CVAT_FLOWS_RULES names",
     )
-    server: str | None = Field(
-        default=None,
-        description="Name of the CVATServer block; empty: the worker's environment, then the "
-        "block 'default', then the default profile of cvat-cli",
-    )
+    server: ServerBlock = None
     run_in: Literal["process", "deployment"] = Field(
         default="process",
         description="Annotate in the sweep's own process, one task after the other with the model "
