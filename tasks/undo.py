@@ -89,9 +89,10 @@ def _by_job(manifest: Manifest, run: str | None) -> Iterator[tuple[int, dict[int
 
 
 def _has_part(record: FrameRecord, run: str | None) -> bool:
+    items = (*record.items, *record.doomed)
     if record.state == "undone" and not record.pending:
-        return any(item.run is not None and run in (None, item.run) for item in record.items)
-    return run is None or record.run.id == run or any(item.run == run for item in record.items)
+        return any(item.run is not None and run in (None, item.run) for item in items)
+    return run is None or record.run.id == run or any(item.run == run for item in items)
 
 
 def _undo_job(
@@ -127,7 +128,11 @@ def _undo_job(
     left = sum(_left(plan, present.get(frame, []), run) for frame, plan in plans.items())
     deleter = Deleter(channel=channel, options=options, find=reader.find)
     if not options.dry_run:
+        # First, so that what is gone when this is interrupted is not taken for a person's doing.
+        options.check()
+        manifest.write(job_id, {n: _intent(records[n], plan) for n, plan in plans.items()})
         deleter.delete(reader.find(targets, snapshot))
+        options.check()
         manifest.write(
             job_id,
             {
@@ -152,6 +157,17 @@ def _undo_job(
         else sum(deleter.deleted.values()),
         left=left,
         undeletable=tuple(deleter.undeletable.values()),
+    )
+
+
+def _intent(record: FrameRecord, plan: FramePlan) -> FrameRecord:
+    """The record to have while objects are being deleted."""
+    return evolve(
+        record,
+        items=plan.items,
+        doomed=plan.superseded,
+        pending=(),
+        unsure=tuple(sorted({*record.pending, *record.unsure})),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from fault_proxy import Fault
 from upload_bench import HASTE, Bench, Spoiled
 
+from tasks.cvat_errors import CvatRefused
 from tasks.lease import TaskIsBusy, task_lease
 from tasks.manifest_file import RunStamp
 from tasks.undo import NothingToUndo, UndoneJob, undo
@@ -92,6 +93,26 @@ def test_undo_waits_for_its_turn(bench: Bench) -> None:
     ):
         take_back(bench)
     assert bench.frames() == [0]
+
+
+@pytest.mark.parametrize("run", [None, "run-1"])
+def test_what_an_interrupted_undo_has_deleted_comes_back_with_the_next_run(
+    bench: Bench, spoil: Spoil, run: str | None
+) -> None:
+    outcomes = [bench.outcome(n, bench.box(n)) for n in range(3)]
+    bench.upload(*outcomes)
+    bench.upload(*(bench.outcome(n, bench.box(n), bench.box(n, 20)) for n in range(3)), run="run-2")
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        return Fault(action="status_after", status=403) if kind == "delete" else None
+
+    with pytest.raises(CvatRefused):
+        take_back(bench, client=spoil(strike).client, run=run)
+    # All of it is gone by now, and no person did it.
+    (undone,) = take_back(bench, run=run)
+    assert (undone.frames, undone.deleted, undone.left) == (3, 0, 0)
+    report = bench.upload(*outcomes, run="run-3")
+    assert (report.created, report.withheld) == (3, 0)
 
 
 def test_a_doubtful_answer_is_looked_into(bench: Bench, spoil: Spoil) -> None:
