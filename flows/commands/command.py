@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -212,11 +213,10 @@ def _add_field(group: Any, name: str, field: FieldInfo) -> None:
 
 def _structured(name: str, text: str) -> Any:
     """A mapping in YAML (JSON is YAML, too), or a file that holds one."""
-    path = Path(text)
     try:
-        content = path.read_text() if len(text) < 4096 and path.is_file() else text
-        value = load_yaml(content)
-    except (OSError, yaml.YAMLError) as error:
+        # Not Path.is_file: it raises for what is too long to be a path.
+        value = load_yaml(Path(text).read_text() if os.path.isfile(text) else text)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"--{name.replace('_', '-')} {text}: cannot be read ({error})") from None
     if not isinstance(value, dict):
         raise UsageError(

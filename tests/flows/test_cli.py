@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from pydantic import SecretStr
 
 from deployments.sandbox.process import SandboxProcess
 from flows.cli import main
-from flows.commands.command import add_server_arguments, use_server_arguments
+from flows.commands.command import (
+    UsageError,
+    add_server_arguments,
+    add_task_arguments,
+    task_values,
+    use_server_arguments,
+)
 from tasks import connection
 from tasks.cvat_server import CVATServer, find_settings, settings_without_block
 from tests.flows.conftest import frames_of
@@ -105,6 +112,25 @@ def test_mistakes_are_named_with_status_2(
     assert "Traceback" not in err
     assert err.startswith("cvat-flows annotate: ")
     assert frames_of(task) == []
+
+
+def test_a_mapping_may_be_longer_than_the_name_of_a_file(tmp_path: Path) -> None:
+    apart = {"task_id", "function", "function_parameters"}
+
+    def given(text: str) -> object:
+        parser = argparse.ArgumentParser()
+        add_task_arguments(parser, without=apart)
+        words = ["5", "--function-module", "mine", "--label-thresholds", text]
+        return task_values(parser.parse_args(words), without=apart)["label_thresholds"]
+
+    scores = {f"label {n}": n / 1000 for n in range(1000)}
+    assert given(json.dumps(scores)) == scores
+    file = tmp_path / "scores.yaml"
+    file.write_text(json.dumps(scores))
+    assert given(str(file)) == scores
+    file.write_bytes(b"\xff\xd8")
+    with pytest.raises(UsageError, match=r"--label-thresholds .* cannot be read"):
+        given(str(file))
 
 
 def test_a_task_that_cannot_be_annotated(client: Client, cli: Any, tmp_path: Path) -> None:
