@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import threading
@@ -36,6 +37,7 @@ DEAD_HOLDER_SECONDS = 10.0
 request that it had sent may be at work in CVAT."""
 SETTLE_SECONDS = 3.0
 """On object storage: how long a claim must stand before it counts. Longer than a write takes."""
+_NUMBERED = re.compile(r"/(\d+)\.json$")
 
 
 class TaskIsBusy(CvatFlowsError):
@@ -268,8 +270,9 @@ class Lease:
         self.storage.write(self._path, _dump(evolve(self.entry, expires=expires)))
 
     def _numbers(self) -> list[int]:
-        names = (stored.path.rpartition("/")[2] for stored in self.storage.list(self.folder))
-        return sorted(int(name.removesuffix(".json")) for name in names)
+        # NFS shows a file that is deleted while it is read as `.nfs...`, a Mac leaves `.DS_Store`.
+        names = (_NUMBERED.search(stored.path) for stored in self.storage.list(self.folder))
+        return sorted(int(name[1]) for name in names if name)
 
     def _file(self, number: int) -> str:
         return f"{self.folder}/{number:09d}.json"

@@ -109,6 +109,21 @@ def test_a_later_versions_lease_counts(tmp_path: Path, take: Take) -> None:
             pass
 
 
+def test_other_files_beside_a_lease_are_passed_over(tmp_path: Path, take: Take) -> None:
+    storage = FolderStorage(tmp_path / "shared")
+    with take(FIRST, storage=storage, seconds=0.2) as lease:
+        (stored,) = storage.list("leases")
+        folder = (storage.root / stored.path).parent
+        (folder / ".nfs000000000001").write_bytes(b"{}")
+        (folder / ".DS_Store").write_bytes(b"\0")
+        time.sleep(0.5)
+        lease.check()
+        with pytest.raises(TaskIsBusy, match="brave-otter"), take(SECOND, storage=storage):
+            pass
+    with take(SECOND, storage=storage) as lease:
+        lease.check()
+
+
 def test_the_living_and_the_far_are_not_taken_for_dead() -> None:
     assert not is_dead(this_machine(), os.getpid())
     assert not is_dead(this_machine(), 1)
