@@ -14,9 +14,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from tasks.errors import CvatFlowsError
 from tasks.frames import Frame
@@ -103,10 +102,6 @@ class Manifest:
             self.storage.write(path, dump_job_file(new))
             self._remember(path, new)
 
-    def stamp(self, record: FrameRecord) -> FrameRecord:
-        """The record as written now by this run."""
-        return evolve(record, run=self.run, when=now())
-
     def records(self) -> Iterator[tuple[int, int, FrameRecord]]:
         """All records as (job id, frame, record), a file in memory at a time."""
         for stored in self.storage.list(self.folder):
@@ -188,17 +183,7 @@ class Manifest:
         return file
 
     def _read(self, path: str) -> JobFile | None:
-        content = self.storage.read(path)
-        if content is None:
-            return None
-        try:
-            return parse_job_file(content)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise ManifestError(
-                f"The manifest file {path!r} of task {self.task_id} cannot be understood "
-                f"({type(error).__name__}: {error}). Put a good copy back or delete it: without "
-                "it, shapes that people removed or changed may be uploaded again."
-            ) from error
+        return _read_job_file(self.storage, path)
 
     def _remember(self, path: str, file: JobFile) -> None:
         with self._lock:
@@ -233,10 +218,10 @@ def functions_of_task(storage: Storage, *, server: str, task_id: int) -> list[st
     for stored in storage.list(task_folder(server, task_id)):
         folder = stored.path.split("/")[3]
         if folder not in folders and "/job-" in stored.path:
-            content = storage.read(stored.path)
-            if content is not None:
+            file = _read_job_file(storage, stored.path)
+            if file is not None:
                 folders.add(folder)
-                names.add(parse_job_file(content).function)
+                names.add(file.function)
     return sorted(names)
 
 
@@ -267,17 +252,20 @@ def _first_frame(frame: int) -> int:
     return frame - frame % FRAMES_PER_FILE
 
 
+def _read_job_file(storage: Storage, path: str) -> JobFile | None:
+    content = storage.read(path)
+    if content is None:
+        return None
+    try:
+        return parse_job_file(content)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ManifestError(
+            f"The manifest file {path!r} cannot be understood ({type(error).__name__}: {error}). "
+            "Put a good copy back or delete it: without it, shapes that people removed or changed "
+            "may be uploaded again."
+        ) from error
+
+
 def _dump_summary(summary: Summary) -> bytes:
-    row: dict[str, Any] = {
-        "format": _FORMAT,
-        "server": summary.server,
-        "task_id": summary.task_id,
-        "function": summary.function,
-        "frames": summary.frames,
-        "skipped": summary.skipped,
-        "run": summary.run.to_json(),
-        "when": summary.when,
-        "done": summary.done,
-        "states": summary.states,
-    }
+    row = {"format": _FORMAT, **asdict(summary)}
     return json.dumps(row, ensure_ascii=False, indent=1).encode()

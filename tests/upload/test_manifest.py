@@ -170,6 +170,8 @@ def test_a_damaged_file_is_named_not_ignored(tmp_path: Path) -> None:
         storage.write(path, damaged)
         with pytest.raises(ManifestError, match="frames-0000000"):
             manifest(storage).record(7, 0)
+        with pytest.raises(ManifestError, match="frames-0000000"):
+            functions_of_task(storage, server=SERVER, task_id=5)
 
 
 def test_slugs_are_readable_and_distinct() -> None:
