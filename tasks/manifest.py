@@ -130,7 +130,12 @@ class Manifest:
         state_of: dict[int, FrameRecord] = {}
         for _, number, record in self.records():
             known = state_of.get(number)
-            if known is None or known.state == "annotated":
+            # The one that is done least stands for the frame.
+            if (
+                known is None
+                or self._is_done(known)
+                or (known.state == "annotated" and record.state != "annotated")
+            ):
                 state_of[number] = evolve(record, items=())
         left_out = {*never}
         left_out |= {n for n in held if n not in state_of or state_of[n].state != "annotated"}

@@ -153,6 +153,17 @@ def test_each_frame_counts_once_in_the_summary(tmp_path: Path) -> None:
     assert summary.states == {"annotated": 2, "failed": 1}
 
 
+def test_a_frame_that_another_version_did_in_one_of_its_jobs_is_not_done(tmp_path: Path) -> None:
+    book = manifest(FolderStorage(tmp_path))
+    old = annotated(evolve(RUN, fingerprint="f0"))
+    failed = evolve(annotated(), state="failed")
+    book.write(7, {0: old, 1: annotated(), 2: old, 3: failed})
+    book.write(8, {0: annotated(), 1: old, 2: failed, 3: old})
+    summary = book.summarize(frames=4)
+    assert summary.done == {"f0 p1": 2}
+    assert summary.states == {"annotated": 2, "failed": 2}
+
+
 def test_functions_of_a_task(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     for name in ("yolo v8", "yolo-v8", "b"):
