@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.cache_care import MAX_AGE, MAX_BYTES, Pruned, keep_within
+from tasks.cache_care import MAX_AGE, MAX_BYTES, Bounds, Pruned, keep_within
 from tasks.storage import open_storage
 
 
@@ -27,19 +27,33 @@ class MaintainParameters(BaseModel):
         ge=0,
         description="Beyond this size the oldest detections are removed, in GB",
     )
+    results_days: int = Field(
+        default=MAX_AGE.days,
+        ge=0,
+        description="Per-frame tables and previews older than this many days are removed",
+    )
+    results_gigabytes: float = Field(
+        default=MAX_BYTES / 1e9,
+        ge=0,
+        description="Beyond this size the oldest tables and previews are removed, in GB",
+    )
 
 
 @flow(name="maintain", flow_run_name="prune caches", persist_result=False)
 def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
-    """Prune the caches of detections; what is removed is detected anew when it is needed.
+    """Prune the caches of detections, which are detected anew when they are needed, and results.
 
     Runs of annotate-task keep to these bounds, too: one of them prunes each day.
     """
     wanted = parameters or MaintainParameters()
     pruned = keep_within(
         open_storage(),
-        max_age=timedelta(days=wanted.cache_days),
-        max_bytes=int(wanted.cache_gigabytes * 1e9),
+        Bounds(
+            max_age=timedelta(days=wanted.cache_days),
+            max_bytes=int(wanted.cache_gigabytes * 1e9),
+            results_max_age=timedelta(days=wanted.results_days),
+            results_max_bytes=int(wanted.results_gigabytes * 1e9),
+        ),
     )
     return Completed(message=sentence(pruned), data=pruned)
 

@@ -25,6 +25,7 @@ from tasks.annotation_run import AnnotationRun
 from tasks.artifacts import artifact_key, last_description, put_markdown
 from tasks.artifacts_preview import preview_markdown
 from tasks.artifacts_report import report_markdown
+from tasks.cache_care import RESULTS
 from tasks.failed_frames import Reproduction, failed_markdown
 from tasks.frames import Frame
 from tasks.mapping import REST
@@ -38,8 +39,6 @@ from tasks.report import RunReport
 from tasks.report_table import to_csv, to_parquet
 from tasks.storage import Storage
 
-RESULTS = "results"
-"""Folder of the storage for what runs write about themselves."""
 PATIENCE = 1.0
 """Seconds that fetching pictures of cached frames may take at the end of a run."""
 PATIENCE_PREVIEW = 20.0

@@ -1,9 +1,9 @@
-"""Look at what the caches hold, and prune it by age and size."""
+"""Look at what the caches hold, and prune them and the results of runs by age and size."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +14,13 @@ from tasks.storage import Storage, StorageError, StoredFile
 
 MAX_AGE = timedelta(days=90)
 MAX_BYTES = 2 << 30
+RESULTS = "results"
+"""Folder of the storage for what runs write about themselves: tables and pages."""
 
+_CACHES = (DETECTIONS, CONTENT)
 _PRUNED = "cache-pruned.json"
 _NEVER = "2000-01-01T00:00:00+00:00"
+_DAY = timedelta(days=1)
 
 
 @frozen(kw_only=True)
@@ -45,10 +49,20 @@ class CacheContent:
     oldest: datetime | None
 
 
+@frozen(kw_only=True)
+class Bounds:
+    """How old, and how large in all, the caches may get, and likewise the results."""
+
+    max_age: timedelta = MAX_AGE
+    max_bytes: int = MAX_BYTES
+    results_max_age: timedelta = MAX_AGE
+    results_max_bytes: int = MAX_BYTES
+
+
 def look(storage: Storage) -> CacheContent:
     """Count what is kept. Lists every entry: a second for some ten thousand local ones."""
     functions: dict[str, list[StoredFile]] = {}
-    files = list(_files(storage))
+    files = list(_files(storage, _CACHES))
     for file in files:
         top, folder, *_ = file.path.split("/")
         if top == DETECTIONS:
@@ -78,9 +92,10 @@ def prune(
     max_age: timedelta | None = None,
     max_bytes: int | None = None,
     now: datetime | None = None,
+    folders: Iterable[str] = _CACHES,
 ) -> Pruned:
-    """Remove entries written longer ago than `max_age`, then the oldest beyond `max_bytes`."""
-    files = sorted(_files(storage), key=lambda file: file.modified, reverse=True)
+    """Remove files written longer ago than `max_age`, then the oldest beyond `max_bytes`."""
+    files = sorted(_files(storage, folders), key=lambda file: file.modified, reverse=True)
     earliest = (now or datetime.now(UTC)) - max_age if max_age is not None else None
     kept = kept_size = removed = removed_size = 0
     full = False
@@ -96,11 +111,11 @@ def prune(
     return Pruned(removed=removed, removed_size=removed_size, kept=kept, kept_size=kept_size)
 
 
-def keep_within(storage: Storage, *, max_age: timedelta, max_bytes: int) -> Pruned:
+def keep_within(storage: Storage, bounds: Bounds) -> Pruned:
     """Prune now, and have the runs of the coming days keep to the same bounds."""
     now = datetime.now(UTC)
-    _remember(storage, now, max_age, max_bytes)
-    return prune(storage, max_age=max_age, max_bytes=max_bytes, now=now)
+    _remember(storage, now, bounds)
+    return _prune_all(storage, now, bounds)
 
 
 def prune_if_due(storage: Storage, *, every: timedelta = timedelta(days=1)) -> Pruned | None:
@@ -112,29 +127,61 @@ def prune_if_due(storage: Storage, *, every: timedelta = timedelta(days=1)) -> P
     now = datetime.now(UTC)
     try:
         known = json.loads(storage.read(_PRUNED) or b"{}")
-        max_age = timedelta(days=known["days"]) if "days" in known else MAX_AGE
-        max_bytes = int(known.get("bytes", MAX_BYTES))
+        bounds = _known_bounds(known)
         if now - datetime.fromisoformat(known.get("at", _NEVER)) < every:
             return None
     except (OSError, StorageError):
         return None
     except (ValueError, TypeError, AttributeError):
-        max_age, max_bytes = MAX_AGE, MAX_BYTES
+        bounds = Bounds()
     try:
         # First, so that runs that end at the same time do not prune all at once.
-        _remember(storage, now, max_age, max_bytes)
-        return prune(storage, max_age=max_age, max_bytes=max_bytes, now=now)
+        _remember(storage, now, bounds)
+        return _prune_all(storage, now, bounds)
     except (OSError, StorageError):
         return None
 
 
-def _remember(storage: Storage, now: datetime, max_age: timedelta, max_bytes: int) -> None:
-    known = {"at": now.isoformat(), "days": max_age / timedelta(days=1), "bytes": max_bytes}
+def _prune_all(storage: Storage, now: datetime, bounds: Bounds) -> Pruned:
+    caches = prune(storage, max_age=bounds.max_age, max_bytes=bounds.max_bytes, now=now)
+    results = prune(
+        storage,
+        max_age=bounds.results_max_age,
+        max_bytes=bounds.results_max_bytes,
+        now=now,
+        folders=[RESULTS],
+    )
+    return Pruned(
+        removed=caches.removed + results.removed,
+        removed_size=caches.removed_size + results.removed_size,
+        kept=caches.kept + results.kept,
+        kept_size=caches.kept_size + results.kept_size,
+    )
+
+
+def _remember(storage: Storage, now: datetime, bounds: Bounds) -> None:
+    known = {
+        "at": now.isoformat(),
+        "days": bounds.max_age / _DAY,
+        "bytes": bounds.max_bytes,
+        "results_days": bounds.results_max_age / _DAY,
+        "results_bytes": bounds.results_max_bytes,
+    }
     storage.write(_PRUNED, json.dumps(known).encode(), durable=False)
 
 
-def _files(storage: Storage) -> Iterator[StoredFile]:
-    for top in (DETECTIONS, CONTENT):
+def _known_bounds(known: Mapping[str, Any]) -> Bounds:
+    """What `_remember` wrote; an earlier version knew of no results."""
+    return Bounds(
+        max_age=timedelta(days=known.get("days", MAX_AGE / _DAY)),
+        max_bytes=int(known.get("bytes", MAX_BYTES)),
+        results_max_age=timedelta(days=known.get("results_days", MAX_AGE / _DAY)),
+        results_max_bytes=int(known.get("results_bytes", MAX_BYTES)),
+    )
+
+
+def _files(storage: Storage, folders: Iterable[str]) -> Iterator[StoredFile]:
+    for top in folders:
         yield from storage.list(top)
 
 

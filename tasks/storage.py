@@ -161,8 +161,13 @@ class FolderStorage:
         return True
 
     def delete(self, path: str) -> None:
+        place = self._place(path)
         with suppress(FileNotFoundError, NotADirectoryError):
-            self._place(path).unlink()
+            place.unlink()
+        # Each run has a folder in the results: empty ones would pile up.
+        if place.parent != self.root:
+            with suppress(OSError):
+                place.parent.rmdir()
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
         top = self._place(prefix) if prefix.strip("/") else self.root

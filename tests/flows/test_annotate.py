@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from deployments.sandbox.process import SandboxProcess
-from tasks.cache_care import keep_within
+from tasks.cache_care import Bounds, keep_within
 from tasks.storage import open_storage
 from tests.flows.conftest import frames_of
 
@@ -63,7 +63,7 @@ def test_a_second_run_adds_nothing_and_fetches_nothing(
 def test_runs_keep_the_cache_within_its_bounds(
     make_task: Callable[..., Any], annotate: Any, storage_folder: Path
 ) -> None:
-    keep_within(open_storage(), max_age=timedelta(days=1), max_bytes=0)
+    keep_within(open_storage(), Bounds(max_age=timedelta(days=1), max_bytes=0))
     task = make_task(2)
     annotate(task)
     assert list((storage_folder / "detections").rglob("*.json"))

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from tasks.annotations import Detection
-from tasks.cache_care import keep_within, look, prune, prune_if_due
+from tasks.cache_care import Bounds, keep_within, look, prune, prune_if_due
 from tasks.detection_cache import ContentIndex, DetectionCache
 from tasks.storage import FolderStorage, Storage, StorageError, StoredFile
 from tests.frames.media_factory import make_media
@@ -314,7 +314,7 @@ def test_prune_leaves_what_is_not_the_caches(storage: FolderStorage) -> None:
 def test_pruning_is_due_once_a_day_within_the_bounds_that_were_set(storage: FolderStorage) -> None:
     cache = cache_in(storage)
     cache.put(A, FOUND)
-    keep_within(storage, max_age=timedelta(days=1), max_bytes=0)
+    keep_within(storage, Bounds(max_age=timedelta(days=1), max_bytes=0))
     assert cache.get(A) is None
     cache.put(A, FOUND)
     assert prune_if_due(storage) is None
@@ -324,6 +324,31 @@ def test_pruning_is_due_once_a_day_within_the_bounds_that_were_set(storage: Fold
     storage.write("cache-pruned.json", json.dumps(known).encode())
     assert prune_if_due(storage) is not None
     assert cache.get(A) is None
+
+
+def test_results_of_runs_are_kept_within_bounds_of_their_own(storage: FolderStorage) -> None:
+    runs = [f"results/cvat/task-5/run-{n}/frames.csv" for n in range(3)]
+    for days, path in enumerate(runs):
+        storage.write(path, b"0123456789")
+        written = (datetime.now(UTC) - timedelta(days=days * 60)).timestamp()
+        os.utime(storage.root / path, (written, written))
+    cache_in(storage).put(A, FOUND)
+    pruned = prune_if_due(storage)
+    assert pruned is not None
+    assert pruned.removed == 1
+    assert [f.path for f in storage.list("results")] == runs[:2]
+    assert sorted(p.name for p in (storage.root / "results/cvat/task-5").iterdir()) == [
+        "run-0",
+        "run-1",
+    ]
+    keep_within(storage, Bounds(results_max_bytes=10))
+    assert [f.path for f in storage.list("results")] == runs[:1]
+    known = json.loads(storage.read("cache-pruned.json") or b"")
+    storage.write("cache-pruned.json", json.dumps({**known, "at": "2020-01-01T00:00Z"}).encode())
+    storage.write(runs[1], b"0123456789")
+    prune_if_due(storage)
+    assert [f.path for f in storage.list("results")] == runs[1:2]
+    assert cache_in(storage).get(A) == FOUND
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"at": 3}', b'{"days": "x"}'])
