@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tasks.outside_text import in_xml
+from tasks.outside_text import in_xml, on_one_line
 from tasks.pictures import data_uri
 
 GROUND = "#1f2937"
@@ -19,9 +19,9 @@ _MARGIN = 12
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
 
-def bar_chart(title: str, rows: Sequence[tuple[str, float, str]], *, width: int = 460) -> str:
+def bar_chart(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
     """An SVG of horizontal bars: for each row a name, a value and the value as text."""
-    name_width, text_width, line = 150, 90, 22
+    width, name_width, text_width, line = 460, 150, 90, 22
     most = max((value for _, value, _ in rows), default=0) or 1
     room = width - name_width - text_width
     parts = [_text(0, 14, title, weight=600)]
@@ -29,7 +29,7 @@ def bar_chart(title: str, rows: Sequence[tuple[str, float, str]], *, width: int 
         y = 26 + n * line
         length = max(1.0, room * value / most)
         parts += [
-            _text(name_width - 8, y + 13, in_cut(name, 22), anchor="end"),
+            _text(name_width - 8, y + 13, on_one_line(name, 22), anchor="end"),
             f'<rect x="{name_width}" y="{y}" width="{length:.1f}" height="16" rx="2" '
             f'fill="{BAR}"/>',
             _text(name_width + length + 6, y + 13, text),
@@ -37,23 +37,16 @@ def bar_chart(title: str, rows: Sequence[tuple[str, float, str]], *, width: int 
     return _svg(width, 30 + len(rows) * line, parts)
 
 
-def histograms(
-    title: str,
-    series: Mapping[str, Sequence[int]],
-    *,
-    begin: str = "0",
-    end: str = "1",
-    columns: int = 4,
-) -> str:
-    """An SVG of small histograms, one for each name, each with its own scale."""
-    cell_width, cell_height, bar_height = 142, 92, 50
+def histograms(title: str, series: Mapping[str, Sequence[int]]) -> str:
+    """An SVG of small histograms of values from 0 to 1, one for each name with its own scale."""
+    columns, cell_width, cell_height, bar_height = 4, 142, 92, 50
     parts = [_text(0, 14, title, weight=600)]
     for n, (name, counts) in enumerate(series.items()):
         x = (n % columns) * cell_width
         y = 24 + (n // columns) * cell_height
         most = max(counts, default=0) or 1
         bar = (cell_width - 16) / max(len(counts), 1)
-        parts.append(_text(x, y + 12, f"{in_cut(name, 14)} · {sum(counts):,}"))
+        parts.append(_text(x, y + 12, f"{on_one_line(name, 14)} · {sum(counts):,}"))
         for part, count in enumerate(counts):
             height = bar_height * count / most
             if count:
@@ -64,8 +57,8 @@ def histograms(
         base = y + 18 + bar_height
         parts += [
             f'<path d="M{x} {base + 0.5} h{cell_width - 16}" stroke="{_FAINT}"/>',
-            _text(x, base + 13, begin, size=10),
-            _text(x + cell_width - 16, base + 13, end, size=10, anchor="end"),
+            _text(x, base + 13, "0", size=10),
+            _text(x + cell_width - 16, base + 13, "1", size=10, anchor="end"),
         ]
     height = 28 + -(-len(series) // columns) * cell_height
     return _svg(columns * cell_width, height, parts)
@@ -74,10 +67,6 @@ def histograms(
 def chart_uri(svg: str) -> str:
     """The chart as the address of an image."""
     return data_uri(svg.encode(), "image/svg+xml")
-
-
-def in_cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _text(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import urllib3
 from attrs import field, frozen
@@ -59,10 +58,9 @@ class ServerSettings:
             )
 
 
-def settings_from_environment(
-    environ: Mapping[str, str] = os.environ,
-) -> ServerSettings | None:
+def settings_from_environment() -> ServerSettings | None:
     """Settings of `CVAT_HOST` and its companions; None if `CVAT_HOST` is not set."""
+    environ = os.environ
     host = environ.get("CVAT_HOST")
     if not host:
         return None
@@ -184,12 +182,6 @@ def _cause(error: BaseException) -> str:
         return _cause(reason)
     text = str(error).rpartition(": ")[2] or str(error)
     return text.strip() or type(error).__name__
-
-
-def host_of(client: Client) -> str:
-    """Address of the CVAT server without a trailing slash, as links are built from it."""
-    parts = urlsplit(str(client.api_map.host))
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
 
 _clients: dict[ServerSettings, Client] = {}

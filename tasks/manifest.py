@@ -51,11 +51,6 @@ class Summary:
     states: dict[str, int] = field(factory=dict)
     """Frames by state: annotated, failed, pending, undone."""
 
-    def covers(self, *, fingerprint: str, parameters: str, frames: int) -> bool:
-        """Whether every frame of a task of `frames` frames has been done with these."""
-        done = self.done.get(f"{fingerprint} {parameters}", 0)
-        return self.frames == frames and done + self.skipped >= frames
-
 
 class Manifest:
     """The manifest of one function in one CVAT task, as one run reads and writes it.

@@ -45,7 +45,6 @@ class Notes:
         entry: LabelMapping | SublabelMapping | AttributeMapping,
         by_name: dict[str, Any],
         nearest: NearestName,
-        task_path: str = "",
     ) -> Any:
         """Find what a name goes to; None, and a row that says why, if it goes nowhere."""
         target = entry.target(name)

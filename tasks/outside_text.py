@@ -77,9 +77,9 @@ def in_xml(text: str, most: int | None = None) -> str:
     return escape(on_one_line(text, most), {'"': "&quot;", "'": "&#39;"})
 
 
-def slug(text: str, most: int = 60) -> str:
+def slug(text: str) -> str:
     """Lower-case letters, digits and single dashes: what a key or a path may consist of."""
-    cut = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:most].strip("-")
+    cut = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].strip("-")
     return cut or "unnamed"
 
 

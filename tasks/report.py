@@ -168,11 +168,6 @@ class RunReport:
     def finish(self) -> None:
         self.seconds = time.monotonic() - self._started
 
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self._started
-
     def count(self, state: State) -> int:
         return self._states[state]
 

@@ -15,7 +15,7 @@ from cvat_sdk.auto_annotation import BadFunctionError, DetectionFunctionContext
 
 from tasks.annotations import Detection
 from tasks.frames import Failure, Frame, Outcome
-from tasks.images import LoadedFrame as LoadedFrame
+from tasks.images import LoadedFrame
 from tasks.read_output import read_output
 
 MAX_SHAPES_PER_FRAME = 100_000

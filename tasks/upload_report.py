@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from tasks.cvat_annotations import Patience
 from tasks.digest import AttributeDefaults
@@ -83,13 +83,6 @@ class UploadReport:
     @property
     def deleted(self) -> int:
         return sum(frame.deleted for frame in self.frames)
-
-    def final(self, outcome: Outcome) -> Outcome:
-        """The outcome as it is after the upload."""
-        for failed in self.failed:
-            if failed.frame.number == outcome.frame.number:
-                return evolve(outcome, failure=failed.failure)
-        return outcome
 
     def __str__(self) -> str:
         would = "would be " if self.dry_run else ""

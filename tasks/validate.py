@@ -15,7 +15,7 @@ from tasks.bad_output import (
     RejectedShapeError,
     TooManyShapesError,
 )
-from tasks.frames import Failure, Frame, Outcome, Step
+from tasks.frames import Failure, Frame, Outcome
 from tasks.geometry import ImageSize, clip, find_defect
 from tasks.protocol import check_detection
 from tasks.read_output import detections_to_json
@@ -155,9 +155,7 @@ def add_counts(known: dict[str, int], more: dict[str, int]) -> dict[str, int]:
     return {key: known.get(key, 0) + more.get(key, 0) for key in [*known, *more]}
 
 
-def failure_of(
-    error: BadOutputError, detections: tuple[Detection, ...], step: Step = "validate"
-) -> Failure:
+def failure_of(error: BadOutputError, detections: tuple[Detection, ...]) -> Failure:
     """A failure that keeps the SDK's wording: whoever matches on it finds it."""
     index = error.index
     where = "" if index is None else f"annotation {index}: "
@@ -165,7 +163,7 @@ def failure_of(
     if index is not None and index < len(detections):
         detail = json.dumps(detections_to_json([detections[index]])[0], default=repr)
     return Failure(
-        step=step,
+        step="validate",
         error=f"{where}{error}",
         error_type=type(error).__name__,
         detail=detail[:LONGEST_DETAIL],
