@@ -37,37 +37,12 @@ class TooManyAnnotations(BadFunctionError):  # type: ignore[misc]
     """A function returned more for one frame than is allowed."""
 
 
-def run_function(
-    function: Any,
-    frames: Sequence[LoadedFrame],
-    *,
-    conf_threshold: float | None = None,
-    conv_mask_to_poly: bool = False,
-    max_shapes_per_frame: int | None = MAX_SHAPES_PER_FRAME,
-    strict: bool = False,
-) -> list[Outcome]:
-    """Detect on every frame that has an image; return one outcome a frame, in order.
-
-    Frames that failed before or whose detections are known pass through. `detect_batch(contexts,
-    images)` is used if the function has one: it must return one sequence a frame. A call that
-    fails is repeated on halves, with fresh images, until the frame at fault is alone; it comes
-    back with a `failure`. When memory runs out, later calls get fewer images too.
-
-    With `strict`, the first exception of the function leaves as it is. KeyboardInterrupt and
-    SystemExit always do.
-    """
-    runner = FunctionRunner(
-        function,
-        conf_threshold=conf_threshold,
-        conv_mask_to_poly=conv_mask_to_poly,
-        max_shapes_per_frame=max_shapes_per_frame,
-        strict=strict,
-    )
-    return runner.run(frames)
-
-
 class FunctionRunner:
-    """A function with its options, and the number of images that it is known to bear at once."""
+    """A function with its options, and the number of images that it is known to bear at once.
+
+    `detect_batch(contexts, images)` is used if the function has one: it must return one sequence a
+    frame. With `strict`, the first exception of the function leaves `run` as it is.
+    """
 
     def __init__(
         self,
@@ -94,7 +69,13 @@ class FunctionRunner:
         return self._detect_batch is not None
 
     def run(self, frames: Sequence[LoadedFrame]) -> list[Outcome]:
-        """See `run_function`."""
+        """Detect on every frame that has an image; return one outcome a frame, in order.
+
+        Frames that failed before or whose detections are known pass through. A call that fails is
+        repeated on halves, with fresh images, until the frame at fault is alone; it comes back
+        with a `failure`. When memory runs out, later calls get fewer images too. KeyboardInterrupt
+        and SystemExit always leave as they are.
+        """
         waiting = [frame for frame in frames if frame.picture is not None]
         done: dict[int, Outcome] = {}
         while waiting:

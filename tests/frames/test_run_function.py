@@ -12,7 +12,7 @@ import pytest
 from tasks.annotations import Detection
 from tasks.frames import Failure, Frame, Outcome
 from tasks.images import LoadedFrame, hash_of, picture_of
-from tasks.run_function import FunctionRunner, run_function
+from tasks.run_function import FunctionRunner
 
 
 def loaded(number: int, *, name: str | None = None) -> LoadedFrame:
@@ -32,6 +32,10 @@ def loaded(number: int, *, name: str | None = None) -> LoadedFrame:
 
 def frames(count: int) -> list[LoadedFrame]:
     return [loaded(n) for n in range(count)]
+
+
+def run_function(function: Any, frames: Sequence[LoadedFrame], **options: Any) -> list[Outcome]:
+    return FunctionRunner(function, **options).run(frames)
 
 
 def box(image: PIL.Image.Image) -> list[Any]:
