@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any
 
 from tasks.annotations import TAG, Annotation
 
@@ -25,33 +25,8 @@ _OFFSET = 0.37
 eighths, hundredths): there, the last bit of a float must not decide."""
 
 
-class _Attribute(Protocol):
-    @property
-    def id(self) -> int: ...
-    @property
-    def default_value(self) -> str | None: ...
-
-
-class _Label(Protocol):
-    @property
-    def id(self) -> int: ...
-    @property
-    def attributes(self) -> Iterable[_Attribute]: ...
-    @property
-    def sublabels(self) -> Iterable[_Label]: ...
-
-
-def attribute_defaults(labels: Iterable[_Label]) -> dict[int, dict[int, str]]:
-    """Attribute defaults of a CVAT task's labels and their sublabels."""
-    defaults: dict[int, dict[int, str]] = {}
-    for label in labels:
-        defaults[label.id] = {a.id: a.default_value or "" for a in label.attributes}
-        defaults.update(attribute_defaults(label.sublabels))
-    return defaults
-
-
 def attribute_defaults_of_rows(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int, str]]:
-    """The same from the rows of `GET /api/labels`."""
+    """Attribute defaults of labels and their sublabels, from the rows of `GET /api/labels`."""
     defaults: dict[int, dict[int, str]] = {}
     for row in rows:
         defaults[row["id"]] = {
@@ -88,11 +63,6 @@ def body_of(annotation: Annotation) -> dict[str, Any]:
     if annotation.elements:
         body["elements"] = [body_of(element) for element in annotation.elements]
     return body
-
-
-def digest_of(annotation: Annotation, defaults: AttributeDefaults) -> str:
-    """Digest of an annotation that is to be sent."""
-    return digest(body_of(annotation), defaults)
 
 
 def digest(item: Mapping[str, Any], defaults: AttributeDefaults) -> str:

@@ -11,16 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.annotations import Annotation
-from tasks.digest import (
-    attribute_defaults,
-    attribute_defaults_of_rows,
-    body_of,
-    digest,
-    digest_of,
-)
-from tasks.labels import Attribute, Label
+from tasks.digest import AttributeDefaults, attribute_defaults_of_rows, body_of, digest
 
 DEFAULTS = {1: {10: "red", 11: "no"}, 2: {20: ""}, 5: {}, 6: {60: "x"}, 7: {}}
+
+
+def digest_of(annotation: Annotation, defaults: AttributeDefaults) -> str:
+    return digest(body_of(annotation), defaults)
+
 
 coordinates = st.floats(-5000, 5000, allow_nan=False).map(lambda v: round(v, 4))
 attributes = st.lists(
@@ -178,7 +176,7 @@ def test_common_values_survive_noise_in_the_last_digits(number: int, parts: int)
     assert len(digests) == 1
 
 
-def test_defaults_of_rows_and_of_labels_agree() -> None:
+def test_defaults_are_those_of_labels_and_sublabels() -> None:
     rows = [
         {"id": 1, "attributes": [{"id": 10, "default_value": "red"}], "sublabels": []},
         {
@@ -187,24 +185,8 @@ def test_defaults_of_rows_and_of_labels_agree() -> None:
             "sublabels": [{"id": 6, "attributes": [{"id": 60, "default_value": None}]}],
         },
     ]
-    labels = (
-        Label(
-            id=1,
-            name="car",
-            attributes=(Attribute(id=10, name="c", input_type="text", default_value="red"),),
-        ),
-        Label(
-            id=5,
-            name="pose",
-            sublabels=(
-                Label(
-                    id=6, name="head", attributes=(Attribute(id=60, name="v", input_type="text"),)
-                ),
-            ),
-        ),
-    )
     expected = {1: {10: "red"}, 5: {}, 6: {60: ""}}
-    assert attribute_defaults(labels) == attribute_defaults_of_rows(rows) == expected
+    assert attribute_defaults_of_rows(rows) == expected
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
