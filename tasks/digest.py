@@ -25,14 +25,14 @@ _OFFSET = 0.37
 eighths, hundredths): there, the last bit of a float must not decide."""
 
 
-def attribute_defaults_of_rows(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int, str]]:
+def attribute_defaults(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int, str]]:
     """Attribute defaults of labels and their sublabels, from the rows of `GET /api/labels`."""
     defaults: dict[int, dict[int, str]] = {}
     for row in rows:
         defaults[row["id"]] = {
             a["id"]: a.get("default_value") or "" for a in row.get("attributes") or ()
         }
-        defaults.update(attribute_defaults_of_rows(row.get("sublabels") or ()))
+        defaults.update(attribute_defaults(row.get("sublabels") or ()))
     return defaults
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from cvat_sdk import Client
 
 from tasks.cvat_get import get_all_pages, get_json
-from tasks.digest import AttributeDefaults, attribute_defaults_of_rows
+from tasks.digest import AttributeDefaults, attribute_defaults
 from tasks.errors import CvatFlowsError
 
 
@@ -48,4 +48,4 @@ def frames_of_job(
 def defaults_of_job(client: Client, job_id: int) -> AttributeDefaults:
     """Attribute defaults of the labels that the job's annotations can have."""
     rows = get_all_pages(client, "/api/labels", what=f"the labels of job {job_id}", job_id=job_id)
-    return attribute_defaults_of_rows(rows)
+    return attribute_defaults(rows)

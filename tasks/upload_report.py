@@ -26,7 +26,7 @@ class UploadOptions:
     ground_truth: bool = False
     """Allow writing to a ground-truth job (or the pool of a task with honeypots)."""
     defaults: AttributeDefaults | None = None
-    """Of the task's labels (`tasks.digest.attribute_defaults_of_rows`); None: asked of CVAT, job by job."""
+    """Of the task's labels (`tasks.digest.attribute_defaults`); None: asked of CVAT, job by job."""
     max_shapes: int = 2_000
     """Annotations in one request. A frame with more goes alone. CVAT stores 2,000 in under 1 s."""
     max_bytes: int = 4 << 20

@@ -15,7 +15,7 @@ from cvat_sdk.core.helpers import make_request_headers
 from PIL import Image
 
 from tasks.annotations import Annotation
-from tasks.digest import attribute_defaults_of_rows, body_of
+from tasks.digest import attribute_defaults, body_of
 from tasks.frames import Failure, Frame, Outcome
 
 Content = dict[int, Counter[str]]
@@ -140,7 +140,7 @@ def _make_layout(cvat: Cvat, images: list[Path], options: dict[str, int]) -> Lay
         jobs=tuple(jobs),
         labels=labels,
         attributes={a["name"]: a["id"] for row in rows for a in row["attributes"]},
-        defaults=attribute_defaults_of_rows(rows),
+        defaults=attribute_defaults(rows),
         frames=len(images),
     )
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.annotations import Annotation
-from tasks.digest import AttributeDefaults, attribute_defaults_of_rows, body_of, digest
+from tasks.digest import AttributeDefaults, attribute_defaults, body_of, digest
 
 DEFAULTS = {1: {10: "red", 11: "no"}, 2: {20: ""}, 5: {}, 6: {60: "x"}, 7: {}}
 
@@ -186,7 +186,7 @@ def test_defaults_are_those_of_labels_and_sublabels() -> None:
         },
     ]
     expected = {1: {10: "red"}, 5: {}, 6: {60: ""}}
-    assert attribute_defaults_of_rows(rows) == expected
+    assert attribute_defaults(rows) == expected
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
