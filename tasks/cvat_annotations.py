@@ -23,9 +23,8 @@ from cvat_sdk import Client
 from cvat_sdk.core.helpers import make_request_headers
 
 from tasks.annotation_stream import KINDS, Kind, is_whole, walk
-from tasks.cvat_errors import CvatRefused, CvatUnavailable
+from tasks.cvat_errors import PASSING, CvatRefused, CvatUnavailable
 
-_READ_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _SERVER_ERRORS_BELIEVED = 5
 """So many 500s in a row are an answer: CVAT cannot read a task with a skeleton whose keypoints lie
 on another frame, and never will (CVAT_FACTS 5)."""
@@ -181,7 +180,7 @@ class JobAnnotations:
         text = f"{response.status} {answer[:300].decode('utf-8', 'replace').strip()}".strip()
         if response.status == 200:
             return Reply(end="done", status=200), answer
-        if response.status in _READ_AGAIN or response.status >= 500 or response.status < 300:
+        if response.status in PASSING or response.status >= 500 or response.status < 300:
             after = _retry_after(response.headers)
             return Reply(
                 end="doubtful",

@@ -10,6 +10,9 @@ from cvat_sdk.api_client import exceptions
 
 from tasks.errors import CvatFlowsError
 
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses that speak of the moment, not of the request: it is worth sending again."""
+
 
 class CvatRefused(CvatFlowsError):
     """CVAT refused a request in a way that trying again will not change."""
@@ -42,7 +45,7 @@ def cvat_errors(what: str) -> Iterator[None]:
                 f"{what} does not exist on the CVAT server; check the number, and the "
                 "organization if it belongs to one"
             )
-        elif status == 429 or status >= 500:
+        elif status in PASSING or status >= 500:
             raise CvatUnavailable(
                 f"{what}: CVAT answered {status} {error.reason or ''}".rstrip()
             ) from error

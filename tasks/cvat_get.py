@@ -21,7 +21,7 @@ from cvat_sdk import Client
 from cvat_sdk.api_client import exceptions
 from cvat_sdk.core.helpers import make_request_headers
 
-from tasks.cvat_errors import cvat_errors
+from tasks.cvat_errors import PASSING, cvat_errors
 from tasks.errors import CvatFlowsError
 
 CONNECT_TIMEOUT = 10.0
@@ -36,7 +36,6 @@ LONGEST_WAIT = 60.0
 """Seconds between two attempts; a `Retry-After` beyond it is not waited for."""
 
 _BLOCK = 1 << 20
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class NoRoom(CvatFlowsError):
@@ -202,7 +201,7 @@ def _pause_before_retry(error: Exception, attempt: int) -> float | None:
     """Seconds to wait before the next attempt; None if another one is pointless."""
     if not isinstance(error, exceptions.ApiException):
         return _backoff(attempt)
-    if error.status not in _RETRIED:
+    if error.status not in PASSING:
         return None
     if error.status == 500 and attempt >= ATTEMPTS_ON_500:
         return None

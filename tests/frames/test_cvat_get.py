@@ -87,9 +87,10 @@ def test_waits_grow_and_retry_after_is_obeyed(
     assert 0.3 < waits[0] < 0.7 < waits[1] < 1.3 < waits[3] < waits[4] < 11
 
 
-def test_patience_ends(server: Scripted, client: Client, waits: list[float]) -> None:
-    server.replies = [reply(503, b"busy") for _ in range(20)]
-    with pytest.raises(CvatUnavailable, match="task 5: CVAT answered 503"):
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
+def test_patience_ends(server: Scripted, client: Client, waits: list[float], status: int) -> None:
+    server.replies = [reply(status, b"busy") for _ in range(20)]
+    with pytest.raises(CvatUnavailable, match=f"task 5: CVAT answered {status}"):
         get(client, "/api/x", what="task 5", wait=waits.append)
     assert len(server.requests) == cvat_get.ATTEMPTS
     assert len(waits) == cvat_get.ATTEMPTS - 1
