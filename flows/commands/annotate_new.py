@@ -82,8 +82,8 @@ def _rules(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.function_module or arguments.function_file:
         rule |= function_of(arguments)
     if not arguments.rules_file:
-        if not rule and os.environ.get(RULES_VARIABLE):
-            return {}
+        if not rule.keys() - {"limit"} and os.environ.get(RULES_VARIABLE):
+            return rule
         if not rule:
             raise RulesError(
                 "say which CVAT tasks are meant: --rules FILE, or options such as --projects cars"

@@ -133,6 +133,16 @@ def test_a_mapping_may_be_longer_than_the_name_of_a_file(tmp_path: Path) -> None
         given(str(file))
 
 
+def test_a_limit_alone_keeps_the_rules_of_the_environment(
+    make_task: Callable[..., Any], cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_task(2)
+    (tmp_path / "rules.yaml").write_text("[{projects: [nowhere], function: aa_functions.shapes}]")
+    monkeypatch.setenv("CVAT_FLOWS_RULES", str(tmp_path / "rules.yaml"))
+    status, out, _ = cli("annotate-new", "--limit", 1, "--dry-run", function=False)
+    assert (status, "no CVAT task fits the rules" in out) == (0, True)
+
+
 def test_a_task_that_cannot_be_annotated(client: Client, cli: Any, tmp_path: Path) -> None:
     status, _, err = cli("annotate", 999_999)
     assert (status, "task 999999 does not exist" in err) == (2, True)
@@ -212,6 +222,19 @@ def test_options_change_settings_from_anywhere(
         ("cvat.", "", True),
         ("other", "", True),
     ]
+
+
+def test_a_default_block_without_credentials_is_named_not_passed_over(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CVAT_HOST")
+    block = CVATServer(host="https://nightly.example")
+    block.save("default", overwrite=True, _sync=True)  # type: ignore[call-arg]
+    try:
+        with pytest.raises(connection.ServerSettingsError, match=r"nightly\.example"):
+            find_settings()
+    finally:
+        CVATServer.delete("default", _sync=True)  # type: ignore[call-arg]
 
 
 def test_options_that_workers_would_not_see_are_refused(cli: Any) -> None:
