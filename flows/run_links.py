@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from functools import lru_cache
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urljoin
 
@@ -47,6 +48,6 @@ def preferred_ui(base: str) -> str:
             settings = json.load(answer)
         if settings.get("default_ui") == "v2" and settings.get("v2_base_url"):
             return urljoin(f"{base}/", str(settings["v2_base_url"])).rstrip("/")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, HTTPException, ValueError, AttributeError):
         pass
     return base
