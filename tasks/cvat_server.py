@@ -68,9 +68,11 @@ def find_settings(block: str | None = None) -> ServerSettings:
     found = chosen_settings.get() or settings_from_environment()
     if found is None:
         try:
-            found = _load_block(DEFAULT_BLOCK).settings()
+            default = _load_block(DEFAULT_BLOCK)
         except ServerSettingsError:
             found = settings_from_profile()
+        else:
+            found = default.settings()
     if found is None:
         raise ServerSettingsError(f"no CVAT server is named: {ENVIRONMENT_HELP}")
     return _changed(found)
