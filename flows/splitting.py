@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -60,10 +61,12 @@ def helpers(
         return
     _check(function, parameters)
     parts = split_plan(plan, parameters.split_runs + 1)[1:]
-    runs = [_ask(part, function, parameters) for part in parts]
-    get_run_logger().info("%s flow runs detect on later jobs", len(runs))
+    runs: list[FlowRun] = []
     done = False
     try:
+        for part in parts:
+            runs.append(_ask(part, function, parameters))
+        get_run_logger().info("%s flow runs detect on later jobs", len(runs))
         yield
         done = True
     finally:
@@ -138,7 +141,8 @@ def _ask(part: Part, function: LoadedFunction, parameters: AnnotateTaskParameter
             flow_run_name=f"detect {parameters.task_id} · jobs {jobs}"[:200],
             parameters={"parameters": wanted},
             timeout=0,
-            idempotency_key=f"{flow_run.id} {jobs}",
+            # PostgreSQL has an index on the key, which takes no text of hundreds of jobs.
+            idempotency_key=f"{flow_run.id} {sha256(jobs.encode()).hexdigest()[:16]}",
         )
     except ObjectNotFound as error:
         raise CannotSplit(

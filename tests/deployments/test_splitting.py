@@ -1,9 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prefect.client.schemas.objects import FlowRun
 
-from flows.splitting import as_ranges, split_plan
+from aa_functions.reference import FunctionReference, LoadedFunction
+from flows import splitting
+from flows.parameters import AnnotateTaskParameters
+from flows.splitting import as_ranges, helpers, split_plan
 from tasks.frames import Batch, Frame
 from tasks.plan_frames import Plan, parse_frames
 
@@ -45,3 +54,36 @@ def test_nothing_to_do_makes_no_parts() -> None:
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_ranges_are_read_back(numbers: set[int]) -> None:
     assert parse_frames(as_ranges(list(numbers)), size=61) == sorted(numbers)
+
+
+def test_helpers_are_called_off_when_one_cannot_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys: list[str] = []
+    asked: list[FlowRun] = []
+    called_off: list[Any] = []
+
+    def run_deployment(name: str, *, idempotency_key: str, **options: Any) -> FlowRun:
+        if asked:
+            raise ConnectionError("Prefect is gone")
+        keys.append(idempotency_key)
+        asked.append(FlowRun(id=uuid4(), flow_id=uuid4()))
+        return asked[-1]
+
+    monkeypatch.setattr(splitting, "run_deployment", run_deployment)
+    monkeypatch.setattr(
+        splitting, "_call_off", lambda runs, *, running: called_off.append(([*runs], running))
+    )
+    function = LoadedFunction(
+        function=None, reference=FunctionReference(file=Path("f.py")), fingerprint="f", title="f"
+    )
+    parameters = AnnotateTaskParameters(task_id=5, function="f.py", split="jobs", split_runs=2)
+    report: Any = None
+    with (
+        pytest.raises(ConnectionError),
+        helpers(plan_of([1] * 1500), function, parameters, report),
+    ):
+        raise AssertionError("it was to fail before")
+    assert called_off == [(asked, True)]
+    # PostgreSQL refuses what is too long for an index, beyond 2,700 bytes.
+    assert len(keys[0]) < 100
