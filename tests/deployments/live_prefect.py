@@ -7,9 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -22,6 +21,7 @@ from prefect.settings import (
 )
 
 import deployments
+from tests.waiting import wait_until
 
 FLAVOUR = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
@@ -41,20 +41,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_until(
-    condition: Callable[[], object],
-    *,
-    seconds: float,
-    what: str,
-    story: Callable[[], object] = str,
-) -> None:
-    """Wait for a condition; `story` is asked for what to say if it does not come true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {story()}"
-        time.sleep(0.2)
 
 
 @define(kw_only=True)
@@ -84,7 +70,7 @@ class LivePrefect:
         )
         with server:
             server.prefect("server", "start", "--port", url.rpartition(":")[2])
-            wait_until(server.is_up, seconds=120, what="the Prefect server answers")
+            wait_until(server.is_up, what="the Prefect server answers")
             yield server
 
     @contextmanager
@@ -97,7 +83,7 @@ class LivePrefect:
 
     def is_up(self) -> bool:
         assert self.processes[0].poll() is None, self.log_of(0)
-        with suppress(OSError), urllib.request.urlopen(f"{self.url}/api/health", timeout=2):
+        with suppress(OSError), urllib.request.urlopen(f"{self.url}/api/health", timeout=10):
             return True
         return False
 
@@ -105,11 +91,11 @@ class LivePrefect:
         """Stop the server as an operator would, and start it again at its address."""
         server = self.processes[0]
         server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        server.wait(120)
         arguments = ("server", "start", "--port", self.url.rpartition(":")[2])
         self.processes[0] = self.prefect(*arguments)
         self.processes.pop()
-        wait_until(self.is_up, seconds=120, what="the Prefect server answers again")
+        wait_until(self.is_up, what="the Prefect server answers again")
 
     def prefect(self, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
         """Start a `prefect` command that goes on until the end; leader of its process group."""
@@ -135,7 +121,7 @@ class LivePrefect:
             env={**os.environ, **self.env, **env},
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
 

@@ -15,7 +15,9 @@ import asyncpg
 import httpx
 import redis
 from balancer import balanced
-from live_prefect import FLAVOUR, LivePrefect, free_port, shipped_settings, wait_until
+from live_prefect import FLAVOUR, LivePrefect, free_port, shipped_settings
+
+from tests.waiting import wait_until
 
 POSTGRES = os.environ.get("CVAT_FLOWS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
 REDIS = os.environ.get("CVAT_FLOWS_TEST_REDIS", "redis://127.0.0.1:6379")
@@ -66,14 +68,14 @@ def scaled_prefect(folder: Path, *, servers: int = 2, **env: str) -> Iterator[Li
             made.prefect("server", "start", "--no-services", "--port", str(port))
             # Each registers Prefect's own blocks as it starts: two at once collide over an empty
             # database, and one of them gives up.
-            wait_until(partial(_healthy, port), seconds=120, what="a server answers")
+            wait_until(partial(_healthy, port), what="a server answers")
         made.prefect("server", "services", "start")
         yield made
 
 
 def _healthy(port: int) -> bool:
     with suppress(httpx.TransportError):
-        return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2).is_success
+        return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=10).is_success
     return False
 
 

@@ -6,17 +6,17 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 from attrs import define, field
 from cvat_sdk import Client, models
-from live_prefect import LivePrefect, free_port, wait_until
+from live_prefect import LivePrefect, free_port
 from PIL import Image
 
 from deployments.sandbox.process import SandboxProcess
+from tests.waiting import A_HANG, wait_until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -44,7 +44,7 @@ class OneCar:
         folder = Path(self.meet_in)
         folder.mkdir(exist_ok=True)
         (folder / str(os.getpid())).touch()
-        end = time.monotonic() + 90
+        end = time.monotonic() + 240
         while len(list(folder.iterdir())) < 2 and time.monotonic() < end:
             time.sleep(0.05)
 
@@ -120,7 +120,7 @@ class Stack:
             except httpx.TransportError:
                 return False
 
-        wait_until(answers, seconds=60, what="the receiver answers")
+        wait_until(answers, what="the receiver answers")
         return f"{url}/cvat"
 
     def project(self, name: str) -> Any:
@@ -149,7 +149,7 @@ class Stack:
 
     def _cvat(self, method: str, path: str, body: Any = None) -> httpx.Response:
         answer = httpx.request(
-            method, self.sandbox.url + path, json=body, auth=self.sandbox.admin, timeout=30
+            method, self.sandbox.url + path, json=body, auth=self.sandbox.admin, timeout=60
         )
         answer.raise_for_status()
         return answer
@@ -163,18 +163,18 @@ class Stack:
         assert not [n for n in shapes.values() if n > 1], f"annotated twice: {shapes}"
         return len(shapes) == task.size
 
-    def wait_for(self, tasks: list[Any], *, seconds: float) -> None:
+    def wait_for(self, tasks: list[Any]) -> None:
         wait_until(
             lambda: all(self.is_annotated(task) for task in tasks),
-            seconds=seconds,
             what="every frame is annotated",
+            story=self.story,
         )
 
     # --- what the Prefect server knows -------------------------------------------------------
 
     def ask(self, path: str, body: Any = None, *, method: str = "POST") -> Any:
         """Ask the server, as patiently as Prefect's own client: SQLite may be locked."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + A_HANG
         while True:
             try:
                 answer = httpx.request(
@@ -224,7 +224,6 @@ class Stack:
 
         wait_until(
             lambda: len(recorded()) >= count,
-            seconds=60,
             what="task runs are recorded",
             story=recorded,
         )
@@ -234,12 +233,9 @@ class Stack:
         run = self.ask(f"flow_runs/{run_id}", method="GET")
         return run["state"]["name"], run["state"]["message"] or ""
 
-    def wait_for_run(self, run_id: str, *, seconds: float = 90) -> tuple[str, str]:
+    def wait_for_run(self, run_id: str) -> tuple[str, str]:
         final = {"Completed", "Failed", "Crashed", "Cancelled"}
         wait_until(
-            lambda: self.state_of(run_id)[0] in final, seconds=seconds, what=f"run {run_id} ends"
+            lambda: self.state_of(run_id)[0] in final, what=f"run {run_id} ends", story=self.story
         )
         return self.state_of(run_id)
-
-
-Make = Callable[..., Stack]

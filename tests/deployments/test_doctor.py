@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from live_prefect import wait_until
 from stack import Stack
 
 from aa_functions.reference import FunctionReference
@@ -18,6 +17,7 @@ from deployments.deployment_file import FILE
 from deployments.doctor import Verdict, ok, run_checks
 from deployments.doctor_cvat import clock_verdict
 from tasks.errors import CvatFlowsError
+from tests.waiting import wait_until
 
 
 def levels(verdicts: list[Verdict]) -> list[tuple[str, str]]:
@@ -28,7 +28,6 @@ def test_a_healthy_installation(stack: Stack, project: Any) -> None:
     stack.task(project, frames=1, jobs=1)
     wait_until(
         lambda: any(run["auto_scheduled"] for run in stack.ask("flow_runs/filter", {})),
-        seconds=90,
         what="the nightly runs are scheduled",
     )
     shown = stack.cvat_flows("doctor", "--json", "--function-file", str(stack.function))

@@ -14,9 +14,11 @@ import psutil
 import pytest
 from attrs import define, field
 from cvat_sdk import Client
-from live_prefect import LivePrefect, wait_until
+from live_prefect import LivePrefect
 from scaled_prefect import missing, scaled_prefect
 from stack import Stack
+
+from tests.waiting import wait_until
 
 DIED = "cvat-flows · runs whose worker died"
 HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
@@ -80,9 +82,7 @@ class Season:
         for project in self.projects:
             self.tasks += [stack.task(project, frames=30, jobs=3) for _ in range(3)]
         assert self.sweep(self.rules[1:]) == ("Completed", "3 handed over")
-        wait_until(
-            lambda: at_work(stack, doomed), seconds=90, what="the runs detect", story=stack.story
-        )
+        wait_until(lambda: at_work(stack, doomed), what="the runs detect", story=stack.story)
         return worker
 
     def end(self) -> None:
@@ -91,7 +91,7 @@ class Season:
         dead = wait_for_the_dead(stack)
         state, message = self.sweep(self.rules)
         assert state == "Completed", message
-        stack.wait_for(self.tasks, seconds=150)
+        stack.wait_for(self.tasks)
         runs = stack.runs("annotate-task")
         for run in runs:
             stack.wait_for_run(run["id"])
@@ -99,7 +99,7 @@ class Season:
         assert {stack.state_of(run)[1] for run in dead} == {
             "Nothing heard of it for ten minutes. Its worker died or lost the Prefect server."
         }
-        wait_until(lambda: slots_in_use(stack) == 0, seconds=120, what="no slot is stuck")
+        wait_until(lambda: slots_in_use(stack) == 0, what="no slot is stuck")
         assert all(stack.is_annotated(task) for task in self.tasks)
         assert self.sweep(self.rules) == ("Completed", "nothing new: 6 done before")
         for project in self.projects:
@@ -151,7 +151,6 @@ def wait_for_the_dead(stack: Stack) -> list[str]:
 
     wait_until(
         settled,
-        seconds=170,
         what="the dead runs are found, the others end",
         story=stack.story,
     )

@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 import httpx
-from live_prefect import wait_until
 from stack import SECRET, Stack
 
 from deployments.deliveries import SIGNATURE, signature
+from tests.waiting import wait_until
 
 
 def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:
@@ -21,7 +21,7 @@ def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:
     assert f"create CVAT webhook of project {project.id}" in shown
     before = len(stack.runs("annotate-task"))
     tasks = [stack.task(project), stack.task(project, frames=3, jobs=1)]
-    stack.wait_for(tasks, seconds=90)
+    stack.wait_for(tasks)
     runs = stack.runs("annotate-task")[before:]
     # Our own uploads make CVAT say that the task was updated: nobody listens to that.
     assert sorted(run["parameters"]["parameters"]["task_id"] for run in runs) == [
@@ -51,7 +51,7 @@ def test_one_run_however_often_and_wherever_a_task_is_delivered(stack: Stack, pr
     # Two that know nothing of each other, and before the run is there to be seen.
     urls = [stack.receiver([rule]) for _ in range(2)]
     assert [deliver(url) for url in urls * 2] == ["announced"] * 2 + ["known"] * 2
-    wait_until(runs, seconds=30, what="the run is asked for")
+    wait_until(runs, what="the run is asked for")
     restarted = stack.receiver([rule])
     assert [deliver(restarted) for _ in range(2)] == ["nothing to do", "known"]
     assert stack.wait_for_run(runs()[0]["id"])[0] == "Completed"
@@ -66,7 +66,7 @@ def test_the_sweep_hands_new_tasks_over_once(stack: Stack, project: Any) -> None
     parameters = {"rules": [stack.rule(project)], "run_in": "deployment"}
     state, message = stack.wait_for_run(stack.start_run("annotate-new-tasks", parameters))
     assert (state, message) == ("Completed", "2 handed over")
-    stack.wait_for(tasks, seconds=90)
+    stack.wait_for(tasks)
     for run in stack.runs("annotate-task")[before:]:
         stack.wait_for_run(run["id"])
     state, message = stack.wait_for_run(stack.start_run("annotate-new-tasks", parameters))
@@ -89,7 +89,6 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
                 "split_runs": 1,
             },
         ),
-        seconds=180,
     )
     assert (state, message) == ("Completed", "32 of 32 frames annotated")
     assert stack.is_annotated(task)
@@ -120,9 +119,7 @@ def test_sweeps_do_not_overlap(stack: Stack, project: Any) -> None:
     task = stack.task(project, frames=12, jobs=1)
     slow = stack.rule(project, function_parameters={"seconds": 1.0})
     first = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
-    wait_until(
-        lambda: stack.state_of(first)[0] == "Running", seconds=60, what="the first sweep runs"
-    )
+    wait_until(lambda: stack.state_of(first)[0] == "Running", what="the first sweep runs")
     second = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
     assert stack.wait_for_run(second)[0] == "Cancelled"
     assert stack.wait_for_run(first)[0] == "Completed"
@@ -158,7 +155,7 @@ def test_the_nightly_runs_are_scheduled(stack: Stack) -> None:
         )
         return [run["expected_start_time"][11:16] for run in runs if run["auto_scheduled"]]
 
-    wait_until(lambda: coming("annotate-new-tasks"), seconds=90, what="a nightly run is scheduled")
+    wait_until(lambda: coming("annotate-new-tasks"), what="a nightly run is scheduled")
     assert set(coming("annotate-new-tasks")) == {"02:00"}
     assert set(coming("maintain")) == {"04:00"}
 

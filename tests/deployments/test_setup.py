@@ -20,6 +20,7 @@ from stack import SECRET, Stack
 from deployments.changes import SetupError, differences, merged
 from deployments.deployment_file import FILE
 from deployments.setup_server import parse_gpus
+from tests.waiting import A_HANG
 
 NOTHING = "nothing to change"
 
@@ -226,7 +227,7 @@ def test_a_failed_run_is_told_to_somebody(
     )
     state, message = stack.wait_for_run(run)
     assert state == "Failed"
-    told = posted.get(timeout=60)
+    told = posted.get(timeout=A_HANG)
     assert message in told["body"]
     assert f"CVAT task {task.id}" in told["body"]
     assert f"\n{stack.prefect.url}/runs/flow-run/{run}" in told["body"]

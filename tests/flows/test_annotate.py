@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from cvat_sdk import models
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from deployments.sandbox.process import SandboxProcess
 from tasks.cache_care import Bounds, keep_within
 from tasks.storage import open_storage
 from tests.flows.conftest import frames_of
+from tests.reports.prefect_records import task_runs_of
 
 
 def task_run(finished: Any, name: str) -> Any:
-    """The flow run's task run of this name. Prefect records task runs a little late."""
-    run_id = finished.state.state_details.flow_run_id
-    deadline = time.monotonic() + 30
-    with get_client(sync_client=True) as prefect:
-        while True:
-            runs = prefect.read_task_runs(
-                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
-            )
-            found = [run for run in runs if run.name == name and run.state.is_final()]
-            if found:
-                return found[0]
-            assert time.monotonic() < deadline, [run.name for run in runs]
-            time.sleep(0.2)
+    """The flow run's task run of this name, when it has ended."""
+
+    def ended(runs: list[Any]) -> list[Any]:
+        return [run for run in runs if run.name == name and run.state and run.state.is_final()]
+
+    return ended(task_runs_of(finished, lambda runs: bool(ended(runs))))[0]
 
 
 def test_every_frame_is_annotated(make_task: Callable[..., Any], annotate: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -16,6 +15,8 @@ from prefect.client.schemas.filters import (
     LogFilter,
     LogFilterFlowRunId,
 )
+
+from tests.waiting import wait_until
 
 
 def run_id_of(finished: Any) -> UUID:
@@ -43,27 +44,33 @@ def artifacts_of(finished: Any, **wanted: Any) -> list[Any]:
 
 def task_runs_of(finished: Any, until: Callable[[list[Any]], bool]) -> list[Any]:
     """The run's task runs, once they are as awaited: Prefect records them a little late."""
-    deadline = time.monotonic() + 30
+    runs: list[Any] = []
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[run_id_of(finished)]))
     with get_client(sync_client=True) as prefect:
-        while True:
-            runs = prefect.read_task_runs(
-                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id_of(finished)]))
-            )
-            if until(runs):
-                return runs
-            assert time.monotonic() < deadline, [(run.name, run.state_name) for run in runs]
-            time.sleep(0.2)
+
+        def recorded() -> bool:
+            runs[:] = prefect.read_task_runs(flow_run_filter=wanted)
+            return until(runs)
+
+        wait_until(
+            recorded,
+            what="task runs are recorded",
+            story=lambda: [(run.name, run.state_name) for run in runs],
+        )
+    return runs
 
 
 def log_of(finished: Any, last: str) -> list[Any]:
     """The run's log, once it has a line with `last` in it: Prefect sends lines in bunches."""
-    deadline = time.monotonic() + 30
+    lines: list[Any] = []
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id_of(finished)]))
     with get_client(sync_client=True) as prefect:
-        while True:
-            lines = prefect.read_logs(
-                LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id_of(finished)]))
-            )
-            if any(last in line.message for line in lines):
-                return lines
-            assert time.monotonic() < deadline, [line.message for line in lines]
-            time.sleep(0.2)
+
+        def sent() -> bool:
+            lines[:] = prefect.read_logs(wanted)
+            return any(last in line.message for line in lines)
+
+        wait_until(
+            sent, what=f"{last!r} is in the log", story=lambda: [line.message for line in lines]
+        )
+    return lines

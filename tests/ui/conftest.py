@@ -6,8 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from prefect.settings import (
 from aa_functions.training.shape_images import make_shape_images
 from deployments.local_prefect import local_prefect
 from deployments.sandbox.process import SandboxProcess
+from tests.waiting import wait_until
 
 CHROMIUM = "/usr/bin/chromium"
 # As root, without a graphics card, and without the services that Chromium calls by itself.
@@ -82,7 +82,7 @@ class Morning:
     def annotate(self) -> Any:
         """Ask for a run of the deployment, wait for its end and return it."""
         with get_client(sync_client=True) as prefect:
-            deployment = wait_for(lambda: deployment_of(prefect), "the deployment")
+            deployment = wait_until(lambda: deployment_of(prefect), what="the deployment")
             run = prefect.create_flow_run_from_deployment(
                 deployment.id,
                 parameters={
@@ -94,7 +94,7 @@ class Morning:
                     }
                 },
             )
-            return wait_for(lambda: ended(prefect, run.id), "the end of the run")
+            return wait_until(lambda: ended(prefect, run.id), what="the end of the run")
 
     def state_of(self, run: Any) -> Any:
         with get_client(sync_client=True) as prefect:
@@ -122,14 +122,6 @@ def deployment_of(prefect: Any) -> Any:
 def ended(prefect: Any, run_id: Any) -> Any:
     run = prefect.read_flow_run(run_id)
     return run if run.state and run.state.is_final() else None
-
-
-def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.3)
-    return found
 
 
 # Not for the session: as long as there is a browser, its event loop runs in the main thread.
@@ -234,4 +226,5 @@ class served:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            self.process.wait()
         self.log.close()

@@ -7,19 +7,19 @@ of both were looked at by people.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tasks.outside_text import MAY_BREAK, WORD_JOINER, file_name
-from tests.ui.conftest import HOSTILE_ERROR, HOSTILE_NAME, Morning, wait_for
+from tests.ui.conftest import HOSTILE_ERROR, HOSTILE_NAME, Morning
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.ui
 
-PATIENCE = 30_000
-"""Milliseconds until words that should be on a page are missed."""
+PATIENCE = 120
+"""Seconds until words that should be on a page are missed."""
 UIS = ["v2", "v1"]
 SENTENCE = (
     "9 of 12 frames annotated, 3 failed (1 unreadable, 1 function error, 1 invalid output): "
@@ -40,7 +40,7 @@ def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
         viewport={"width": 1500, "height": 1000}, color_scheme=request.param
     )
     page = context.new_page()
-    page.set_default_timeout(PATIENCE)
+    page.set_default_timeout(PATIENCE * 1000)
     page.on("dialog", lambda dialog: pytest.fail(f"a script has run: {dialog.message}"))
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -57,10 +57,10 @@ def text_of(page: Any) -> str:
 
 def says(page: Any, *words: str) -> str:
     """The page's text, once it has all these words: V2 draws a page more than once."""
-    text = wait_for(
+    text = wait_until(
         lambda: found if all(w in (found := text_of(page)) for w in words) else None,
-        f"{words} on {page.url}",
-        seconds=PATIENCE / 1000,
+        what=f"{words} on {page.url}",
+        seconds=PATIENCE,
     )
     return str(text)
 
@@ -74,18 +74,20 @@ def pictures_of(page: Any, count: int) -> list[int]:
         )
         return found if len(found) == count and all(found) else None
 
-    return list(wait_for(widths, f"{count} pictures on {page.url}", seconds=PATIENCE / 1000))
+    return list(wait_until(widths, what=f"{count} pictures on {page.url}", seconds=PATIENCE))
 
 
 def links_of(page: Any, pattern: str, at_least: int = 0) -> list[str]:
     """Addresses that match, once there are enough of them: the text comes before the links."""
-    deadline = time.monotonic() + 30
-    while True:
+    matching: list[str] = []
+
+    def enough() -> bool:
         found = page.eval_on_selector_all("a[href]", "all => all.map(one => one.href)")
-        matching = [address for address in found if re.search(pattern, address)]
-        if len(matching) >= at_least or time.monotonic() > deadline:
-            return matching
-        page.wait_for_timeout(200)
+        matching[:] = [address for address in found if re.search(pattern, address)]
+        return len(matching) >= at_least
+
+    wait_until(enough, what=f"links on {page.url}", seconds=PATIENCE, story=lambda: matching)
+    return matching
 
 
 def open_artifact(page: Any, morning: Morning, ui: str, artifact: Any) -> None:
@@ -181,7 +183,7 @@ def test_pressing_retry_does_what_failed(morning: Morning, page: Any, ui: str) -
         page.goto(f"{morning.base(ui)}/runs/flow-run/{run.id}")
         says(page, "Failed")
         press_retry(page, ui)
-        ended = wait_for(lambda: completed(morning, run), "the end of the retry")
+        ended = wait_until(lambda: completed(morning, run), what="the end of the retry")
         assert ended.message == "3 of 3 frames annotated, 9 skipped (9 done before)"
         page.reload()
         says(page, "Completed", 'annotate 1 "street-cams-04" · bad_day')
