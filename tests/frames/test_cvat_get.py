@@ -174,7 +174,7 @@ def test_a_wait_can_be_broken_off(server: Scripted, client: Client) -> None:
     begin = time.monotonic()
     with pytest.raises(Interrupted):
         get(client, "/api/x", what="task 5", wait=interruptible(stop))
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 45
 
 
 def test_all_pages(server: Scripted, client: Client) -> None:

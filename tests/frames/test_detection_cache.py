@@ -126,12 +126,12 @@ class Remote:
         self.meet = threading.Barrier(4)
 
     def read(self, path: str) -> bytes | None:
-        self.meet.wait(timeout=10)
+        self.meet.wait(timeout=120)
         return self.files.get(path)
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
         if not path.endswith("about.json"):
-            self.meet.wait(timeout=10)
+            self.meet.wait(timeout=120)
         self.files[path] = content
 
 
