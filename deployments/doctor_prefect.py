@@ -36,6 +36,8 @@ from deployments.setup_deployments import OURS, Pair, read_deployment
 
 LATE = timedelta(minutes=15)
 """A run that nobody has begun for so long has no worker, or too few."""
+SOON = timedelta(minutes=2)
+"""The scheduler looks at all schedules once a minute."""
 MEMORY_LEASES = "lease_storage.memory"
 FEW = 20
 RECORDER = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
@@ -186,6 +188,15 @@ def _schedule(
     )
     coming = [run.next_scheduled_start_time for run in runs if run.auto_scheduled]
     times = [one for one in coming if one is not None]
+    # Not the deployment's own date: every poll of a worker changes that.
+    changed = max((one.updated for one in active if one.updated), default=None)
+    if not times and changed and datetime.now(UTC) - changed < SOON:
+        return warning(
+            "deployment",
+            f"{wanted.full_name!r} was made or changed just now, and the server has made no run "
+            "of its schedule yet",
+            "look again in two minutes",
+        )
     if not times:
         return failure(
             "deployment",

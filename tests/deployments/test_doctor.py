@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
@@ -107,6 +109,25 @@ def test_the_disk_of_the_database(
     assert [verdict.what for verdict in verdicts] == list(found)
     assert all(verdict.text.startswith(found[verdict.what]) for verdict in verdicts)
     assert {v.level for v in verdicts if v.what == "database folder"} <= {"failure"}
+
+
+@pytest.mark.parametrize(
+    ("age", "level", "text"),
+    [(10, "warning", "no run of its schedule yet"), (600, "failure", "has made no run of it")],
+)
+def test_a_schedule_without_runs(age: float, level: str, text: str) -> None:
+    """Whoever calls the doctor right after the set-up is told of no failure."""
+    changed = datetime.now(UTC) - timedelta(seconds=age)
+    nightly: Any = SimpleNamespace(full_name="maintain/maintain", entry={"schedules": [{}]})
+    deployment: Any = SimpleNamespace(
+        id=UUID(int=1),
+        paused=False,
+        schedules=[SimpleNamespace(active=True, updated=changed)],
+        updated=datetime.now(UTC),
+    )
+    client: Any = SimpleNamespace(read_flow_runs=lambda **_: [])
+    verdict = doctor_prefect._schedule(client, nightly, deployment)
+    assert (verdict.level, text in verdict.text) == (level, True)
 
 
 def test_a_check_that_breaks_stops_no_other() -> None:
