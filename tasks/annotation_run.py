@@ -106,13 +106,9 @@ class AnnotationRun:
         return outcome
 
     def _validate(self, outcome: Outcome) -> Outcome:
-        if outcome.failure:
-            return outcome
         return validate_frame(outcome, self.match, self.validation)
 
     def _remap(self, outcome: Outcome) -> Outcome:
-        if outcome.failure:
-            return outcome
         return remap_frame(outcome, self.match, self.remapping)
 
     def _each(self, batch: Batch, step: Callable[[Outcome], Outcome]) -> None:
