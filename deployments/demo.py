@@ -151,9 +151,7 @@ def _annotate(client: Client, task_id: int) -> RunReport:
         AnnotateTaskParameters(task_id=task_id, function=FUNCTION),
         LiveInputs(client=client, progress=TerminalProgress()),
     )
-    if finished.report is None:
-        raise finished.error or RuntimeError("the flow ended without a report")
-    return finished.report
+    return finished.report_or_raise()
 
 
 @frozen(kw_only=True)

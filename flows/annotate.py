@@ -82,6 +82,12 @@ class Finished:
         """Address of the run in the Prefect UI, if a server was in use."""
         return run_url(self.state)
 
+    def report_or_raise(self) -> RunReport:
+        """The report. Raises what kept the run from the first frame."""
+        if self.report is None:
+            raise self.error or RuntimeError("the flow ended without a report")
+        return self.report
+
 
 def run_here(parameters: AnnotateTaskParameters, inputs: LiveInputs | None = None) -> Finished:
     """Run the flow in this process, with what the caller has already; raises nothing of its."""

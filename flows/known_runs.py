@@ -46,14 +46,14 @@ def read_known_runs(client: SyncPrefectClient, flow: str) -> KnownRuns:
     not filter by those.
     """
     under_way: dict[int, list[FlowRun]] = {}
-    waiting = FlowRunFilter(state=_in(UNDER_WAY))
+    waiting = FlowRunFilter(state=in_states(UNDER_WAY))
     for task_id, run in _runs(client, flow, waiting, FlowRunSort.ID_DESC):
         under_way.setdefault(task_id, []).append(run)
     # A whole day and more, so that what is known of a run does not change between two sweeps.
     midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
     lately = FlowRunFilterEndTime(after_=midnight - timedelta(days=1))  # type: ignore[arg-type]
     ended: dict[int, FlowRun] = {}
-    bad = FlowRunFilter(state=_in(ENDED_BADLY), end_time=lately)
+    bad = FlowRunFilter(state=in_states(ENDED_BADLY), end_time=lately)
     for task_id, run in _runs(client, flow, bad, FlowRunSort.END_TIME_DESC):
         ended.setdefault(task_id, run)
     return KnownRuns(under_way=under_way, ended_badly=ended)
@@ -86,5 +86,6 @@ def _runs(
         offset += _PAGE
 
 
-def _in(types: list[StateType]) -> FlowRunFilterState:
+def in_states(types: list[StateType]) -> FlowRunFilterState:
+    """The runs in one of these states."""
     return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))

@@ -34,9 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     parameters = build(AnnotateTaskParameters, task_values(arguments, without=_APART))
     use_server_arguments(arguments)
     finished = run_here(parameters, LiveInputs(progress=TerminalProgress()))
-    if finished.report is None:
-        raise finished.error or RuntimeError("the flow ended without a report")
-    show(finished.report, finished.url)
+    show(finished.report_or_raise(), finished.url)
     return 1 if finished.error else 0
 
 

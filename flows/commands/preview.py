@@ -69,9 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         parameters,
         LiveInputs(progress=TerminalProgress(), look_at_done=True, at_most=PICTURES["most"]),
     )
-    report = finished.report
-    if report is None:
-        raise finished.error or RuntimeError("the flow ended without a report")
+    report = finished.report_or_raise()
     show(report, finished.url)
     page = next((path for _, path in report.files if path.endswith(".html")), None)
     content = open_storage().read(page) if page else None

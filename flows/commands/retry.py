@@ -13,10 +13,8 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
     FlowRunFilter,
     FlowRunFilterName,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
@@ -31,6 +29,7 @@ from flows.commands.command import (
     server_options,
     use_server_arguments,
 )
+from flows.known_runs import ENDED_BADLY, in_states, parameters_of
 from flows.live import LiveInputs
 from flows.parameters import AnnotateTaskParameters
 from flows.run_links import flow_run_url
@@ -38,7 +37,6 @@ from tasks.errors import CvatFlowsError
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _LOOKED_AT = 200
-_FAILED = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 
 
 class CannotRetry(CvatFlowsError):
@@ -80,9 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     use_server_arguments(arguments, block=parameters.server)
     print(f"again: {found.name}", file=sys.stderr)
     finished = run_again_here(found, parameters, LiveInputs(progress=TerminalProgress()))
-    if finished.report is None:
-        raise finished.error or RuntimeError("the flow ended without a report")
-    show(finished.report, finished.url)
+    show(finished.report_or_raise(), finished.url)
     return 1 if finished.error else 0
 
 
@@ -92,14 +88,12 @@ def find_run(client: SyncPrefectClient, wanted: str | None) -> FlowRun:
     if wanted is None:
         runs = client.read_flow_runs(
             flow_filter=ours,
-            flow_run_filter=FlowRunFilter(
-                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_FAILED))
-            ),
+            flow_run_filter=FlowRunFilter(state=in_states(ENDED_BADLY)),
             sort=FlowRunSort.START_TIME_DESC,
             limit=_LOOKED_AT,
         )
         for latest in runs:
-            if not (latest.parameters.get("parameters") or {}).get("dry_run"):
+            if not parameters_of(latest).get("dry_run"):
                 return latest
         raise CannotRetry("no run of annotate-task has failed: there is nothing to retry")
     found = _ID.search(wanted)
@@ -130,7 +124,7 @@ def check(client: SyncPrefectClient, found: FlowRun) -> AnnotateTaskParameters:
     if found.state is None or not found.state.is_final():
         state = found.state.name if found.state else "unknown"
         raise CannotRetry(f"{found.name!r} has not ended (its state is {state}): wait for its end")
-    return build(AnnotateTaskParameters, found.parameters.get("parameters") or {})
+    return build(AnnotateTaskParameters, parameters_of(found))
 
 
 COMMAND = Command(
