@@ -54,6 +54,9 @@ def test_what_no_command_line_can_hold_is_given_as_json() -> None:
     given = json.loads(call_of(parameters, frames="5"))["parameters"]
     assert given["function_parameters"] == {"names": ["a", "b"]}
     assert given["frames"] == "5"
+    any_number = AnnotateTaskParameters(task_id=123, max_shapes_per_frame=None)
+    given = json.loads(call_of(any_number))["parameters"]
+    assert AnnotateTaskParameters(**given) == any_number
 
 
 def test_a_single_frame_is_looked_at_with_the_command_preview() -> None:
