@@ -29,6 +29,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from aa_functions.errors import describe
+
 VERSION = 1
 OUR_PACKAGE = __name__.partition(".")[0]
 INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
@@ -47,11 +49,14 @@ def fingerprint(module: ModuleType, function: Any, parameters: Mapping[str, Any]
         parameters: Of `create`.
 
     Raises:
-        FingerprintError: if a value is not JSON, or a file cannot be read.
+        FingerprintError: if a value is not JSON, a file cannot be read, or the function cannot say.
     """
     sources = _sources(module)
     inputs = getattr(function, "fingerprint_inputs", None)
-    own = dict(inputs()) if callable(inputs) else None
+    try:
+        own = dict(inputs()) if callable(inputs) else None
+    except Exception as error:
+        raise FingerprintError(f"its 'fingerprint_inputs' failed ({describe(error)}).") from error
     packages = own.pop("packages", None) if own is not None else None
     if packages is None:
         packages = _imported_packages(sources, module.__name__)

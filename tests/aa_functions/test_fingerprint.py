@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-from aa_functions import FunctionReference, load_function
+from aa_functions import FunctionReference, FunctionReferenceError, load_function
 from aa_functions.fingerprint import FingerprintError, file_digest, package_version
 
 FACTORY = """
@@ -91,6 +91,15 @@ def test_what_the_function_says_replaces_the_parameters(tmp_path):
     assert first == of(path, weights=str(two), size=2)
     two.write_text("more")
     assert first != of(path, weights=str(two))
+
+
+def test_a_function_that_cannot_say_what_decides_is_named(tmp_path):
+    said = FACTORY.replace(
+        "return SimpleNamespace(",
+        "return SimpleNamespace(fingerprint_inputs=lambda: 1 / 0,",
+    )
+    with pytest.raises(FunctionReferenceError, match=r"'fingerprint_inputs' failed \(Zero"):
+        of(write(tmp_path / "f.py", said))
 
 
 def test_library_versions_matter(tmp_path, monkeypatch):
