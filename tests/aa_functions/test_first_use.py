@@ -1,0 +1,77 @@
+"""Threads that use OpenVINO for the first time at the same moment, in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ultralytics")
+pytest.importorskip("openvino")
+
+from aa_functions.weights import SHIPPED_FOLDER
+from aa_functions.yolo import create
+
+THREADS_AT_ONCE = """
+import sys
+import threading
+from pathlib import Path
+
+import openvino
+import torch
+
+from aa_functions.yolo_backend import open_forward
+
+network, threads = Path(sys.argv[1]), 4
+ready = threading.Barrier(threads)
+failed = []
+
+
+class Core(openvino.Core):
+    def compile_model(self, *arguments):
+        compiled = super().compile_model(*arguments)
+        ready.wait()
+        return compiled
+
+
+def infer():
+    try:
+        forward = open_forward(network, "openvino", threads=1, precision="f32")
+        assert forward(torch.zeros(1, 3, 32, 32)).shape[0] == 1
+    except BaseException as error:
+        failed.append(repr(error))
+
+
+openvino.Core = Core
+sys.setswitchinterval(1e-6)
+users = [threading.Thread(target=infer) for _ in range(threads)]
+for user in users:
+    user.start()
+for user in users:
+    user.join()
+sys.exit("; ".join(failed) or 0)
+"""
+A_HANG = 180
+"""Seconds. A process needs three of them."""
+
+
+@pytest.mark.parametrize("process", range(3))
+def test_the_first_use_by_several_threads_ends(
+    pictures, make_context, weights_folder, process: int
+):
+    """Of processes whose threads do not take turns at it one in four hangs: hence three of them."""
+    model = SHIPPED_FOLDER / "shapes-yolov8n.pt"
+    assert create(model, backend="openvino").detect(make_context(), pictures[0])  # exports it
+    (network,) = (weights_folder / "exports").glob("*.openvino_model")
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS_AT_ONCE, str(network)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=A_HANG,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
