@@ -116,7 +116,7 @@ class Uploader:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(120)
         self.process.stdout.close()
         self.log.close()
 
@@ -173,7 +173,7 @@ class Accidents:
             # Mostly before the client looks again, sometimes after it.
             settled = self.dice.random() < 0.6
             low, high = (0.05, PATIENCE.settle * 0.6) if settled else (PATIENCE.settle, 0.4)
-            return PATIENCE.read + self.dice.uniform(low, high)
+            return self.dice.uniform(low, high)
         return PATIENCE.read + 0.1
 
 
@@ -209,7 +209,9 @@ def run_schedule(
     attempt = evolve(attempt, folder=str(folder / "stormy"))
     people = reset(cvat, layout, seed)
     accidents = Accidents(dice=random.Random(f"accidents {seed}"), result=result)
-    with FaultProxy(upstream=attempt.url, decide=accidents.decide, kill=uploader.kill) as proxy:
+    with FaultProxy(
+        upstream=attempt.url, decide=accidents.decide, kill=uploader.kill, patience=1.0
+    ) as proxy:
         stormy = evolve(attempt, url=proxy.url)
         for number, step in enumerate(result.steps):
             one = _for_step(stormy, layout, seed, number, step)

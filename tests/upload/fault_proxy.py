@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import select
 import socket
 import struct
 import threading
@@ -57,9 +58,12 @@ class Fault:
     status: int = 503
     retry_after: str | None = None
     seconds: float = 0.0
-    """How long a refusal or a stall lasts; `late` hands the request on after that."""
+    """How long a refusal lasts, and a stall at most: it ends when its client has gone. `late` hands
+    the request on so long after its client has gone."""
     overtaken: bool = False
-    """Whether `late` waits (a second at most) until a later write has arrived, and goes first."""
+    """Whether `late` waits until a later write has arrived, and goes first."""
+    release: threading.Event | None = None
+    """What `late` waits for, too."""
     seed: int = 0
     """Where `garble` and `truncate` strike."""
     frame: int | None = None
@@ -67,6 +71,8 @@ class Fault:
 
 
 PASS = Fault()
+LONGEST_WAIT = 120.0
+"""Seconds until a request that is late is handed on although its client still waits."""
 
 
 @define(kw_only=True, eq=False)
@@ -76,6 +82,8 @@ class FaultProxy:
     upstream: str
     decide: Callable[[Exchange], Fault] = lambda exchange: PASS
     kill: Callable[[], None] = lambda: None
+    patience: float = 60.0
+    """Seconds until a request that is to be overtaken is handed on all the same."""
     url: str = field(default="", init=False)
     exchanges: int = field(default=0, init=False)
     last_read: dict[str, float] = field(factory=dict, init=False)
@@ -117,7 +125,7 @@ class FaultProxy:
     def wait_for_write(self) -> None:
         with self._lock:
             self._held += 1
-        seen, deadline = self.writes, time.monotonic() + 1.0
+        seen, deadline = self.writes, time.monotonic() + self.patience
         while self.writes == seen and time.monotonic() < deadline:
             time.sleep(0.002)
 
@@ -191,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.upstream = HTTPConnection(str(urlsplit(self.server.upstream).netloc), timeout=60)
+        self.upstream = HTTPConnection(str(urlsplit(self.server.upstream).netloc), timeout=300)
 
     def finish(self) -> None:
         self.upstream.close()
@@ -221,10 +229,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reset()
         if action == "status_before":
             return self._fail(fault)
-        if action in ("stall", "late"):
+        if action == "stall":
+            self._client_has_gone(fault.seconds)
+            return self._reset()
+        if action == "late":
+            self._client_has_gone(LONGEST_WAIT)
             time.sleep(fault.seconds)
-            if action == "stall":
-                return self._reset()
+            if fault.release:
+                fault.release.wait(LONGEST_WAIT)
             if fault.overtaken:
                 self.server.wait_for_write()
         elif self.command == "PATCH":
@@ -239,17 +251,23 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers, answer = self._forward(body)
         if action == "late" and fault.overtaken:
             self.server.landed()
-        if action in ("late", "kill_late"):
+        late = action in ("late", "kill_late")
+        if late or (self.command == "PATCH" and self._client_has_gone(0)):
             self.server.last_landing[self.path.split("?")[0]] = time.monotonic()
         if action == "kill_after":
             self.server.kill()
         if action == "stall_after":
-            time.sleep(fault.seconds)
+            self._client_has_gone(fault.seconds)
         if action in ("reset_after", "late", "stall_after", "kill_after", "kill_late"):
             return self._reset()
         if action == "status_after":
             return self._fail(fault)
         return self._answer(status, headers, *_spoiled(fault, answer))
+
+    def _client_has_gone(self, within: float) -> bool:
+        """Whether the client hangs up within so many seconds: it sends nothing before an answer."""
+        gone, _, _ = select.select([self.connection], [], [], within)
+        return bool(gone)
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         if self.command == "GET":

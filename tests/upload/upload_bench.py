@@ -21,8 +21,9 @@ from tasks.upload import upload_job
 from tasks.upload_report import UploadOptions, UploadReport
 
 HASTE = Patience(
-    connect=2.0, read=2.0, backoff=0.005, longest_wait=0.05, give_up_after=20.0, settle=0.05
+    connect=60.0, read=60.0, backoff=0.005, longest_wait=0.05, give_up_after=300.0, settle=0.05
 )
+"""In no haste where a slow machine would look like a fault of CVAT."""
 
 
 @define(kw_only=True)
