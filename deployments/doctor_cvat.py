@@ -20,9 +20,9 @@ CLOCK_WARNING = 5.0
 """Seconds between clocks. Leases allow for as much (tasks.lease)."""
 
 
-def check_cvat(server: str | None) -> Iterator[Verdict]:
+def check_cvat() -> Iterator[Verdict]:
     """Address, credentials, version, rights and clock."""
-    settings = find_settings(server)
+    settings = find_settings()
     started = time.monotonic()
     client = connect(settings)
     yield ok("CVAT", f"{settings.host} answers in {time.monotonic() - started:.1f} s")

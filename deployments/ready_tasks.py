@@ -9,7 +9,6 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from attrs import field, frozen
-from cvat_sdk import Client
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -116,16 +115,15 @@ def one_try() -> Iterator[None]:
 class TaskLookout:
     """Knows the rules; asks CVAT about tasks, many in one request, and Prefect about their runs."""
 
-    def __init__(self, rules: Sequence[SweepRule], *, server: str | None = None) -> None:
+    def __init__(self, rules: Sequence[SweepRule]) -> None:
         """Loads the rules' functions. Raises FunctionReferenceError, CannotConnect."""
-        self.server = server
         self.storage: Storage = open_storage()
         loaded: dict[str, LoadedFunction] = {}
         self.rules = [
             (rule.model_copy(update={"limit": None}), function_of(rule, loaded)) for rule in rules
         ]
         for rule, _ in self.rules:
-            self._client(rule)
+            client_of(rule, None)
 
     def look(self, task_ids: Collection[int]) -> Look:
         """Read the tasks again, whatever their deliveries said.
@@ -139,9 +137,8 @@ class TaskLookout:
         for rule, function in self.rules:
             if not left:
                 break
-            client = self._client(rule)
-            host = str(client.api_map.host).rstrip("/")
-            is_new = new_for(rule, function, self.storage, host=host)
+            client = client_of(rule, None)
+            is_new = new_for(rule, function, self.storage, host=client.api_map.host)
             for finding in find_new(client, rule, is_new, only=left):
                 left.discard(finding.task.id)
                 if finding.state == "new":
@@ -156,24 +153,22 @@ class TaskLookout:
                 # A run's own uploads make CVAT say that the task was updated.
                 if finding.task.id not in known.under_way:
                     failed = known.ended_badly.get(finding.task.id)
-                    seen.ready.append(self._announcement(finding, function, failed))
+                    seen.ready.append(_announcement(finding, function, failed))
         return seen
 
-    def _client(self, rule: SweepRule) -> Client:
-        return client_of(rule, self.server)
 
-    def _announcement(
-        self, finding: Finding, function: LoadedFunction, failed: FlowRun | None
-    ) -> Announcement:
-        parameters = finding.rule.for_task(finding.task.id, server=self.server)
-        return Announcement(
-            task_id=finding.task.id,
-            name=finding.task.name,
-            frames=finding.task.frames,
-            url=finding.task.url,
-            project_id=finding.task.project_id,
-            rule=str(finding.rule),
-            parameters=parameters.model_dump(mode="json"),
-            version=f"{function.fingerprint or function.title} {options_digest(parameters)}",
-            failed_run=str(failed.id) if failed else "",
-        )
+def _announcement(
+    finding: Finding, function: LoadedFunction, failed: FlowRun | None
+) -> Announcement:
+    parameters = finding.rule.for_task(finding.task.id)
+    return Announcement(
+        task_id=finding.task.id,
+        name=finding.task.name,
+        frames=finding.task.frames,
+        url=finding.task.url,
+        project_id=finding.task.project_id,
+        rule=str(finding.rule),
+        parameters=parameters.model_dump(mode="json"),
+        version=f"{function.fingerprint or function.title} {options_digest(parameters)}",
+        failed_run=str(failed.id) if failed else "",
+    )

@@ -136,16 +136,14 @@ def deploy(entries: list[dict[str, Any]]) -> None:
         raise SetupError(f"`prefect deploy` failed: {output[-500:]}")
 
 
-def plan_automations(
-    client: SyncPrefectClient, *, notify: str | None, path: Path = AUTOMATIONS_FILE
-) -> list[Change]:
+def plan_automations(client: SyncPrefectClient, *, notify: str | None) -> list[Change]:
     """Our automations. `notify` is a notification block as `block-type/name`.
 
     Raises SetupError if there is no such block.
     """
     changes = []
     block_id = _block_id(client, notify) if notify else None
-    for spec in yaml.safe_load(path.read_text())["automations"]:
+    for spec in yaml.safe_load(AUTOMATIONS_FILE.read_text())["automations"]:
         what = f"automation {spec['name']!r}"
         old = next(iter(client.read_automations_by_name(spec["name"])), None)
         if _notifies(spec):

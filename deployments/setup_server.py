@@ -65,16 +65,14 @@ def plan_pools(
     return changes
 
 
-def plan_gpu_limits(
-    client: SyncPrefectClient, gpus: Mapping[str, int], *, default: int = 1
-) -> list[Change]:
+def plan_gpu_limits(client: SyncPrefectClient, gpus: Mapping[str, int]) -> list[Change]:
     """Limits of the tags that detection runs have.
 
-    `gpus` are numbers of GPUs by tag, as asked for; without any, the tag `gpu` gets a limit of
-    `default` if it has none. A limit that is there changes only if that was asked for.
+    `gpus` are numbers of GPUs by tag, as asked for; without any, the tag `gpu` gets a limit of one
+    if it has none. A limit that is there changes only if that was asked for.
     """
     changes = []
-    for tag, wanted in (gpus or {GPU: default}).items():
+    for tag, wanted in (gpus or {GPU: 1}).items():
         name = f"tag:{tag}"
         what = f"limit on tag {tag!r}"
         try:

@@ -92,7 +92,7 @@ def sweep(parameters: AnnotateNewTasksParameters) -> SweepReport:
             findings = find_new(
                 client,
                 rule,
-                new_for(rule, function, storage, host=str(client.api_map.host).rstrip("/")),
+                new_for(rule, function, storage, host=client.api_map.host),
                 limit=None if parameters.limit is None else parameters.limit - taken,
                 without=seen,
             )

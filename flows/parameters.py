@@ -148,7 +148,3 @@ class AnnotateTaskParameters(BaseModel):
         if self.function.endswith(".py"):
             return self.function.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
         return self.function.rpartition(".")[2]
-
-    @property
-    def strict(self) -> bool:
-        return self.max_failed_frames == 0

@@ -119,7 +119,7 @@ def list_tasks(
 ) -> Iterator[ListedTask]:
     """CVAT tasks by the conditions that CVAT itself can check, in the rule's order."""
     condition = task_filter(rule, only=only)
-    host = str(client.api_map.host).rstrip("/")
+    host = client.api_map.host
     try:
         for row in get_all_pages(
             client,

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import asdict
+
 from flows.commands.command import (
     Command,
     add_function_arguments,
@@ -68,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     for verdict in run_checks(_checks(arguments)):
         worst.add(verdict.level)
         if arguments.json:
-            print(json.dumps(_row(verdict), ensure_ascii=False))
+            print(json.dumps(asdict(verdict), ensure_ascii=False))
         else:
             console.print(_line(verdict))
             if verdict.advice:
@@ -83,7 +85,7 @@ def _checks(arguments: argparse.Namespace) -> Iterator[tuple[str, Check]]:
 
     wanted = [name for name in arguments.only if name not in arguments.without]
     if "cvat" in wanted:
-        yield "CVAT", partial(doctor_cvat.check_cvat, None)
+        yield "CVAT", doctor_cvat.check_cvat
     if "storage" in wanted:
         yield "storage", doctor_machine.check_storage
     if "function" in wanted:
@@ -118,15 +120,6 @@ def _line(verdict: Verdict) -> object:
     return Text.assemble(
         (f"{verdict.level:8}", style), "  ", (verdict.what, "bold"), f": {verdict.text}"
     )
-
-
-def _row(verdict: Verdict) -> dict[str, str]:
-    return {
-        "level": verdict.level,
-        "what": verdict.what,
-        "text": verdict.text,
-        "advice": verdict.advice,
-    }
 
 
 COMMAND = Command(
