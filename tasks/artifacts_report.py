@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from tasks.charts import bar_chart, chart_uri, histograms
-from tasks.outside_text import code_block, file_name, in_markdown, link
+from tasks.outside_text import code_block, file_name, in_markdown, link, table
 from tasks.pictures import colours_of, data_uri, draw_outlines, encode
 from tasks.pictures_kept import Sample
 from tasks.report import RunReport
@@ -69,7 +69,7 @@ def facts_table(report: RunReport) -> str:
         ("function", in_markdown(report.function, 120)),
         ("fingerprint", report.fingerprint or "none: its results cannot be told from others"),
     ]  # fmt: skip
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts)])
+    return table(["", ""], facts)
 
 
 def charts(report: RunReport) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from tasks.outside_text import file_name, in_markdown, link
+from tasks.outside_text import file_name, in_markdown, link, table
 
 MOST_ROWS = 300
 """Rows of the table, which Prefect stores three times; of the other tasks the number is told."""
@@ -41,7 +41,7 @@ def sweep_markdown(
     parts = [
         "## Sweep",
         f"**{in_markdown(sentence, 1500)}**",
-        _table(
+        table(
             ["CVAT tasks", ""],
             [["found", f"{found:,}"], *([name, f"{count:,}"] for name, count in counts.items())],
         ),
@@ -50,7 +50,7 @@ def sweep_markdown(
         parts.append("\n".join(f"- {in_markdown(error, 500)}" for error in errors))
     if lines:
         parts.append(
-            _table(
+            table(
                 ["task", "name", "open", "rule", "outcome", "what"],
                 [_cells(line) for line in lines[:MOST_ROWS]],
             )
@@ -74,13 +74,3 @@ def _cells(line: SweepLine) -> list[str]:
         line.outcome,
         in_markdown(line.text, 200),
     ]
-
-
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(
-        [
-            f"| {' | '.join(heading)} |",
-            "|---" * len(heading) + "|",
-            *(f"| {' | '.join(row)} |" for row in rows),
-        ]
-    )

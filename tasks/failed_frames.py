@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from tasks.frames import Failure, Frame, Outcome
 from tasks.media import TaskMedia
-from tasks.outside_text import code_block, file_name, in_markdown, link, on_one_line
+from tasks.outside_text import code_block, file_name, in_markdown, link, on_one_line, table
 from tasks.pictures import data_uri
 from tasks.report import FrameRow, RunReport
 
@@ -128,7 +128,7 @@ def frame_markdown(
     parts = [
         f"![frame {frame.number}]({data_uri(picture)})" if picture else "",
         f"**[Open the frame in CVAT]({media.frame_url(frame)})**",
-        "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in facts)]),
+        table(["", ""], facts),
         "Run this frame alone, writing nothing:",
         code_block(reproduction.command(frame), 1000),
     ]
@@ -163,8 +163,8 @@ def failed_markdown(report: RunReport, kept: FailedFrames, *, table_path: str = 
         tables = [_table(group, shown, kept, report.media, pictures) for group in groups]
         if len(groups) > 1:
             tables = [
-                f"{_heading(group, shown)}\n\n{table}" if table else ""
-                for group, table in zip(groups, tables, strict=True)
+                f"{_heading(group, shown)}\n\n{rows}" if rows else ""
+                for group, rows in zip(groups, tables, strict=True)
             ]
         return "\n\n".join([*head, *filter(None, tables), *tail])
 

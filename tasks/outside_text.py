@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
@@ -70,6 +71,12 @@ def code_block(text: str, most: int = 6000) -> str:
     longest = max((len(run) for run in _FENCES.findall(shown)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{shown}\n{fence}"
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A markdown table. Its cells are markdown already: see `in_markdown`."""
+    lines = [f"| {' | '.join(row)} |" for row in (heading, *rows)]
+    return "\n".join([lines[0], "|---" * len(heading) + "|", *lines[1:]])
 
 
 def in_xml(text: str, most: int | None = None) -> str:
