@@ -20,6 +20,7 @@ from tasks.cvat_errors import CvatRefused
 from tasks.cvat_get import get_all_pages
 from tasks.errors import CvatFlowsError
 from tasks.manifest import Summary
+from tasks.media import import_error
 
 LABEL_LOOKUPS = 10
 """With more projects and tasks than this, the labels of all are listed instead of each one's."""
@@ -215,8 +216,7 @@ def failed_imports(client: Client) -> dict[int, str]:
         operation = row.get("operation") or {}
         task_id = operation.get("task_id")
         if task_id is not None and str(operation.get("type", "")).startswith("create"):
-            lines = str(row.get("message") or "").strip().splitlines()
-            failures[int(task_id)] = (lines or ["no reason given"])[-1][:300]
+            failures[int(task_id)] = import_error(row)
     return failures
 
 

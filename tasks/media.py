@@ -247,12 +247,18 @@ def _not_ready(client: Client, task: Mapping[str, Any], what: str) -> CvatFlowsE
         return empty
     latest = max(requests, key=lambda row: str(row.get("created_date") or ""))
     if latest["status"] == "failed":
-        reason = (str(latest.get("message") or "").strip().splitlines() or ["no reason given"])[-1]
         return ImportFailed(
             f"{what} ({task['name']!r}) has no frames because CVAT could not import its data "
-            f"({reason[:300]}): make a new task with readable files, this one cannot be repaired"
+            f"({import_error(latest)}): make a new task with readable files, this one cannot be "
+            "repaired"
         )
     return ImportRunning(
         f"{what} ({task['name']!r}) is still being imported by CVAT: wait until its preview "
         "appears in CVAT, then run this again"
     )
+
+
+def import_error(request: Mapping[str, Any]) -> str:
+    """Why an import failed, from its row of `GET /api/requests`: the last line of a traceback."""
+    lines = str(request.get("message") or "").strip().splitlines()
+    return (lines or ["no reason given"])[-1][:300]
