@@ -1,4 +1,4 @@
-"""Run a YOLO model over images: several copies on a CPU, growing and shrinking batches on a GPU."""
+"""Run a YOLO model over images: several copies on a CPU, batches on a GPU."""
 
 from __future__ import annotations
 
