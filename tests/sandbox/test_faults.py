@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 
 from deployments.sandbox.process import SandboxProcess
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def http(sandbox: SandboxProcess) -> Iterator[httpx.Client]:
         base_url=sandbox.url,
         auth=sandbox.admin,
         headers={"Accept-Encoding": "identity"},
-        timeout=10,
+        timeout=60,
         trust_env=False,
     ) as http:
         yield http
@@ -67,7 +68,8 @@ def test_a_stall_outlasts_the_time_out_of_the_client(
 ) -> None:
     sandbox.faults([{"action": "stall", "path": "/api/users/self"}])
     with pytest.raises(httpx.ReadTimeout):
-        http.get("/api/users/self", timeout=0.3)
+        http.get("/api/users/self", timeout=httpx.Timeout(60, read=0.3))
+    wait_until(lambda: sandbox.list_faults()[0]["hits"], what="the request has come")
     assert http.get("/api/users/self").status_code == 200
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -13,6 +12,7 @@ from cvat_sdk import Client, Config, models
 from PIL import Image
 
 from deployments.sandbox.process import SandboxProcess
+from tests.waiting import A_HANG, wait_until
 
 
 def logged_in(url: str) -> Client:
@@ -62,13 +62,13 @@ def test_an_import_that_was_interrupted_is_done_after_the_restart(tmp_path: Path
         task.upload_data(pictures, wait_for_completion=False)
         sandbox.stop()
         sandbox.start()
-        request, deadline = f"action=create&target=task&target_id={task.id}", time.monotonic() + 30
-        while (state := client.api_client.requests_api.retrieve(request)[0].status.value) not in (
-            "finished",
-            "failed",
-        ):
-            assert time.monotonic() < deadline, state
-            time.sleep(0.05)
+        request = f"action=create&target=task&target_id={task.id}"
+
+        def ended() -> str | None:
+            state: str = client.api_client.requests_api.retrieve(request)[0].status.value
+            return state if state in ("finished", "failed") else None
+
+        state = wait_until(ended, what="the import ends")
         assert (state, client.tasks.retrieve(task.id).size) == ("finished", 40)
         client.close()
 
@@ -81,16 +81,19 @@ def test_a_sandbox_ends_with_the_process_that_started_it(tmp_path: Path) -> None
         "print(sandbox.url, flush=True); os._exit(1)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=A_HANG
     )
     url = run.stdout.strip()
     assert url.startswith("http://127.0.0.1:")
-    for _ in range(100):
+
+    def nobody_listens() -> bool:
         try:
-            httpx.get(f"{url}/api/server/about", timeout=0.2, trust_env=False)
-        except httpx.TransportError:
-            return
-    pytest.fail("the sandbox outlived its parent")
+            httpx.get(f"{url}/api/server/about", timeout=60, trust_env=False)
+        except httpx.TransportError as error:
+            return isinstance(error, httpx.ConnectError)
+        return False
+
+    wait_until(nobody_listens, what="the sandbox ends with its parent")
 
 
 def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:
@@ -102,8 +105,8 @@ def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 def test_only_the_administrator_gives_orders(sandbox: SandboxProcess) -> None:
     for path in ("/sandbox/faults", "/sandbox/requests"):
-        assert httpx.get(sandbox.url + path, trust_env=False).status_code == 401
-        answer = httpx.get(sandbox.url + path, auth=sandbox.worker, trust_env=False)
+        assert httpx.get(sandbox.url + path, trust_env=False, timeout=60).status_code == 401
+        answer = httpx.get(sandbox.url + path, auth=sandbox.worker, trust_env=False, timeout=60)
         assert answer.status_code == 403
     with pytest.raises(ValueError, match="unexpected keyword argument 'colour'"):
         sandbox.faults([{"colour": "red"}])
