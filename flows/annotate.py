@@ -188,9 +188,10 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
                 raise
             finally:
                 progress.finish()
-    report.finish()
-    publish(run, report, parameters, record.storage)
-    prune_if_due(record.storage)
+        # With the lease still: a sweep takes a run that has none for dead (flows.handing_over).
+        report.finish()
+        publish(run, report, parameters, record.storage)
+        prune_if_due(record.storage)
     return report
 
 

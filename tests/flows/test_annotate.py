@@ -7,10 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cvat_sdk import models
 
 from deployments.sandbox.process import SandboxProcess
 from tasks.cache_care import Bounds, keep_within
+from tasks.lease import LeaseEntry, current_writer
 from tasks.storage import open_storage
 from tests.flows.conftest import frames_of
 from tests.reports.prefect_records import task_runs_of
@@ -62,6 +64,25 @@ def test_runs_keep_the_cache_within_its_bounds(
     annotate(task, dry_run=True)
     assert not list((storage_folder / "detections").rglob("*.json"))
     assert annotate(task).report.count("skipped") == 2
+
+
+def test_a_run_that_writes_its_report_is_not_taken_for_dead(
+    make_task: Callable[..., Any],
+    annotate: Any,
+    sandbox: SandboxProcess,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = make_task(1)
+
+    def writer(*_: object) -> LeaseEntry | None:
+        return current_writer(open_storage(), server=sandbox.url, task_id=task.id)
+
+    seen: list[LeaseEntry | None] = []
+    monkeypatch.setattr("flows.annotate.publish", lambda *_: seen.append(writer()))
+    monkeypatch.setattr("flows.annotate.prune_if_due", lambda _: seen.append(writer()))
+    assert annotate(task).error is None
+    assert [one is not None for one in seen] == [True, True]
+    assert writer() is None
 
 
 def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], annotate: Any) -> None:
