@@ -186,8 +186,7 @@ class FrameSource:
 
     def _load_unplanned(self, batch: Batch) -> list[LoadedFrame]:
         """Load a batch that nothing was prepared for, without touching what was."""
-        known = self._content.read(batch.chunk) if self._content is not None else {}
-        loaded = self._loader.cached(batch.frames, known)
+        loaded = self._loader.cached(batch.frames, self._known_hashes(batch.chunk))
         missing = [frame for frame in batch.frames if frame.number not in loaded]
         chunk = None
         if len(missing) > FEW_FRAMES:
@@ -206,8 +205,7 @@ class FrameSource:
         with self._lock:
             batches = list(self._waiting.get(number, {}).values())
         frames = [frame for batch in batches for frame in batch.frames]
-        known = self._content.read(number) if self._content is not None else {}
-        cached = self._loader.cached(frames, known)
+        cached = self._loader.cached(frames, self._known_hashes(number))
         if frames and len(cached) == len(frames):
             return _Prepared(cached=cached)
         chunk = download_chunk(self._client, self._media, number, wait=wait)
@@ -217,6 +215,10 @@ class FrameSource:
             self._content = None
             cached = {}
         return _Prepared(cached=cached, chunk=chunk)
+
+    def _known_hashes(self, chunk: int) -> Mapping[int, str]:
+        content = self._content  # another thread may let go of it at any time
+        return {} if content is None else content.read(chunk)
 
     def _finished(self, batch: Batch, loaded: Iterable[LoadedFrame]) -> None:
         """Note the hashes; let go of the chunk if this was the last batch to need it."""

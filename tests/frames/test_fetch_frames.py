@@ -401,6 +401,20 @@ def test_content_that_changes_meanwhile_is_not_remembered(
     assert list(storage.list("content")) == []
 
 
+def test_the_index_may_go_between_two_looks_at_it(
+    server: ChunkServer, storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Any] = []
+    gone_after_one_look = property(
+        lambda source: looks.pop() if looks else None,
+        lambda source, content: looks.append(content),
+    )
+    monkeypatch.setattr(FrameSource, "_content", gone_after_one_look, raising=False)
+    with FrameSource(server.client, server.media, **known(server, storage)) as source:
+        loaded = source.fetch(batches_of(server)[0])
+    assert all(one.image is not None for one in loaded)
+
+
 def test_content_that_changed_is_not_taken_from_the_index(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
