@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,11 @@ from prefect.settings import get_current_settings
 
 from deployments.sandbox.process import SandboxProcess
 from tests.flows.conftest import frames_of
+from tests.waiting import wait_until
 
-SLOW_FUNCTION = """
+HELD_FUNCTION = """
 import time
+from pathlib import Path
 
 from aa_functions import DetectionFunctionSpec, label_spec, rectangle
 
@@ -26,8 +27,10 @@ spec = DetectionFunctionSpec(labels=[label_spec("car", 0)])
 
 
 def detect(context, image):
-    time.sleep(0.1)
-    with open(__file__ + ".calls", "a") as file:
+    calls = Path(__file__ + ".calls")
+    while Path(__file__ + ".hold").exists() and len(calls.read_text().split()) >= 9:
+        time.sleep(0.05)
+    with calls.open("a") as file:
         print(context.frame_name, file=file)
     return [rectangle(0, [1, 2, 3, 4]), rectangle(0, [5, 6, 7, 8])]
 """
@@ -63,7 +66,7 @@ def test_without_a_prefect_server(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 1, done.stderr
@@ -85,30 +88,41 @@ def test_killed_and_run_again(
     killed_at: str,
 ) -> None:
     task = make_task(24, segment_size=6, data={"chunk_size": 6})
-    function = tmp_path / "slow.py"
-    function.write_text(SLOW_FUNCTION)
-    calls = tmp_path / "slow.py.calls"
+    function = tmp_path / "held.py"
+    function.write_text(HELD_FUNCTION)
+    calls, hold = tmp_path / "held.py.calls", tmp_path / "held.py.hold"
+    calls.touch()
+    # There it stays until it is killed: in the tenth frame, or with the second job's annotations.
+    if killed_at == "detecting":
+        hold.touch()
+    else:
+        stall = {"action": "stall", "seconds": 600, "method": "PATCH", "skip": 1, "times": None}
+        sandbox.faults([{**stall, "path": "/jobs/.*/annotations$"}])
     environment["PREFECT_API_URL"] = str(get_current_settings().api.url)
     arguments = command(
         "annotate", task.id, "--function-file", function, "--frames-per-run", 3,
         "--wait-for-writer", 120,
     )  # fmt: skip
 
+    def is_there() -> bool:
+        assert first.poll() is None
+        if killed_at == "uploading":
+            return bool(frames_of(task)) and sandbox.list_faults()[0]["hits"] > 0
+        return len(calls.read_text().split()) > 8
+
     first = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if killed_at == "detecting" and calls.exists() and len(calls.read_text().split()) > 8:
-            break
-        if killed_at == "uploading" and frames_of(task):
-            break
-        time.sleep(0.05)
-    assert first.poll() is None
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    try:
+        wait_until(is_there, what=f"the run is {killed_at}")
+        assert first.poll() is None
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        hold.unlink(missing_ok=True)
+        sandbox.clear_faults()
     seen = len(calls.read_text().split())
 
     second = subprocess.run(
-        arguments, env=environment, capture_output=True, text=True, timeout=300, check=False
+        arguments, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     assert second.returncode == 0, second.stderr
     assert frames_of(task) == sorted([*range(24), *range(24)])
