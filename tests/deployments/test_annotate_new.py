@@ -458,9 +458,9 @@ def test_a_thousand_tasks_that_are_done_cost_few_requests(
         )
         manifest.summarize(frames=200, skipped=200)
     try:
-        started = time.monotonic()
+        started = time.process_time()  # this process answers for CVAT, too
         report = run({"projects": ["cars"], "function": str(function_file)})
-        took = time.monotonic() - started
+        took = time.process_time() - started
     finally:
         chosen_settings.reset(token)
         http.shutdown()
