@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ MOST_BYTES = 2_000_000
 def stored() -> int:
     """Bytes of artifacts in the database: themselves, the latest of each key, events about them."""
     path = str(PREFECT_API_DATABASE_CONNECTION_URL.value()).partition("///")[2]
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database:
         counts = [
             database.execute(query).fetchone()[0] or 0
             for query in (

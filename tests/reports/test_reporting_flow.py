@@ -208,7 +208,8 @@ def test_the_log_is_for_people(make_task: MakeTask, annotate: Any) -> None:
     assert not any("Traceback" in line for line in lines)
     assert sum("cannot look at img_0001.jpg" in line for line in lines) == 1
     assert any(line == f"annotating task {task.id}: 40 frames to do" for line in lines)
-    assert len(lines) < 12
+    # A run that takes long tells how far it has come.
+    assert len([line for line in lines if "frames/s" not in line]) < 12
 
 
 def test_progress_is_shown(make_task: MakeTask, annotate: Any) -> None:
@@ -263,7 +264,7 @@ def test_a_report_that_cannot_be_written_fails_nothing(
     finished = annotate(task, function_parameters={"fail": "img_0002.jpg"})
     assert finished.state.message.startswith("11 of 12 frames annotated, 1 failed")
     assert len(task.get_annotations().shapes) == 11
-    lines = [line.message for line in log_of(finished, "could not be written")]
+    lines = [line.message for line in log_of(finished, "Finished in state Failed")]
     assert any("a report could not be put into Prefect: database is locked" in x for x in lines)
 
 
