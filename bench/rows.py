@@ -70,15 +70,22 @@ def fresh(stage: Stage, task_id: int, run: Callable[[], float]) -> Callable[[], 
     return cleared
 
 
+def both_drivers(
+    stage: Stage, effort: Effort, task_id: int, *, theirs: Any, ours: Any
+) -> list[list[float]]:
+    """Seconds of the SDK's runs and of the flow's, in turns, each on a task without annotations."""
+    return alternate(
+        effort.rounds,
+        fresh(stage, task_id, lambda: sdk_run(stage, task_id, theirs.function)),
+        fresh(stage, task_id, lambda: flow_run(stage, task_id, ours)),
+    )
+
+
 def constant_box(stage: Stage, effort: Effort) -> Result:
     """A function that returns one constant box."""
     count = effort.constant_frames
     task_id, function = stage.task(count), CONSTANT.load()
-    sdk, ours = alternate(
-        effort.rounds,
-        fresh(stage, task_id, lambda: sdk_run(stage, task_id, function.function)),
-        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
-    )
+    sdk, ours = both_drivers(stage, effort, task_id, theirs=function, ours=function)
     return _against_sdk("constant box", count, sdk, ours, 1.3)
 
 
@@ -92,11 +99,7 @@ def yolo_same_function(stage: Stage, effort: Effort) -> Result:
     count = effort.yolo_frames
     task_id, function = stage.task(count), yolo(device="cpu").load()
     flow_run(stage, task_id, function)
-    sdk, ours = alternate(
-        effort.rounds,
-        fresh(stage, task_id, lambda: sdk_run(stage, task_id, function.function)),
-        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
-    )
+    sdk, ours = both_drivers(stage, effort, task_id, theirs=function, ours=function)
     return _against_sdk("YOLOv8n, our function in both drivers", count, sdk, ours, 1.0)
 
 
@@ -291,11 +294,7 @@ def _yolo_against_sdk(
     flow_run(stage, task_id, function)
     fresh(stage, task_id, lambda: sdk_run(stage, task_id, plain.function))()
     expected = boxes_of(stage, task_id)
-    sdk, flow = alternate(
-        effort.rounds,
-        fresh(stage, task_id, lambda: sdk_run(stage, task_id, plain.function)),
-        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
-    )
+    sdk, flow = both_drivers(stage, effort, task_id, theirs=plain, ours=function)
     difference = compare(expected, boxes_of(stage, task_id))
     row = _against_sdk(
         what, count, sdk, flow, target, "; ".join(filter(None, (note, str(difference))))

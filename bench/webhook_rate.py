@@ -167,7 +167,7 @@ def _events(expected: int) -> int:
     url = f"{os.environ['PREFECT_API_URL']}/events/filter"
     wanted = {"event": {"name": ["cvat.task.ready"]}, "occurred": {"since": "2026-01-01T00:00:00Z"}}
     total = 0
-    for _ in range(40):
+    for _ in range(240):
         total = httpx.post(url, json={"filter": wanted, "limit": 1}).json()["total"]
         if total >= expected:
             break
