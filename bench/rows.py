@@ -271,7 +271,7 @@ def _bare_model(stage: Stage, task_id: int, function: Any) -> float:
     from tasks.fetch_frames import FrameSource
     from tasks.media import fetch_media
     from tasks.plan_frames import plan_frames
-    from tasks.run_function import run_function
+    from tasks.run_function import FunctionRunner
 
     client = stage.client()
     media = fetch_media(client, task_id)
@@ -280,7 +280,7 @@ def _bare_model(stage: Stage, task_id: int, function: Any) -> float:
         loaded = [source.fetch(batch) for batch in plan.batches]
     begin = time.perf_counter()
     for frames in loaded:
-        run_function(function, frames)
+        FunctionRunner(function).run(frames)
     return time.perf_counter() - begin
 
 
