@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -192,19 +193,30 @@ def _limit_of(on_server: DeploymentResponse) -> dict[str, Any] | None:
     return {"limit": limit.limit, "collision_strategy": strategy}
 
 
+def schedule_in_words(schedule: dict[str, Any]) -> str:
+    """When a schedule of the file starts runs; people's own may have intervals and rules."""
+    when = next((f"{kind} {schedule[kind]}" for kind in _RHYTHMS if kind in schedule), "never")
+    return f"{schedule.get('slug') or 'without a slug'}: {when} {schedule.get('timezone') or 'UTC'}"
+
+
+_RHYTHMS = ("cron", "interval", "rrule")
+_Interval: TypeAdapter[timedelta] = TypeAdapter(timedelta)
+
+
 def _schedule_differences(wanted: list[dict[str, Any]], on_server: DeploymentResponse) -> list[str]:
     have = {schedule.slug: schedule.schedule for schedule in on_server.schedules}
     found = []
     for schedule in wanted:
-        slug = schedule["slug"]
-        new = {"cron": schedule["cron"], "timezone": schedule.get("timezone")}
+        slug = schedule.get("slug")
+        new = {name: schedule[name] for name in (*_RHYTHMS, "timezone") if name in schedule}
+        if "interval" in new:
+            new["interval"] = _Interval.validate_python(new["interval"])
+        if "cron" in new:
+            new.setdefault("timezone", None)
         old = have.get(slug)
         if old is None:
-            found.append(f"schedule {slug}: {new['cron']} {new['timezone']}")
+            found.append(f"schedule {schedule_in_words(schedule)}")
             continue
-        found += differences(
-            {"cron": getattr(old, "cron", None), "timezone": getattr(old, "timezone", None)},
-            new,
-            at=f"schedule {slug}",
-        )
+        known = {name: getattr(old, name, None) for name in new}
+        found += differences(known, new, at=f"schedule {slug}")
     return found

@@ -24,6 +24,7 @@ from deployments.deployment_file import (
     WantedDeployment,
     read_deployments,
     same_automation,
+    schedule_in_words,
 )
 
 OURS = "cvat-flows · "
@@ -204,11 +205,11 @@ def _trigger_differences(
 
 def _story(one: WantedDeployment) -> str:
     parts = [f"pool {one.pool!r}, queue {one.queue!r}"]
+    parts += [schedule_in_words(schedule) for schedule in one.entry.get("schedules", [])]
     parts += [
-        f"{schedule['slug']} at {schedule['cron']!r} {schedule.get('timezone', 'UTC')}"
-        for schedule in one.entry.get("schedules", [])
+        f"on event {', '.join(trigger['expect'])}" if "expect" in trigger else "on several events"
+        for trigger in one.entry.get("triggers", [])
     ]
-    parts += [f"on event {trigger['expect'][0]}" for trigger in one.entry.get("triggers", [])]
     return ", ".join(parts)
 
 

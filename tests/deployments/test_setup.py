@@ -4,21 +4,24 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from inspect import isabstract
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from live_prefect import LivePrefect
 from prefect.blocks.abstract import NotificationBlock
+from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from stack import SECRET, Stack
 
 from deployments.changes import SetupError, differences, merged
-from deployments.deployment_file import FILE
+from deployments.deployment_file import FILE, _schedule_differences
 from deployments.setup_server import parse_gpus
 from tests.waiting import A_HANG
 
@@ -287,6 +290,32 @@ def test_differences_are_what_the_new_states() -> None:
     assert differences(old, {"a": 1, "b": {"c": 2}, "e": []}) == []
     assert differences(old, {"b": {"c": 5}}) == ["b.c: 2 -> 5"]
     assert merged(old, {"b": {"c": 5}}) == {"a": 1, "b": {"c": 5, "d": 3}, "e": None}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "there", "changed"),
+    [
+        ({"interval": 3600}, IntervalSchedule(interval=timedelta(hours=1)), None),
+        ({"interval": "PT2H"}, IntervalSchedule(interval=timedelta(hours=2)), None),
+        ({"interval": 60}, IntervalSchedule(interval=timedelta(hours=1)), "interval"),
+        ({"interval": 60}, CronSchedule(cron="0 2 * * *"), "interval"),
+        ({"rrule": "FREQ=HOURLY"}, RRuleSchedule(rrule="FREQ=HOURLY"), None),
+        ({"cron": "0 3 * * *"}, CronSchedule(cron="0 2 * * *"), "cron"),
+    ],
+)
+@pytest.mark.parametrize("slug", ["mine", None])
+def test_schedules_of_peoples_own(
+    schedule: dict[str, Any], there: Any, changed: str | None, slug: str | None
+) -> None:
+    named = schedule if slug is None else {**schedule, "slug": slug}
+    server: Any = SimpleNamespace(schedules=[SimpleNamespace(slug=slug, schedule=there)])
+    found = _schedule_differences([named], server)
+    assert [one.partition(":")[0] for one in found] == (
+        [f"schedule {slug}.{changed}"] if changed else []
+    )
+    server.schedules = []
+    (missing,) = _schedule_differences([named], server)
+    assert str(next(iter(schedule.values()))) in missing
 
 
 def test_the_file_names_no_secret_and_no_machine() -> None:
