@@ -39,7 +39,6 @@ from aa_functions.reference import (
     FunctionReferenceError,
     LoadedFunction,
     load_function,
-    parse_parameter,
     wrap_function,
 )
 
@@ -64,7 +63,6 @@ __all__ = [
     "mask",
     "number_attribute_spec",
     "number_attribute_values",
-    "parse_parameter",
     "polygon",
     "radio_attribute_spec",
     "rectangle",

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attr.converters import to_bool
 from attrs import field, frozen
 from cvat_sdk.auto_annotation import DetectionFunctionSpec
 
@@ -24,7 +23,6 @@ __all__ = [
     "FunctionReferenceError",
     "LoadedFunction",
     "load_function",
-    "parse_parameter",
     "wrap_function",
 ]
 
@@ -162,33 +160,6 @@ def check_function(function: Any, subject: str) -> None:
         raise FunctionReferenceError(
             f"{subject} has a 'detect' of type {type(detect).__name__} that cannot be called."
         )
-
-
-def parse_parameter(text: str) -> tuple[str, Any]:
-    """Split `NAME=TYPE:VALUE`; TYPE is int, float, str or bool, as in `cvat-cli -p`.
-
-    Raises:
-        FunctionReferenceError: which quotes the text.
-    """
-    name, equals, type_and_value = text.partition("=")
-    kind, colon, value = type_and_value.partition(":")
-    if not (name and equals and colon):
-        raise FunctionReferenceError(
-            f"The function parameter {text!r} is not of the form NAME=TYPE:VALUE, "
-            "for example imgsz=int:640."
-        )
-    converters: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": to_bool}
-    if kind not in converters:
-        raise FunctionReferenceError(
-            f"The function parameter {name!r} has the type {kind!r}; "
-            "it must be int, float, str or bool."
-        )
-    try:
-        return name, converters[kind](value)
-    except ValueError as error:
-        raise FunctionReferenceError(
-            f"The function parameter {name!r} has the value {value!r}, which is no {kind}."
-        ) from error
 
 
 def _title(function: Any, reference: FunctionReference) -> str:

@@ -15,7 +15,6 @@ from aa_functions import (
     FunctionReference,
     FunctionReferenceError,
     load_function,
-    parse_parameter,
     wrap_function,
 )
 
@@ -295,26 +294,3 @@ def test_wrap_a_module():
     assert loaded.title == "shapes"
     by_name = load_function(FunctionReference(module="aa_functions.shapes"))
     assert loaded.fingerprint == by_name.fingerprint
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("imgsz=int:640", ("imgsz", 640)),
-        ("iou=float:0.5", ("iou", 0.5)),
-        ("model=str:a=b:c", ("model", "a=b:c")),
-        ("half=bool:yes", ("half", True)),
-    ],
-)
-def test_parse_parameter_like_the_cli(text, expected):
-    from cvat_cli._internal.parsers import parse_function_parameter
-
-    assert parse_parameter(text) == expected == parse_function_parameter(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["imgsz", "imgsz=640", "=int:3", "a=json:{}", "a=int:x", "a=bool:maybe", "a=float:"]
-)
-def test_parse_parameter_refuses(text):
-    with pytest.raises(FunctionReferenceError, match="parameter"):
-        parse_parameter(text)
