@@ -31,34 +31,41 @@ import cvat_sdk.auto_annotation as cvataa
 class OneCar:
     """Finds one car as large as the image; images 13 pixels wide make it fail.
 
-    With a folder to meet in, it begins when two processes have come there.
+    With a folder to meet in, it begins when two processes have come there; with a file to wait
+    for, when that is there.
     """
 
     spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec("car", 0)])
 
-    def __init__(self, seconds, meet_in):
+    def __init__(self, seconds, meet_in, wait_for):
         self.seconds = seconds
         self.meet_in = meet_in
+        self.wait_for = wait_for
 
     def meet(self):
         folder = Path(self.meet_in)
         folder.mkdir(exist_ok=True)
         (folder / str(os.getpid())).touch()
+        self.wait_until(lambda: len(list(folder.iterdir())) >= 2)
+
+    def wait_until(self, condition):
         end = time.monotonic() + 240
-        while len(list(folder.iterdir())) < 2 and time.monotonic() < end:
+        while not condition() and time.monotonic() < end:
             time.sleep(0.05)
 
     def detect(self, context, image):
         if self.meet_in:
             self.meet()
+        if self.wait_for:
+            self.wait_until(Path(self.wait_for).exists)
         time.sleep(self.seconds)
         if image.width == 13:
             raise RuntimeError("a frame of bad luck")
         return [cvataa.rectangle(0, [1, 1, image.width - 1, image.height - 1])]
 
 
-def create(seconds=0.0, meet_in=None):
-    return OneCar(seconds, meet_in)
+def create(seconds=0.0, meet_in=None, wait_for=None):
+    return OneCar(seconds, meet_in, wait_for)
 '''
 
 

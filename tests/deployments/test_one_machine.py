@@ -117,11 +117,16 @@ def test_what_the_cache_knows_waits_for_no_gpu(stack: Stack, project: Any) -> No
 
 def test_sweeps_do_not_overlap(stack: Stack, project: Any) -> None:
     task = stack.task(project, frames=12, jobs=1)
-    slow = stack.rule(project, function_parameters={"seconds": 1.0})
+    # However late the worker looks, the first is not over before the second is.
+    second_is_over = stack.folder / "the second sweep is over"
+    slow = stack.rule(project, function_parameters={"wait_for": str(second_is_over)})
     first = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
     wait_until(lambda: stack.state_of(first)[0] == "Running", what="the first sweep runs")
     second = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
-    assert stack.wait_for_run(second)[0] == "Cancelled"
+    try:
+        assert stack.wait_for_run(second)[0] == "Cancelled"
+    finally:
+        second_is_over.touch()
     assert stack.wait_for_run(first)[0] == "Completed"
     assert stack.is_annotated(task)
 
