@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed
 
 from aa_functions.reference import LoadedFunction
@@ -17,6 +17,7 @@ from flows.sweep_report import SweepReport
 from flows.uploading import options_digest
 from tasks.errors import CvatFlowsError
 from tasks.lease import current_writer
+from tasks.outside_text import on_one_line
 from tasks.storage import Storage
 
 _BEGUN = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
@@ -68,11 +69,16 @@ class HandOver:
                     continue
                 parameters = finding.rule.for_task(finding.task.id, server=server)
                 failed = dead[-1] if dead else known.ended_badly.get(finding.task.id)
-                made = client.create_flow_run_from_deployment(
-                    deployment.id,
-                    parameters={"parameters": parameters.model_dump(mode="json")},
-                    idempotency_key=_key(finding, function, options_digest(parameters), failed),
-                )
+                try:
+                    made = client.create_flow_run_from_deployment(
+                        deployment.id,
+                        parameters={"parameters": parameters.model_dump(mode="json")},
+                        idempotency_key=_key(finding, function, options_digest(parameters), failed),
+                    )
+                except PrefectHTTPStatusError as error:
+                    # It may be this task's options alone that Prefect does not take.
+                    report.add(finding, "failed", on_one_line(f"Prefect took no run: {error}", 300))
+                    continue
                 url = flow_run_url(made.id)
                 if made.state is not None and made.state.is_final():
                     text = f"a run of today for the same has ended: {made.state.name}"

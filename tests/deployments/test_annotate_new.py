@@ -325,6 +325,31 @@ def test_runs_are_looked_up_for_all_tasks_at_once(
     assert asked.count("/flow_runs/filter") == 2
 
 
+def test_a_task_that_prefect_takes_no_run_for_stops_no_other(
+    project: Any,
+    make_task: Any,
+    function_file: Path,
+    deployment: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad, good = (make_task(count=1, project_id=project.id) for _ in range(2))
+    send = SyncPrefectClient.request
+
+    def request(self: SyncPrefectClient, method: Any, path: Any, *args: Any, **kw: Any) -> Any:
+        if path.endswith("/create_flow_run"):
+            wanted = kw["json"]["parameters"]
+            if wanted["parameters"]["task_id"] == bad.id:
+                kw["json"] = {**kw["json"], "parameters": "what the server refuses"}
+        return send(self, method, path, *args, **kw)
+
+    monkeypatch.setattr(SyncPrefectClient, "request", request)
+    report = run({"projects": ["cars"], "function": str(function_file)}, run_in="deployment")
+    assert outcomes(report) == [(bad.id, "failed"), (good.id, "handed over")]
+    assert "422" in report.rows[0].text
+    assert report.failed
+    assert len(deployment.runs(good.id)) == 1
+
+
 def test_a_run_is_judged_by_its_lease_only_if_it_must_have_one(
     project: Any,
     make_task: Any,
