@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import tasks.lease as lease_module
-from tasks.lease import CLOCK_ALLOWANCE, LeaseLost, TaskIsBusy, task_lease
+from tasks.lease import CLOCK_ALLOWANCE, Lease, LeaseLost, TaskIsBusy, task_lease
 from tasks.manifest_file import RunStamp
 from tasks.storage import FolderStorage, Storage, StorageError, open_storage
 from tasks.this_machine import is_dead, this_machine
@@ -111,14 +111,19 @@ def test_a_later_versions_lease_counts(tmp_path: Path, take: Take) -> None:
             pass
 
 
+def await_renewal(lease: Lease) -> None:
+    end = lease._good_until
+    wait_until(lambda: lease._good_until > end, what="the lease is renewed")
+
+
 def test_other_files_beside_a_lease_are_passed_over(tmp_path: Path, take: Take) -> None:
     storage = FolderStorage(tmp_path / "shared")
-    with take(FIRST, storage=storage, seconds=0.2) as lease:
+    with take(FIRST, storage=storage, seconds=4.0) as lease:
         (stored,) = storage.list("leases")
         folder = (storage.root / stored.path).parent
         (folder / ".nfs000000000001").write_bytes(b"{}")
         (folder / ".DS_Store").write_bytes(b"\0")
-        time.sleep(0.5)
+        await_renewal(lease)
         lease.check()
         with pytest.raises(TaskIsBusy, match="brave-otter"), take(SECOND, storage=storage):
             pass
@@ -139,7 +144,7 @@ def test_a_lease_is_renewed(take: Take) -> None:
     with take(FIRST, seconds=seconds) as lease:
         for _ in range(2):
             end = lease._good_until
-            wait_until(lambda end=end: lease._good_until > end, what="the lease is renewed")
+            await_renewal(lease)
             # Begun while it was ours, with time to spare: a quarter of the lease had gone by.
             assert lease._good_until - seconds < end
         lease.check()
