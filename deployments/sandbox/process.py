@@ -14,7 +14,7 @@ import httpx
 
 from deployments.sandbox import ADDRESS_FILE
 
-START_TIMEOUT_S = 30
+START_TIMEOUT_S = 120
 
 
 class SandboxProcess:
