@@ -17,6 +17,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from aa_functions.reference import FunctionReference, FunctionReferenceError, LoadedFunction
 from aa_functions.reference import load_function as load
+from flows.connecting import connect_for_run
 from flows.detecting import THREADS, detect_all
 from flows.live import LiveInputs, hand_over, live_inputs
 from flows.parameters import AnnotateTaskParameters
@@ -28,7 +29,6 @@ from flows.shown_progress import ShownProgress
 from flows.splitting import helpers
 from flows.uploading import open_record, upload_all
 from tasks.cache_care import prune_if_due
-from tasks.connection import connect
 from tasks.cvat_server import find_settings
 from tasks.errors import CvatFlowsError
 from tasks.report import RunReport
@@ -129,7 +129,7 @@ def _finished(state: State[Any]) -> Finished:
 def annotate(parameters: AnnotateTaskParameters) -> RunReport:
     """Run the steps in their order."""
     live = live_inputs()
-    client = live.client or connect(find_settings(parameters.server))
+    client = live.client or connect_for_run(find_settings(parameters.server))
     media = fetch_media(client, parameters.task_id)
     show_name(parameters, media, live)
     function = live.function or load_function(parameters)

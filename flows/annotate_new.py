@@ -14,6 +14,7 @@ from prefect.states import Completed, Failed
 
 from aa_functions.reference import FunctionReferenceError, LoadedFunction
 from flows.annotate import Finished, load_function, run_here
+from flows.connecting import connect_for_run
 from flows.handing_over import HandOver
 from flows.live import LiveInputs
 from flows.sweep import Finding, IsNew, ListedTask, find_new, why_new
@@ -21,7 +22,7 @@ from flows.sweep_report import SweepReport
 from flows.sweep_rules import AnnotateNewTasksParameters, SweepRule
 from flows.uploading import function_name, options_digest
 from tasks.artifacts import put_markdown
-from tasks.connection import CannotConnect, connect
+from tasks.connection import CannotConnect
 from tasks.cvat_errors import CvatUnavailable
 from tasks.cvat_server import find_settings
 from tasks.errors import CvatFlowsError
@@ -118,7 +119,7 @@ def client_of(rule: SweepRule, server: str | None) -> Client:
     settings = find_settings(server)
     if rule.organization is not None:
         settings = evolve(settings, organization=rule.organization)
-    return connect(settings)
+    return connect_for_run(settings)
 
 
 def function_of(rule: SweepRule, loaded: dict[str, LoadedFunction]) -> LoadedFunction:

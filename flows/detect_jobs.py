@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aa_functions.reference import FunctionReferenceError, LoadedFunction
 from flows.annotate import load_function
+from flows.connecting import connect_for_run
 from flows.detecting import BATCHES_IN_FLIGHT
 from flows.parameters import AnnotateTaskParameters
 from flows.preparing import caches_of, make_run, match_labels
 from tasks.annotation_run import AnnotationRun
-from tasks.connection import connect
 from tasks.cvat_server import find_settings
 from tasks.errors import CvatFlowsError
 from tasks.frames import Batch
@@ -66,7 +66,7 @@ def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
 def detect_jobs(parameters: DetectJobsParameters) -> Plan:
     """Run the steps up to detecting, the last frames first: the asking run comes from the front."""
     wanted = parameters.task
-    client = connect(find_settings(wanted.server))
+    client = connect_for_run(find_settings(wanted.server))
     media = fetch_media(client, wanted.task_id)
     function = load_function(wanted)
     _check(function, parameters)

@@ -19,6 +19,7 @@ from cvat_sdk.core.auth import AuthStore
 from cvat_sdk.core.client import AccessTokenCredentials, PasswordCredentials
 from cvat_sdk.core.exceptions import AuthStoreError
 
+from tasks.cvat_errors import PASSING
 from tasks.errors import CvatFlowsError
 
 CONNECT_TIMEOUT = 10.0
@@ -37,6 +38,11 @@ class ServerSettingsError(CvatFlowsError):
 
 class CannotConnect(CvatFlowsError):
     """The CVAT server does not answer, or refuses the credentials."""
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+        """Whether it speaks of the moment: CVAT is being restarted, or throttles logins."""
 
 
 @frozen(kw_only=True)
@@ -128,7 +134,8 @@ def _log_in(settings: ServerSettings) -> Client:
     except (urllib3.exceptions.HTTPError, ValueError, OSError) as error:
         raise CannotConnect(
             f"the CVAT server {settings.host} cannot be reached ({_cause(error)}): "
-            "check the address and that the server is up"
+            "check the address and that the server is up",
+            may_pass=not isinstance(error, ValueError),
         ) from None
     return client
 
@@ -147,11 +154,13 @@ def _refused(settings: ServerSettings, who: str, error: Any) -> CannotConnect:
     if error.status == 429:
         return CannotConnect(
             f"the CVAT server {settings.host} throttles logins from this address: wait a minute, "
-            "or use an access token"
+            "or use an access token",
+            may_pass=True,
         )
     return CannotConnect(
         f"{settings.host} answered {error.status} {error.reason} to a login: check that this is "
-        "the address of a CVAT server and that it is up"
+        "the address of a CVAT server and that it is up",
+        may_pass=error.status in PASSING,
     )
 
 
