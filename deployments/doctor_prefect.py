@@ -39,8 +39,8 @@ LATE = timedelta(minutes=15)
 SOON = timedelta(minutes=2)
 """The scheduler looks at all schedules once a minute."""
 MEMORY_LEASES = "lease_storage.memory"
-FEW = 20
-RECORDER = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
+BATCHES = {"task_run_recorder": (100, "task runs"), "event_persister": (500, "events")}
+"""Records that a service of the server should write in one transaction, and of what."""
 SETUP = "run `cvat-flows setup`"
 
 
@@ -71,13 +71,16 @@ def check_server(client: SyncPrefectClient) -> Iterator[Verdict]:
         )
     else:
         yield ok("lease storage", leases)
-    if int(settings["services"]["task_run_recorder"]["batch_size"]) < FEW:
-        yield warning(
-            "task runs",
-            "the server records each by itself: on SQLite a wait for a GPU slot then takes 1.5 s",
-            f"start it with {RECORDER}_BATCH_SIZE=100, {RECORDER}_READ_BATCH_SIZE=100 and "
-            f"{RECORDER}_FLUSH_INTERVAL=1",
-        )
+    for service, (batch, what) in BATCHES.items():
+        if int(settings["services"][service]["batch_size"]) < batch:
+            name = f"PREFECT_SERVER_SERVICES_{service.upper()}"
+            yield warning(
+                what,
+                "the server writes them a few at a time: on SQLite a wait for a GPU slot then "
+                "takes a second or more",
+                f"start it with {name}_BATCH_SIZE={batch} and {name}_READ_BATCH_SIZE=100, as "
+                "prefect-server.env has it",
+            )
 
 
 def check_schedules(client: SyncPrefectClient, file: Path = FILE) -> Iterator[Verdict]:

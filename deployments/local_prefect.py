@@ -36,6 +36,8 @@ def local_prefect(folder: Path) -> Iterator[str]:
                 "PREFECT_SERVER_UI_API_URL": f"{url}/api",
                 # Off for a temporary server (flows.cli); this one has a UI.
                 "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
+                "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
+                "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
                 "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "true",
             },
             stdout=log,
