@@ -100,7 +100,7 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
         for run in stack.runs("annotate-task")
         if run["parameters"]["parameters"]["task_id"] == task.id
     ]
-    names = [one["name"].split(" ")[0] for one in stack.model_runs([run["id"]], count=8)]
+    names = [one["name"].split(" ")[0] for one in stack.model_runs([run["id"]], count=16)]
     assert names.count("recall") >= 2, Counter(names)
 
 
