@@ -1,27 +1,34 @@
 """Outcomes on disk between detecting and uploading.
 
 Nothing is uploaded before every frame has been seen (a run over its budget of failed frames
-uploads nothing), so outcomes have to wait. They wait in a temporary folder, a file a batch: memory
-does not grow with the number of frames.
+uploads nothing), so outcomes have to wait. They wait in a temporary file: memory does not grow with
+the number of frames.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from pathlib import Path
+from typing import IO
 
 from tasks.frames import Batch, Frame, Outcome
 
 
 class OutcomeSpool:
-    """Outcomes by batch, in a folder that goes with the run."""
+    """Outcomes by batch, in a file without a name: the system removes it even if the run is killed.
+
+    Safe to use from several threads.
+    """
 
     def __init__(self) -> None:
-        # Made for the first batch: a run that ends before it leaves nothing to clean up.
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        # Made for the first batch: a run may end before it.
+        self._file: IO[bytes] | None = None
+        self._lock = threading.Lock()
+        self._places: dict[int, int] = {}
         self._batch_of: dict[int, int] = {}
         self._frames: dict[int, Frame] = {}
 
@@ -31,10 +38,12 @@ class OutcomeSpool:
         for outcome in kept:
             self._batch_of[outcome.frame.number] = batch.index
             self._frames[outcome.frame.number] = outcome.frame
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="cvat-flows-spool-")
-        # Pickle is safe here: the folder is private to this process and read by it alone.
-        self._path(batch.index).write_bytes(pickle.dumps(kept, pickle.HIGHEST_PROTOCOL))
+        with self._lock:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="cvat-flows-spool-")  # noqa: SIM115
+            self._places[batch.index] = self._file.seek(0, os.SEEK_END)
+            # Pickle is safe here: the file is private to this process and read by it alone.
+            pickle.dump(kept, self._file, pickle.HIGHEST_PROTOCOL)
 
     def of_job(self, job_id: int) -> Iterator[Outcome]:
         """Outcomes of a job's frames in order of frame number, a batch in memory at a time."""
@@ -51,13 +60,12 @@ class OutcomeSpool:
             yield from self._read(index)
 
     def close(self) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
-
-    def _path(self, index: int) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name) / f"{index:06d}.pickle"
+        if self._file is not None:
+            self._file.close()
 
     def _read(self, index: int) -> list[Outcome]:
-        outcomes: list[Outcome] = pickle.loads(self._path(index).read_bytes())
+        assert self._file is not None
+        with self._lock:
+            self._file.seek(self._places[index])
+            outcomes: list[Outcome] = pickle.load(self._file)
         return outcomes
