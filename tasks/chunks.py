@@ -98,7 +98,8 @@ def download_chunk(client: Client, media: TaskMedia, number: int, *, wait: Wait)
                 return OpenVideoChunk(file, headers.get("X-Updated-Date"))
             else:
                 return ImageChunk(file, headers.get("X-Updated-Date"))
-        except zipfile.BadZipFile as error:
+        # A damaged directory may also ask for a version of ZIP that there is not, or for letters.
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             reason = f"it is no ZIP archive ({error})"
         file.close()
     return UnusableChunk(f"chunk {number} of task {media.task_id}: {reason}")

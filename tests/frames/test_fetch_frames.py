@@ -162,6 +162,12 @@ def damaged_member(body: bytes) -> bytes:
     return body[:place] + bytes([body[place] ^ 255]) + body[place + 1 :]
 
 
+def damaged_directory(body: bytes) -> bytes:
+    """Have the archive's directory ask for a version of ZIP that nobody knows."""
+    place = body.index(b"PK\x01\x02") + 6
+    return body[:place] + b"\xff" + body[place + 1 :]
+
+
 def test_a_member_with_a_wrong_checksum_is_fetched_alone(server: ChunkServer) -> None:
     body = damaged_member(archive(server.files[4:8]))
     server.chunk_reply[1] = [server.chunk_of(body)]
@@ -207,10 +213,11 @@ def test_a_chunk_that_arrives_damaged_is_downloaded_again(
     [
         lambda server: server.chunk_of(archive(server.files[4:8]), X_Checksum="5"),
         lambda server: server.chunk_of(BAD),
+        lambda server: server.chunk_of(damaged_directory(archive(server.files[4:8]))),
         lambda server: reply(500, b"UnidentifiedImageError"),
         lambda server: reply(504),
     ],
-    ids=["checksum", "no archive", "500", "504"],
+    ids=["checksum", "no archive", "directory", "500", "504"],
 )
 def test_a_chunk_that_stays_damaged_is_fetched_frame_by_frame(
     server: ChunkServer, spoil: Callable[[ChunkServer], Reply]
