@@ -209,10 +209,9 @@ class FolderStorage:
 
 
 class BlockStorage:
-    """A Prefect filesystem block: anything with `read_path` and `write_path`.
+    """A Prefect block with an fsspec filesystem: `RemoteFileSystem` and `SMB`.
 
-    Deleting and listing need the block's fsspec filesystem, which `RemoteFileSystem` and `SMB`
-    have. `create` is a look and a write: two at the same time may both succeed.
+    `create` is a look and a write: two at the same time may both succeed.
     """
 
     exclusive = False
@@ -220,6 +219,7 @@ class BlockStorage:
     def __init__(self, block: Any, name: str) -> None:
         self.block = block
         self.name = name
+        self._filesystem = _filesystem_of(block)
 
     def __repr__(self) -> str:
         return f"BlockStorage({self.name!r})"
@@ -240,7 +240,7 @@ class BlockStorage:
                 folder, _, name = relative.rpartition("/")
                 temporary = f"{folder}/{_TEMPORARY}{name}-{secrets.token_hex(6)}".lstrip("/")
                 _wait(lambda: self.block.write_path(temporary, content))
-                self._filesystem("write").mv(self._full(temporary), self._full(relative))
+                self._filesystem.mv(self._full(temporary), self._full(relative))
             else:
                 _wait(lambda: self.block.write_path(relative, content))
         except StorageError:
@@ -255,7 +255,7 @@ class BlockStorage:
         return True
 
     def delete(self, path: str) -> None:
-        filesystem = self._filesystem("delete")
+        filesystem = self._filesystem
         try:
             filesystem.rm_file(self._full("/".join(_parts(path))))
         except Exception as error:
@@ -263,7 +263,7 @@ class BlockStorage:
                 raise self._failed("delete", path, error) from error
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        filesystem = self._filesystem("list")
+        filesystem = self._filesystem
         filesystem.invalidate_cache()
         root = filesystem._strip_protocol(self._full("")).rstrip("/")
         top = "/".join((root, *_parts(prefix))) if prefix.strip("/") else root
@@ -279,17 +279,6 @@ class BlockStorage:
                 yield StoredFile(
                     path=path, size=int(facts.get("size") or 0), modified=_modified(facts)
                 )
-
-    def _filesystem(self, what: str) -> Any:
-        filesystem = getattr(self.block, "filesystem", None)
-        filesystem = getattr(filesystem, "filesystem", filesystem)  # SMB wraps a RemoteFileSystem
-        if filesystem is None or not hasattr(filesystem, "rm_file"):
-            raise StorageError(
-                f"Storage {self.name!r} cannot {what} files: a block of type "
-                f"{type(self.block).__name__} only reads and writes. Use a folder or a "
-                "'remote-file-system' block, or delete there by hand."
-            )
-        return filesystem
 
     def _full(self, relative: str) -> str:
         return f"{str(self.block.basepath).rstrip('/')}/{relative}"
@@ -311,12 +300,27 @@ def _block_storage(block: Any, name: str) -> Storage:
     if type(block).__name__ == "LocalFileSystem":
         # The block writes in place; the folder is written atomically.
         return FolderStorage(Path(block.basepath or "~/.cvat-flows").expanduser())
-    if not (hasattr(block, "read_path") and hasattr(block, "write_path")):
+    try:
+        filesystem = _filesystem_of(block)
+    except Exception as error:
+        # The text of a storage library's error may hold signed URLs: name its type alone.
         raise StorageError(
-            f"Prefect block {name!r} is no filesystem: it needs read_path and write_path, as "
-            "'remote-file-system', 's3-bucket' or 'gcs-bucket' have."
+            f"Storage {name!r} cannot be opened ({type(error).__name__}): is the library for it "
+            "installed (cvat-flows[s3] for S3)?"
+        ) from error
+    if filesystem is None:
+        raise StorageError(
+            f"Prefect block {name!r} of type {type(block).__name__} cannot list and delete files: "
+            "use a folder, a URL such as s3://bucket/folder, or a 'remote-file-system' block."
         )
     return BlockStorage(block, name)
+
+
+def _filesystem_of(block: Any) -> Any:
+    """The block's fsspec filesystem; None if it has none."""
+    filesystem = getattr(block, "filesystem", None)
+    filesystem = getattr(filesystem, "filesystem", filesystem)  # SMB wraps a RemoteFileSystem
+    return filesystem if hasattr(filesystem, "rm_file") else None
 
 
 def _load_block(name: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import tasks.storage
 from tasks.storage import BlockStorage, FolderStorage, Storage, StorageError, open_storage
 
 
@@ -120,6 +121,8 @@ def test_a_bare_word_is_explained() -> None:
 class OnlyReadsAndWrites:
     """A block like those of some integrations."""
 
+    basepath = "shared"
+
     def read_path(self, path: str) -> bytes:
         error = RuntimeError("signed?token=secret")
         error.response = {"Error": {"Code": "NoSuchKey" if path == "missing" else "Denied"}}  # type: ignore[attr-defined]
@@ -129,8 +132,28 @@ class OnlyReadsAndWrites:
         raise RuntimeError("signed?token=secret")
 
 
-def test_what_a_block_cannot_do_is_said_without_its_secrets() -> None:
-    storage = BlockStorage(OnlyReadsAndWrites(), "s3-bucket/shared")
+class Denied:
+    """A filesystem that refuses everything."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "filesystem":
+            raise AttributeError(name)
+
+        def refuse(*arguments: Any, **options: Any) -> Any:
+            raise RuntimeError("signed?token=secret")
+
+        return refuse
+
+    def invalidate_cache(self) -> None: ...
+
+    def _strip_protocol(self, path: str) -> str:
+        return path
+
+
+def test_what_a_storage_refuses_is_said_without_its_secrets() -> None:
+    block = OnlyReadsAndWrites()
+    block.filesystem = Denied()  # type: ignore[attr-defined]
+    storage = BlockStorage(block, "remote-file-system/shared")
     assert storage.read("missing") is None
     for call in (
         lambda: storage.read("there"),
@@ -138,9 +161,22 @@ def test_what_a_block_cannot_do_is_said_without_its_secrets() -> None:
         lambda: storage.delete("there"),
         lambda: list(storage.list("there")),
     ):
-        with pytest.raises(StorageError, match="s3-bucket/shared") as caught:
+        with pytest.raises(StorageError, match="remote-file-system/shared") as caught:
             call()
         assert "secret" not in str(caught.value)
+
+
+def test_a_block_that_cannot_list_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tasks.storage, "_load_block", lambda name: OnlyReadsAndWrites())
+    with pytest.raises(StorageError, match="OnlyReadsAndWrites cannot list and delete"):
+        open_storage("s3-bucket/shared")
+
+
+def test_a_url_that_nothing_is_installed_for() -> None:
+    with pytest.raises(StorageError, match=r"cannot be opened \(\w+\): is the library"):
+        open_storage("abfs://container/folder")
 
 
 def test_blocks_by_name(prefect_server: None, tmp_path: Path) -> None:
