@@ -13,6 +13,9 @@ from tasks.frames import Batch, Frame, Outcome
 from tasks.media import TaskMedia
 
 DEFAULT_FRAMES_PER_RUN = 72
+FIRST_BATCH = 12
+"""Frames of a run's first batch where batches are much longer: the model has nothing to do until
+all of its images are decoded."""
 MAX_BATCH_PIXELS = 100_000_000
 """Pixels of a batch's images together: 0.4 GB decoded, and a few batches are under way at a time.
 36 pictures of 1920x1080 stay below, 36 of 3840x2160 do not."""
@@ -69,7 +72,7 @@ def plan_frames(
     """Cut the wanted frames of a task into batches of about `frames_per_run`.
 
     Batches of a chunk are equally long, and up to an eighth longer than `frames_per_run` where
-    that saves one: CVAT's own chunks have 36 or 72 frames.
+    that saves one: CVAT's own chunks have 36 or 72 frames. The run's first batch is a short one.
 
     `frames` names frames as in "0-20,30,45-"; `jobs` are CVAT job ids. Frames that are deleted,
     in `annotated` (where only frames without annotations are wanted) or in `done` are left out,
@@ -101,7 +104,7 @@ def plan_frames(
         )
     batches = tuple(
         Batch(index=index, frames=part)
-        for index, part in enumerate(_batches(chosen, frames_per_run))
+        for index, part in enumerate(_short_first(_batches(chosen, frames_per_run)))
     )
     return Plan(batches=batches, skipped=tuple(skipped))
 
@@ -190,6 +193,16 @@ def _reason_to_skip(
 def _batches(frames: list[Frame], frames_per_run: int) -> Iterator[tuple[Frame, ...]]:
     for _, group in groupby(frames, key=lambda frame: (frame.job_ids[0], frame.chunk)):
         yield from _even_parts(tuple(group), frames_per_run + frames_per_run // 8)
+
+
+def _short_first(parts: Iterator[tuple[Frame, ...]]) -> Iterator[tuple[Frame, ...]]:
+    first = next(parts, ())
+    if len(first) >= 4 * FIRST_BATCH:
+        yield first[:FIRST_BATCH]
+        first = first[FIRST_BATCH:]
+    if first:
+        yield first
+    yield from parts
 
 
 def _even_parts(frames: tuple[Frame, ...], most: int) -> Iterator[tuple[Frame, ...]]:

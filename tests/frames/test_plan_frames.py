@@ -182,6 +182,22 @@ def test_the_batches_of_a_chunk_are_equally_long(
     assert [len(batch.frames) for batch in plan.batches] == lengths
 
 
+@pytest.mark.parametrize(
+    ("size", "per_run", "expected"),
+    [
+        (150, 72, [12, 60, 72, 6]),
+        (60, 72, [12, 48]),
+        (47, 72, [47]),
+        (150, 36, [36, 36, 36, 36, 6]),
+        (150, 100, [12, 60, 72, 6]),
+    ],
+)
+def test_the_model_has_a_few_frames_soon(size: int, per_run: int, expected: list[int]) -> None:
+    plan = plan_frames(make_media(size, chunk_size=72), frames_per_run=per_run)
+    assert [len(batch) for batch in numbers(plan)] == expected
+    assert flat(plan) == list(range(size))
+
+
 @st.composite
 def tasks(draw: st.DrawFn) -> TaskMedia:
     size = draw(st.integers(1, 60))
