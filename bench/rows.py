@@ -28,9 +28,9 @@ WEIGHTS = str(SHIPPED_FOLDER / "shapes-yolov8n.pt")
 class Effort:
     """How much is measured."""
 
-    rounds: int = 7
+    rounds: int = 5
     constant_frames: int = 600
-    yolo_frames: int = 216
+    yolo_frames: int = 600
     again_frames: int = 720
     few: int = 500
     many: int = 5000
