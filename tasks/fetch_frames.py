@@ -135,8 +135,7 @@ class FrameSource:
         return loaded
 
     def knows(self, batch: Batch) -> bool:
-        """Whether the cache is known to hold every frame's detections; False if it is too early
-        to say."""
+        """Whether the cache holds every frame's detections, as far as is known without images."""
         with self._lock:
             future = self._ahead.get(batch.index)
         if future is not None and future.done():
@@ -144,8 +143,13 @@ class FrameSource:
                 return False
             return all(loaded.outcome.cached for loaded in future.result())
         prepared = self._chunks.peek(batch.chunk)
-        return prepared is not None and all(
-            frame.number in prepared.cached for frame in batch.frames
+        if prepared is not None:
+            return all(frame.number in prepared.cached for frame in batch.frames)
+        hashes = self._known_hashes(batch.chunk)
+        # The first frame alone, first: mostly all of them are known or none is.
+        return all(
+            len(self._loader.cached(frames, hashes)) == len(frames)
+            for frames in (batch.frames[:1], batch.frames)
         )
 
     def close(self) -> None:

@@ -367,6 +367,26 @@ def test_a_second_run_downloads_nothing(server: ChunkServer, storage: FolderStor
     assert [one.outcome.content_hash for one in loaded] == [hash_of(f) for f in server.files]
 
 
+def test_what_the_cache_holds_is_known_before_anything_is_fetched(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    options = known(server, storage)
+    batches = batches_of(server, 2)
+    with FrameSource(server.client, server.media, batches, **options) as source:
+        assert not any(source.knows(batch) for batch in batches)
+    for one in fetch_all(server, **options):
+        if one.frame.number != 6:
+            options["cache"].put(one.outcome.content_hash, FOUND)
+    source = FrameSource(server.client, server.media, batches, **options)
+    whole = [6 not in [frame.number for frame in batch.frames] for batch in batches]
+    assert [source.knows(batch) for batch in batches] == whole
+    assert whole.count(False) == 1
+    source.close()
+    without = FrameSource(server.client, server.media, batches)
+    assert not any(without.knows(batch) for batch in batches)
+    without.close()
+
+
 def test_only_chunks_with_unknown_frames_are_downloaded(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
