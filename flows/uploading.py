@@ -190,7 +190,7 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
         ground_truth=parameters.include_ground_truth,
     )
     if record.lease is not None:
-        record.lease.await_last_request()
+        record.lease.begin_writing()
         options = evolve(options, check=record.lease.check)
     jobs = dict.fromkeys(job for frame in plan.frames for job in frame.job_ids)
     for job_id in jobs:

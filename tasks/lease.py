@@ -2,10 +2,10 @@
 
 A lease is a file that says who writes and until when; its owner renews it. A killed owner stops
 renewing, so it blocks nobody for longer than the lease lasts (on the same machine, where it is seen
-to be dead, for ten seconds, and only from writing). On a folder, of two runs that reach
-for a free lease at the same time exactly one gets it. Object storage has no exclusive create here:
-a run writes its claim, waits, and reads who won (the last to write did). The machines' clocks
-must agree to within a few seconds.
+to be dead, for ten seconds if it had begun to write, and only from writing). On a folder, of two
+runs that reach for a free lease at the same time exactly one gets it. Object storage has no
+exclusive create here: a run writes its claim, waits, and reads who won (the last to write did). The
+machines' clocks must agree to within a few seconds.
 """
 
 from __future__ import annotations
@@ -65,6 +65,9 @@ class LeaseEntry:
     machine: str = ""
     """Tells where `pid` is a process; empty where that cannot be known."""
     pid: int = 0
+    writes: bool = True
+    """Whether a request that changes annotations may be at work in CVAT: the holder's, or one of a
+    dead holder before it."""
 
     @property
     def holder(self) -> str:
@@ -92,7 +95,7 @@ def task_lease(
     Waits up to `wait` seconds for another run to end; then raises TaskIsBusy, which names it.
     Give `lease.check` to the upload: it raises LeaseLost if the lease could not be renewed.
     `at_once` takes over from a dead process of this machine without the ten seconds for its last
-    request: the caller calls `lease.await_last_request` before it looks at annotations to write.
+    request: the caller calls `lease.begin_writing` before it looks at annotations to write.
     """
     lease = Lease(
         storage=storage,
@@ -105,6 +108,7 @@ def task_lease(
             expires=0.0,
             machine=this_machine(),
             pid=os.getpid(),
+            writes=not at_once,
         ),
         seconds=seconds,
         settle=settle,
@@ -158,6 +162,7 @@ class Lease:
     """When, on the monotonic clock, a holder (by its token) was first seen to be dead."""
     _quiet_from: float = field(default=0.0, init=False)
     """On the monotonic clock: when the last request of a dead holder is over."""
+    _writing: threading.Lock = field(factory=threading.Lock, init=False)
     _stop: threading.Event = field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
@@ -173,9 +178,13 @@ class Lease:
                 f"could not renew it for {self.seconds:g} s; run it again"
             )
 
-    def await_last_request(self) -> None:
-        """Wait until a request that a dead holder had sent cannot be at work in CVAT any more."""
+    def begin_writing(self) -> None:
+        """Wait until no request of a dead holder can be at work in CVAT any more, and say in the
+        lease that one of ours may be from now on. Raises LeaseLost, StorageError."""
         time.sleep(max(0.0, self._quiet_from - time.monotonic()))
+        self.check()
+        self.entry = evolve(self.entry, writes=True)
+        self._write(expires=self.clock() + self.seconds)
 
     def keep(self) -> None:
         """Renew the lease from a thread until it is given back."""
@@ -260,6 +269,10 @@ class Lease:
         if entry is None or entry.expires == 0.0:
             return None
         if is_dead(entry.machine, entry.pid):
+            if not entry.writes:
+                return None
+            # Who takes over from us before that time has passed has to wait, too.
+            self.entry = evolve(self.entry, writes=True)
             since = self._seen_dead.setdefault(entry.token, time.monotonic())
             self._quiet_from = since + DEAD_HOLDER_SECONDS
             if self.at_once or time.monotonic() >= self._quiet_from:
@@ -267,7 +280,8 @@ class Lease:
         return entry if entry.expires + self.allowance > self.clock() else None
 
     def _write(self, *, expires: float) -> None:
-        self.storage.write(self._path, _dump(evolve(self.entry, expires=expires)))
+        with self._writing:  # or a renewal could put back what the entry said before
+            self.storage.write(self._path, _dump(evolve(self.entry, expires=expires)))
 
     def _numbers(self) -> list[int]:
         # NFS shows a file that is deleted while it is read as `.nfs...`, a Mac leaves `.DS_Store`.

@@ -228,6 +228,70 @@ def test_a_dead_process_of_this_machine_blocks_for_seconds_only(
         at_once=at_once,
     ) as lease:
         assert (not slept) == at_once
-        lease.await_last_request()  # what the dead one had sent may still be at work
+        lease.begin_writing()  # what the dead one had sent may still be at work
         # The lease itself would have held for more than a minute.
         assert 1.0 <= time.monotonic() - started < 60
+
+
+def killed(folder: Path, what: str) -> None:
+    """A run in a process of its own that takes the lease, does `what`, and dies."""
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from tasks.lease import task_lease; from tasks.manifest_file import RunStamp\n"
+        "from tasks.storage import FolderStorage\n"
+        "with task_lease(FolderStorage(Path(sys.argv[1])), server='s', task_id=1,\n"
+        "                run=RunStamp(id='killed'), at_once=True) as lease:\n"
+        f"    {what}\n"
+        "    os._exit(9)\n"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    assert subprocess.run(command, check=False, timeout=A_HANG).returncode == 9
+
+
+@pytest.mark.parametrize(
+    ("fates", "waits"),
+    [
+        (["pass"], False),
+        (["lease.begin_writing()"], True),
+        # What the first had sent may be at work while the second is killed, too.
+        (["lease.begin_writing()", "pass"], True),
+    ],
+    ids=["detecting", "writing", "writing, then detecting"],
+)
+def test_only_who_had_begun_to_write_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fates: list[str], waits: bool
+) -> None:
+    monkeypatch.setattr(lease_module, "DEAD_HOLDER_SECONDS", 0.5)
+    slept: list[float] = []
+    clocks = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=slept.append)
+    for what in fates:
+        killed(tmp_path, what)
+    monkeypatch.setattr(lease_module, "time", clocks)
+    run = RunStamp(id="next")
+    storage = FolderStorage(tmp_path)
+    with task_lease(storage, server="s", task_id=1, run=run, at_once=True) as lease:
+        lease.begin_writing()
+        assert (max(slept) > 0) == waits
+        (file,) = storage.list("leases")
+        assert b'"writes": true' in (storage.read(file.path) or b"")
+
+
+def test_a_renewal_does_not_take_back_that_writing_has_begun(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    run = RunStamp(id="long")
+    options: Any = {"server": "s", "task_id": 1, "run": run, "at_once": True, "seconds": 0.4}
+    with task_lease(storage, **options) as lease:
+        before = lease.entry
+        assert not before.writes
+        lease._good_until = float("inf")  # however slow the machine is
+        lease.begin_writing()
+        (file,) = storage.list("leases")
+
+        def renewed() -> bool:
+            entry = lease_module._parse(storage.read(file.path))
+            assert entry is not None
+            assert entry.writes
+            return entry.expires > begun + 0.2
+
+        begun = lease_module._parse(storage.read(file.path)).expires  # type: ignore[union-attr]
+        wait_until(renewed, what="the lease is renewed")
