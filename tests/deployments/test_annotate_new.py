@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -303,6 +303,19 @@ def test_a_task_is_handed_over_again_if_its_run_ended_badly(
     assert len(deployment.runs(other.id)) == 1
 
 
+def look_at_requests(
+    monkeypatch: pytest.MonkeyPatch, look: Callable[[str, dict[str, Any]], None]
+) -> None:
+    """Have `look` see, and change, the path and options of each request to Prefect."""
+    send = SyncPrefectClient.request
+
+    def request(self: SyncPrefectClient, method: Any, path: Any, *args: Any, **kw: Any) -> Any:
+        look(path, kw)
+        return send(self, method, path, *args, **kw)
+
+    monkeypatch.setattr(SyncPrefectClient, "request", request)
+
+
 def test_runs_are_looked_up_for_all_tasks_at_once(
     project: Any,
     make_task: Any,
@@ -311,13 +324,7 @@ def test_runs_are_looked_up_for_all_tasks_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
-    send = SyncPrefectClient.request
-
-    def request(self: SyncPrefectClient, method: Any, path: Any, *args: Any, **kw: Any) -> Any:
-        asked.append(path)
-        return send(self, method, path, *args, **kw)
-
-    monkeypatch.setattr(SyncPrefectClient, "request", request)
+    look_at_requests(monkeypatch, lambda path, _: asked.append(path))
     for _ in range(4):
         make_task(count=1, project_id=project.id)
     report = run({"projects": ["cars"], "function": str(function_file)}, run_in="deployment")
@@ -333,16 +340,14 @@ def test_a_task_that_prefect_takes_no_run_for_stops_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bad, good = (make_task(count=1, project_id=project.id) for _ in range(2))
-    send = SyncPrefectClient.request
 
-    def request(self: SyncPrefectClient, method: Any, path: Any, *args: Any, **kw: Any) -> Any:
+    def spoil(path: str, options: dict[str, Any]) -> None:
         if path.endswith("/create_flow_run"):
-            wanted = kw["json"]["parameters"]
+            wanted = options["json"]["parameters"]
             if wanted["parameters"]["task_id"] == bad.id:
-                kw["json"] = {**kw["json"], "parameters": "what the server refuses"}
-        return send(self, method, path, *args, **kw)
+                options["json"] = {**options["json"], "parameters": "what the server refuses"}
 
-    monkeypatch.setattr(SyncPrefectClient, "request", request)
+    look_at_requests(monkeypatch, spoil)
     report = run({"projects": ["cars"], "function": str(function_file)}, run_in="deployment")
     assert outcomes(report) == [(bad.id, "failed"), (good.id, "handed over")]
     assert "422" in report.rows[0].text
