@@ -11,16 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import PIL.Image
 from attrs import frozen
+from PIL.ExifTags import Base
 
 from aa_functions.errors import YoloOptionError
 from aa_functions.ultralytics_setup import import_ultralytics
 from aa_functions.yolo_device import Precision
 
-Forward = Callable[[Any], Any]
-"""Takes the input tensor (N, 3, H, W), f32 from 0 to 1, and gives the model's raw output."""
+Forward = Callable[[Sequence[np.ndarray]], Any]
+"""Takes boxed images of one shape, (height, width, 3), BGR, 8 bits, and gives the network's raw
+output, a tensor (images, 4 + classes, boxes)."""
 
 
 @frozen(kw_only=True)
@@ -41,9 +44,10 @@ class PreparedImage:
     """An image on its way into the model."""
 
     original: np.ndarray
-    """(height, width, 3), BGR, 8 bits."""
+    """(height, width, channels), 8 bits. Ultralytics asks for its shape."""
     boxed: np.ndarray
-    """Scaled and padded to the input size; images of one original shape have one boxed shape."""
+    """Scaled and padded to the input size, BGR; images of one original shape have one boxed
+    shape."""
 
 
 def load_checkpoint(path: Path) -> Any:
@@ -109,7 +113,8 @@ class Predictor:
         self._predictor.imgsz = check_imgsz(
             self._predictor.args.imgsz, stride=model.stride, min_dim=2
         )
-        self.forward: Forward = _first_output(model)
+        network = _first_output(model)
+        self.forward: Forward = lambda boxed: network(self._predictor.preprocess(boxed))
         """The network: torch in f32 or f16 unless another is put here."""
 
     def use_bfloat16(self) -> None:
@@ -122,17 +127,24 @@ class Predictor:
         network.bfloat16()
         _decode_in_f32(network.model[-1])
         in_bfloat16 = _first_output(model)
-        self.forward = lambda batch: in_bfloat16(batch.bfloat16()).float()
+        preprocess = self._predictor.preprocess
+        self.forward = lambda boxed: in_bfloat16(preprocess(boxed).bfloat16()).float()
 
     def prepare(self, image: PIL.Image.Image) -> PreparedImage:
         """Convert and letterbox an image of any mode. May be called from any thread.
 
-        The conversion is Ultralytics' own for PIL images: EXIF orientation applied, 16-bit grey
+        The conversion is that of Ultralytics for PIL images: EXIF orientation applied, 16-bit grey
         scaled to 8 bits, everything else as `image.convert("RGB")`.
         """
         from ultralytics.data.loaders import LoadPilAndNumpy
 
         channels = getattr(self._predictor.model, "channels", 3)
+        if channels == 3 and image.mode == "RGB" and image.getexif().get(Base.Orientation, 1) == 1:
+            # The same boxed image as below, without a copy of the whole one that Pillow makes, and
+            # with its channels swapped when it is small.
+            original = np.asarray(image)
+            boxed = cv2.cvtColor(self._predictor.letterbox([original])[0], cv2.COLOR_RGB2BGR)
+            return PreparedImage(original=original, boxed=boxed)
         original = LoadPilAndNumpy([image], channels=channels).im0[0]
         return PreparedImage(original=original, boxed=self._predictor.letterbox([original])[0])
 
@@ -153,8 +165,10 @@ class Predictor:
         predictor.args.conf = conf
         found = []
         with torch.inference_mode():
-            batch = predictor.preprocess([image.boxed for image in prepared])
-            raw = self.forward(batch)
+            boxed = [image.boxed for image in prepared]
+            raw = self.forward(boxed)
+            # Its shape says how the boxes are to be scaled.
+            batch = torch.from_numpy(boxed[0]).permute(2, 0, 1)[None]
             # NMS has a time limit for a batch and silently leaves out the images after it.
             for index, image in enumerate(prepared):
                 predictor.batch = ([f"image{index}.jpg"], [image.original], [""])

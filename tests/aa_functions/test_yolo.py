@@ -233,11 +233,13 @@ def test_reduced_precision_only_when_asked_for(pictures, make_context, backend, 
 
 def test_an_export_that_disagrees_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
+    import torch
+
     from aa_functions.yolo_backend import exported
 
     monkeypatch.setenv("CVAT_FLOWS_WEIGHTS", str(tmp_path))
     with pytest.raises(YoloOptionError, match="other results than torch"):
-        exported(MODEL, "openvino", lambda batch: batch.new_zeros(1, 8, 1008))
+        exported(MODEL, "openvino", lambda boxed: torch.zeros(1, 8, 1008))
     assert list((tmp_path / "exports").iterdir()) == []
 
 

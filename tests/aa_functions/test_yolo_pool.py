@@ -10,11 +10,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import PIL.Image
 import pytest
+from PIL.ExifTags import Base
 
 pytest.importorskip("ultralytics")
 
 import torch
+from ultralytics.data.loaders import LoadPilAndNumpy
 
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo_pool import CpuRunner, GpuRunner, PredictorPool, is_out_of_memory
@@ -63,6 +66,27 @@ def assert_close(found, wanted):
     assert [rows.shape for rows in found] == [rows.shape for rows in wanted]
     for rows, expected in zip(found, wanted, strict=True):
         np.testing.assert_allclose(rows, expected, atol=0.01)
+
+
+def image_of(mode, orientation=None):
+    noise = np.random.default_rng(5).integers(0, 256, (333, 500, 3), np.uint8)
+    image = PIL.Image.fromarray(noise).convert(mode)
+    if orientation is not None:
+        image.getexif()[Base.Orientation] = orientation
+    return image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [image_of("RGB"), image_of("RGB", 1), image_of("RGB", 6), image_of("L"), image_of("RGBA")],
+    ids=["rgb", "upright", "turned", "grey", "alpha"],
+)
+def test_images_are_prepared_as_ultralytics_does(checkpoint, image):
+    predictor = Predictor(checkpoint, OPTIONS)
+    original = LoadPilAndNumpy([image]).im0[0]
+    prepared = predictor.prepare(image)
+    np.testing.assert_array_equal(prepared.boxed, predictor._predictor.letterbox([original])[0])
+    assert prepared.original.shape == original.shape
 
 
 @pytest.mark.parametrize("batch", [1, 3, 32])
