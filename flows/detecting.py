@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import evolve
@@ -18,7 +19,9 @@ from tasks.report import RunReport
 from tasks.steps import detect, fetch_frames, recall, redo_frame, remap, validate
 
 BATCHES_IN_FLIGHT = 3
-"""One with the model, one ready for it, one on its way. Images of as many batches are in memory."""
+"""One with the model, one that is got ready for it, one whose results are looked at: so images of
+two batches are in memory. More of them is not only memory: pages that were not in use before cost
+as much time as half of the decoding."""
 THREADS = 4 * BATCHES_IN_FLIGHT + 8
 """A thread for each step of each batch in flight (those that wait cost nothing), and some for
 failed frames that are tried again."""
@@ -33,7 +36,7 @@ def detect_all(
     made a whole batch fail (CVAT gone, an error of our own).
     """
     in_flight: deque[_Chain] = deque()
-    before: PrefectFuture[Any] | None = None
+    detected: deque[PrefectFuture[Any]] = deque(maxlen=2)
     try:
         for batch in plan.batches:
             if len(in_flight) >= BATCHES_IN_FLIGHT:
@@ -41,8 +44,8 @@ def detect_all(
                 in_flight.popleft()
                 if report.stopped:
                     return
-            chain = _Chain(run, batch, before)
-            before = chain.detected
+            chain = _Chain(run, batch, list(detected))
+            detected.append(chain.detected)
             in_flight.append(chain)
         while in_flight and not report.stopped:
             _settle(in_flight[0], run, report, allowed, progress)
@@ -55,13 +58,16 @@ def detect_all(
 class _Chain:
     """The four task runs of a batch."""
 
-    def __init__(self, run: AnnotationRun, batch: Batch, before: PrefectFuture[Any] | None) -> None:
+    def __init__(
+        self, run: AnnotationRun, batch: Batch, detected: Sequence[PrefectFuture[Any]]
+    ) -> None:
+        """`detected`: the detections on up to two batches before this one."""
         self.batch = batch
-        fetched = fetch_frames.submit(run, batch)
+        fetched = _after(fetch_frames, run, batch, detected[:-1])
         # Functions are called in the order of the frames, one call at a time, as the protocol's
         # authors expect: a plain function need not be safe to share between threads.
         step = recall if run.source.knows(batch) else detect
-        self.detected = _after(step, run, batch, [fetched, before] if before else [fetched])
+        self.detected = _after(step, run, batch, [fetched, *detected[-1:]])
         validated = _after(validate, run, batch, [self.detected])
         remapped = _after(remap, run, batch, [validated])
         self.futures = (fetched, self.detected, validated, remapped)
@@ -82,7 +88,7 @@ def _after(
     step: Task[[AnnotationRun, Batch], None],
     run: AnnotationRun,
     batch: Batch,
-    before: list[PrefectFuture[Any]],
+    before: Sequence[PrefectFuture[Any]],
 ) -> PrefectFuture[None]:
     return step.submit(run, batch, wait_for=before, return_state=False)
 

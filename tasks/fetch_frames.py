@@ -1,14 +1,13 @@
 """Get the images of a batch: from the detection cache if they are known, else from CVAT.
 
-A `FrameSource` works ahead of its consumer: it downloads the next chunks and decodes the next
-batches while the model is busy, and holds no more than a fixed number of either.
+A `FrameSource` works ahead of its consumer: it downloads the next chunks while the model is busy,
+and holds no more than a fixed number of them.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol
 
@@ -53,9 +52,9 @@ class FrameSource:
 
     `batches` says what will be asked for, in order; any other batch can be asked for as well.
     With `cache` and `content`, frames with known detections come back without an image, and a
-    chunk all of whose frames are known is not downloaded. `chunks_ahead` and `batches_ahead`
-    bound what is held beyond what the consumer has taken. `decode_threads`: by default one more
-    than there are processors, at most 16. Use it as a context manager.
+    chunk all of whose frames are known is not downloaded. `chunks_ahead` bounds what is held beyond
+    what the consumer has taken. `decode_threads`: by default one more than there are processors, at
+    most 16. Use it as a context manager.
     """
 
     def __init__(
@@ -67,23 +66,18 @@ class FrameSource:
         cache: KnownDetections | None = None,
         content: KnownContent | None = None,
         chunks_ahead: int = 3,
-        batches_ahead: int = 1,
         download_threads: int = 3,
         decode_threads: int | None = None,
     ) -> None:
         self._client = client
         self._media = media
         self._content = content if cache is not None else None
-        self._batches_ahead = batches_ahead
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._planned = {batch.index: batch for batch in batches}
-        self._upcoming = [batch.index for batch in reversed(batches)]
         self._waiting: dict[int, dict[int, Batch]] = {}
         for batch in batches:
             self._waiting.setdefault(batch.chunk, {})[batch.index] = batch
         self._hashes: dict[int, dict[int, str]] = {}
-        self._ahead: dict[int, Future[list[LoadedFrame]]] = {}
         self._loader = FrameLoader(
             client,
             media,
@@ -92,7 +86,6 @@ class FrameSource:
             threads=decode_threads or min(cpu_cores() + 1, 16),
         )
         self._uncached = FrameLoader(client, media, None, stop=self._stop, threads=1)
-        self._loaders = ThreadPoolExecutor(max(1, batches_ahead), thread_name_prefix="load")
         self._chunks = ChunkPrefetcher(
             self._prepare, list(self._waiting), ahead=chunks_ahead, threads=download_threads
         )
@@ -115,65 +108,9 @@ class FrameSource:
         Raises CvatUnavailable if CVAT cannot be reached (worth another attempt), CvatRefused if
         it refuses. May be called from several threads, and again for the same batch.
         """
-        if self._planned.get(batch.index) != batch:
-            return self._load_unplanned(batch)
         with self._lock:
-            future = self._ahead.pop(batch.index, None)
-            if batch.index in self._upcoming:
-                self._upcoming.remove(batch.index)
-            self._schedule()
-        if future is None:
-            return self._load(batch)
-        try:
-            return future.result()
-        except CancelledError:
-            return self._load(batch)
-
-    def fetch_image(self, frame: Frame) -> LoadedFrame:
-        """Return the frame with its image (or a failure), whatever the cache knows of it."""
-        (loaded,) = self._uncached.images(None, [frame])
-        return loaded
-
-    def knows(self, batch: Batch) -> bool:
-        """Whether the cache holds every frame's detections, as far as is known without images."""
-        with self._lock:
-            future = self._ahead.get(batch.index)
-        if future is not None and future.done():
-            if future.cancelled() or future.exception():
-                return False
-            return all(loaded.outcome.cached for loaded in future.result())
-        prepared = self._chunks.peek(batch.chunk)
-        if prepared is not None:
-            return all(frame.number in prepared.cached for frame in batch.frames)
-        hashes = self._known_hashes(batch.chunk)
-        # The first frame alone, first: mostly all of them are known or none is.
-        return all(
-            len(self._loader.cached(frames, hashes)) == len(frames)
-            for frames in (batch.frames[:1], batch.frames)
-        )
-
-    def close(self) -> None:
-        """Stop working ahead and give memory and disk back."""
-        self._stop.set()
-        with self._lock:
-            self._upcoming.clear()
-            futures, self._ahead = list(self._ahead.values()), {}
-        for future in futures:
-            future.cancel()
-        self._chunks.close()
-        self._loaders.shutdown(wait=True, cancel_futures=True)
-        self._loader.close()
-        self._uncached.close()
-
-    def _schedule(self) -> None:
-        while self._upcoming and len(self._ahead) < self._batches_ahead:
-            index = self._upcoming.pop()
-            self._ahead[index] = self._loaders.submit(self._load, self._planned[index])
-
-    def _load(self, batch: Batch) -> list[LoadedFrame]:
-        with self._lock:
-            waiting = batch.index in self._waiting.get(batch.chunk, ())
-        if not waiting:
+            waiting = self._waiting.get(batch.chunk, {}).get(batch.index)
+        if waiting != batch:
             # It was had before: whatever its caller now needs it for, nothing was kept.
             return self._load_unplanned(batch)
         prepared = self._chunks.take(batch.chunk)
@@ -187,6 +124,30 @@ class FrameSource:
         found = [loaded[frame.number] for frame in batch.frames]
         self._finished(batch, found)
         return found
+
+    def fetch_image(self, frame: Frame) -> LoadedFrame:
+        """Return the frame with its image (or a failure), whatever the cache knows of it."""
+        (loaded,) = self._uncached.images(None, [frame])
+        return loaded
+
+    def knows(self, batch: Batch) -> bool:
+        """Whether the cache holds every frame's detections, as far as is known without images."""
+        prepared = self._chunks.peek(batch.chunk)
+        if prepared is not None:
+            return all(frame.number in prepared.cached for frame in batch.frames)
+        hashes = self._known_hashes(batch.chunk)
+        # The first frame alone, first: mostly all of them are known or none is.
+        return all(
+            len(self._loader.cached(frames, hashes)) == len(frames)
+            for frames in (batch.frames[:1], batch.frames)
+        )
+
+    def close(self) -> None:
+        """Stop working ahead and give memory and disk back."""
+        self._stop.set()
+        self._chunks.close()
+        self._loader.close()
+        self._uncached.close()
 
     def _load_unplanned(self, batch: Batch) -> list[LoadedFrame]:
         """Load a batch that nothing was prepared for, without touching what was."""

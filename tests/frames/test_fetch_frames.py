@@ -69,7 +69,7 @@ def test_every_frame_comes_with_its_image_and_hash(server: ChunkServer) -> None:
 
 def test_batches_may_be_asked_for_in_any_order_and_again(server: ChunkServer) -> None:
     batches = batches_of(server)
-    with FrameSource(server.client, server.media, batches, batches_ahead=1) as source:
+    with FrameSource(server.client, server.media, batches) as source:
         for index in (3, 0, 4, 0, 2, 1, 3):
             loaded = source.fetch(batches[index])
             assert [one.frame for one in loaded] == list(batches[index].frames)
@@ -283,13 +283,12 @@ def test_no_more_is_held_than_allowed() -> None:
     with ChunkServer([png(n % 90) for n in range(120)], chunk_size=4) as server:
         seen: list[weakref.ref[PIL.Image.Image]] = []
         batches = batches_of(server, 4)
-        source = FrameSource(server.client, server.media, batches, chunks_ahead=2, batches_ahead=1)
+        source = FrameSource(server.client, server.media, batches, chunks_ahead=2)
         with source:
             for batch in batches:
                 loaded = source.fetch(batch)
                 seen.extend(weakref.ref(one.image) for one in loaded if one.image is not None)
                 assert len(source._chunks.held) <= 2 + 2
-                assert len(source._ahead) <= 1
                 del loaded
                 # The thread that loaded them lets go of them a moment after it has handed them out.
                 wait_until(lambda: nothing_left(seen), what="the images are given back")
@@ -301,12 +300,14 @@ def test_no_more_is_held_than_allowed() -> None:
         assert source._waiting == {}
 
 
-def test_a_slow_consumer_finds_the_next_batches_ready(server: ChunkServer) -> None:
+def test_a_slow_consumer_finds_the_next_chunks_here(server: ChunkServer) -> None:
     batches = batches_of(server, 4)
     with FrameSource(server.client, server.media, batches) as source:
         source.fetch(batches[0])
-        wait_until(lambda: source._ahead[1].done(), what="the next batch is ready")
-        wait_until(lambda: source._chunks.peek(2), what="the chunk after that is here")
+        for chunk in (1, 2):
+            wait_until(
+                lambda chunk=chunk: source._chunks.peek(chunk), what=f"chunk {chunk} is here"
+            )
         asked = server.asked.copy()
         source.fetch(batches[1])
         source.fetch(batches[2])
@@ -334,7 +335,7 @@ def test_closing_early_is_quick_and_clean(server: ChunkServer) -> None:
         wait_until(lambda: server.asked["chunk", 1], what="the chunk is asked for")
         begin = time.monotonic()
     assert time.monotonic() - begin < 50
-    assert not [t for t in threading.enumerate() if t.name.startswith(("chunk", "load", "decode"))]
+    assert not [t for t in threading.enumerate() if t.name.startswith(("chunk", "decode"))]
 
 
 # -- cache -------------------------------------------------------------------------------------
