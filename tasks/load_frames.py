@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,19 @@ from tasks.images import (
     reuse_image_memory,
 )
 from tasks.media import TaskMedia
+
+
+NICENESS = 10
+
+
+def _give_way() -> None:
+    """Let a model that runs on the same cores go before this thread.
+
+    What is decoded between two batches costs less than what is decoded beside the model, where the
+    two push each other out of the processor's caches: 3 % of a run of YOLOv8n.
+    """
+    if sys.platform == "linux":  # where each thread has a niceness of its own
+        os.nice(NICENESS)
 
 
 class KnownDetections(Protocol):
@@ -49,7 +64,9 @@ class FrameLoader:
         self._media = media
         self._cache = cache
         self._stop = stop
-        self._decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._decoders = ThreadPoolExecutor(
+            threads, thread_name_prefix="decode", initializer=_give_way
+        )
 
     def close(self) -> None:
         """Wait for what is under way and end the threads."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import io
+import os
+import sys
 import threading
 import time
 import weakref
@@ -22,6 +24,7 @@ from tasks.detection_cache import ContentIndex, DetectionCache
 from tasks.fetch_frames import FrameSource
 from tasks.frames import Batch
 from tasks.images import LoadedFrame, hash_of
+from tasks.load_frames import NICENESS
 from tasks.plan_frames import plan_frames
 from tasks.storage import FolderStorage
 from tests.frames.chunk_server import ChunkServer, archive, png
@@ -336,6 +339,21 @@ def test_closing_early_is_quick_and_clean(server: ChunkServer) -> None:
         begin = time.monotonic()
     assert time.monotonic() - begin < 50
     assert not [t for t in threading.enumerate() if t.name.startswith(("chunk", "decode"))]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+def test_decoding_gives_way_to_the_model(server: ChunkServer) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    batches = batches_of(server, 4)
+    with FrameSource(server.client, server.media, batches) as source:
+        source.fetch(batches[0])
+        niceness = {
+            os.getpriority(os.PRIO_PROCESS, thread.native_id or 0)
+            for thread in threading.enumerate()
+            if thread.name.startswith("decode")
+        }
+    assert niceness == {min(19, own + NICENESS)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 # -- cache -------------------------------------------------------------------------------------
