@@ -26,7 +26,6 @@ from tasks.images import (
 )
 from tasks.media import TaskMedia
 
-
 NICENESS = 10
 
 
