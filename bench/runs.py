@@ -1,4 +1,4 @@
-"""One run of each kind, timed: the SDK's driver, the flow, and the flow's steps without Prefect."""
+"""One run of each kind, timed: the SDK's driver, the flow, and the flow's code without Prefect."""
 
 from __future__ import annotations
 
@@ -12,24 +12,10 @@ from attrs import frozen
 
 from aa_functions.reference import FunctionReference, load_function
 from bench.stage import Stage
-from flows.annotate import run_here
-from flows.live import LiveInputs
+from bench.without_prefect import without_prefect
+from flows.annotate import annotate, run_here
+from flows.live import LiveInputs, hand_over
 from flows.parameters import AnnotateTaskParameters
-from tasks.annotation_run import AnnotationRun
-from tasks.fetch_frames import FrameSource
-from tasks.fetch_labels import fetch_labels
-from tasks.labels import labels_of_spec
-from tasks.manifest import Manifest
-from tasks.manifest_file import RunStamp
-from tasks.match_spec import match_spec
-from tasks.media import fetch_media
-from tasks.plan_frames import plan_frames
-from tasks.remap import RemapOptions
-from tasks.run_function import FunctionRunner
-from tasks.storage import open_storage
-from tasks.upload import upload_job
-from tasks.upload_report import UploadOptions
-from tasks.validate import ValidationOptions
 
 
 @frozen(kw_only=True)
@@ -58,9 +44,7 @@ def sdk_run(stage: Stage, task_id: int, function: Any) -> float:
 def flow_run(stage: Stage, task_id: int, function: Any, **options: Any) -> float:
     """Seconds that the flow takes, from its call to its final state."""
     client = stage.client()
-    parameters = AnnotateTaskParameters(
-        task_id=task_id, function="bench", allow_unmatched_labels=True, **options
-    )
+    parameters = _parameters(task_id, **options)
     begin = time.perf_counter()
     finished = run_here(parameters, LiveInputs(client=client, function=function))
     seconds = time.perf_counter() - begin
@@ -70,49 +54,22 @@ def flow_run(stage: Stage, task_id: int, function: Any, **options: Any) -> float
 
 
 def plain_run(stage: Stage, task_id: int, function: Any) -> float:
-    """Seconds that the flow's steps take one after the other, without Prefect."""
+    """Seconds that the flow's own code takes without Prefect."""
     client = stage.client()
+    parameters = _parameters(task_id)
     begin = time.perf_counter()
-    media = fetch_media(client, task_id)
-    plan = plan_frames(media)
-    manifest = Manifest(
-        open_storage(),
-        server=media.host,
-        task_id=task_id,
-        function="bench",
-        run=RunStamp(id="", name="", fingerprint="", parameters="", started=""),
+    with hand_over(LiveInputs(client=client, function=function)), without_prefect():
+        report = annotate(parameters)
+    seconds = time.perf_counter() - begin
+    if report.stopped or report.failed_count:
+        raise RuntimeError(report.sentence)
+    return seconds
+
+
+def _parameters(task_id: int, **options: Any) -> AnnotateTaskParameters:
+    return AnnotateTaskParameters(
+        task_id=task_id, function="bench", allow_unmatched_labels=True, **options
     )
-    run = AnnotationRun(
-        client=client,
-        media=media,
-        match=match_spec(
-            labels_of_spec(function.function.spec),
-            fetch_labels(client, task_id),
-            allow_unmatched_labels=True,
-        ),
-        source=FrameSource(client, media, plan.batches),
-        cache=None,
-        validation=ValidationOptions(task_size=media.size),
-        remapping=RemapOptions(),
-        runner=FunctionRunner(function.function),
-    )
-    with run:
-        for batch in plan.batches:
-            run.fetch(batch)
-            run.detect(batch)
-            run.validate(batch)
-            run.remap(batch)
-            run.spool.write(batch, run.take(batch))
-        for job in media.jobs:
-            upload_job(
-                client,
-                task_id=task_id,
-                job_id=job.id,
-                outcomes=run.spool.of_job(job.id),
-                manifest=manifest,
-                options=UploadOptions(),
-            )
-    return time.perf_counter() - begin
 
 
 def alternate(rounds: int, *kinds: Callable[[], float]) -> list[list[float]]:

@@ -1,0 +1,72 @@
+"""The flow's own code with Prefect taken out: what a run takes less is Prefect's share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from attrs import frozen
+from prefect import Task
+
+from flows import annotate, detecting, preparing, reporting, shown_progress, uploading
+from tasks import artifacts
+
+
+@frozen
+class _PlainFuture:
+    """What the flow uses of Prefect's futures."""
+
+    _future: Future[Any]
+
+    def wait(self) -> None:
+        self._future.exception()
+
+    def result(self) -> Any:
+        return self._future.result()
+
+
+@frozen
+class _PlainTask:
+    """A task's function; where it is submitted, in a thread that first waits for others."""
+
+    _function: Callable[..., Any]
+    _threads: ThreadPoolExecutor
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def submit(
+        self, *arguments: Any, wait_for: Sequence[_PlainFuture] = (), return_state: bool = False
+    ) -> _PlainFuture:
+        def run() -> Any:
+            for future in wait_for:
+                future.result()
+            return self._function(*arguments)
+
+        return _PlainFuture(self._threads.submit(run))
+
+
+@contextmanager
+def without_prefect() -> Iterator[None]:
+    """Let `flows.annotate.annotate` do its work in plain threads within the block.
+
+    Everything is done but what asks the Prefect server for something: states of runs, slots of
+    limits, events, artifacts (their text and pictures are made) and lines in its log.
+    """
+    logger = logging.getLogger(__name__)
+    with ThreadPoolExecutor(detecting.THREADS) as threads, ExitStack() as patches:
+        for module in (annotate, detecting, preparing, uploading):
+            for name, value in list(vars(module).items()):
+                if isinstance(value, Task):
+                    plain = _PlainTask(value.fn, threads)
+                    patches.enter_context(patch.object(module, name, plain))
+        for module in (reporting, shown_progress, artifacts):
+            patches.enter_context(patch.object(module, "get_run_logger", lambda: logger))
+        for name in ("create_markdown_artifact", "create_progress_artifact"):
+            patches.enter_context(patch.object(artifacts, name, lambda *_, **__: None))
+        patches.enter_context(patch.object(reporting, "last_description", lambda key: None))
+        yield
