@@ -189,9 +189,9 @@ def _open_openvino(path: Path, threads: int, precision: Precision) -> Forward:
             # table.
             with _first_use:
                 requests[shape].infer([images], share_inputs=True)
-        request = requests[shape]
-        request.infer([images], share_inputs=True)
-        return torch.from_numpy(request.get_output_tensor(0).data.copy())
+        else:
+            requests[shape].infer([images], share_inputs=True)
+        return torch.from_numpy(requests[shape].get_output_tensor(0).data.copy())
 
     return forward
 

@@ -36,7 +36,6 @@ def detect_all(
     made a whole batch fail (CVAT gone, an error of our own).
     """
     in_flight: deque[_Chain] = deque()
-    detected: deque[PrefectFuture[Any]] = deque(maxlen=2)
     try:
         for batch in plan.batches:
             if len(in_flight) >= BATCHES_IN_FLIGHT:
@@ -44,9 +43,7 @@ def detect_all(
                 in_flight.popleft()
                 if report.stopped:
                     return
-            chain = _Chain(run, batch, list(detected))
-            detected.append(chain.detected)
-            in_flight.append(chain)
+            in_flight.append(_Chain(run, batch, [chain.detected for chain in in_flight]))
         while in_flight and not report.stopped:
             _settle(in_flight[0], run, report, allowed, progress)
             in_flight.popleft()
@@ -61,7 +58,7 @@ class _Chain:
     def __init__(
         self, run: AnnotationRun, batch: Batch, detected: Sequence[PrefectFuture[Any]]
     ) -> None:
-        """`detected`: the detections on up to two batches before this one."""
+        """`detected`: the detections on the batches in flight before this one, in order."""
         self.batch = batch
         fetched = _after(fetch_frames, run, batch, detected[:-1])
         # Functions are called in the order of the frames, one call at a time, as the protocol's

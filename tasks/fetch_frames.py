@@ -110,9 +110,9 @@ class FrameSource:
         it refuses. May be called from several threads, and again for the same batch.
         """
         with self._lock:
-            waiting = self._waiting.get(batch.chunk, {}).get(batch.index)
-        if waiting != batch:
-            # It was had before: whatever its caller now needs it for, nothing was kept.
+            planned = self._waiting.get(batch.chunk, {}).get(batch.index)
+        if planned != batch:
+            # It was had before, or is no part of the plan: nothing was kept for it.
             return self._load_unplanned(batch)
         # One after the other: two at once take twice the memory and are ready no sooner.
         with self._loading:

@@ -307,10 +307,8 @@ def test_a_slow_consumer_finds_the_next_chunks_here(server: ChunkServer) -> None
     batches = batches_of(server, 4)
     with FrameSource(server.client, server.media, batches) as source:
         source.fetch(batches[0])
-        for chunk in (1, 2):
-            wait_until(
-                lambda chunk=chunk: source._chunks.peek(chunk), what=f"chunk {chunk} is here"
-            )
+        wait_until(lambda: source._chunks.peek(1), what="the next chunk is here")
+        wait_until(lambda: source._chunks.peek(2), what="the chunk after that is here")
         asked = server.asked.copy()
         source.fetch(batches[1])
         source.fetch(batches[2])
