@@ -163,7 +163,7 @@ def killed_and_resumed(stage: Stage, effort: Effort) -> Result:
     count = effort.again_frames
     task_id, function = stage.task(count), yolo(device="cpu")
     whole, both, sums = [], [], []
-    for _ in range(max(1, effort.rounds // 2)):
+    for _ in range(effort.rounds):
         stage.clear(task_id)
         stage.fresh_storage()
         whole.append(_child(stage, task_id, function)["seconds"])
@@ -187,7 +187,7 @@ def killed_and_resumed(stage: Stage, effort: Effort) -> Result:
 def memory_and_length(stage: Stage, effort: Effort) -> list[Result]:
     """Peak memory and speed as the task grows."""
     measured: dict[int, list[dict[str, float]]] = {effort.few: [], effort.many: []}
-    for _ in range(max(1, effort.rounds // 2)):
+    for _ in range(effort.rounds):
         for count, runs in measured.items():
             task_id = stage.task(count, SMALL)
             stage.clear(task_id)
