@@ -148,7 +148,7 @@ class TaskLookout:
                     seen.settled.discard(finding.task.id)
         if new:
             with one_try(), get_client(sync_client=True, httpx_settings=SHORT_WAIT) as prefect:
-                known = read_known_runs(prefect, FLOW)
+                known = read_known_runs(prefect, FLOW, server=None)
             for finding, function in new:
                 # A run's own uploads make CVAT say that the task was updated.
                 if finding.task.id not in known.under_way:

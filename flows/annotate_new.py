@@ -22,6 +22,7 @@ from flows.sweep_report import SweepReport
 from flows.sweep_rules import AnnotateNewTasksParameters, SweepRule
 from flows.uploading import function_name, options_digest
 from tasks.artifacts import put_markdown
+from tasks.call_in_time import KeepsHanging
 from tasks.connection import CannotConnect
 from tasks.cvat_errors import CvatUnavailable
 from tasks.cvat_server import find_settings
@@ -168,9 +169,11 @@ def annotate_here(
         )
         _note(report, finding, finished)
         lost = lost + 1 if isinstance(finished.error, CvatUnavailable | CannotConnect) else 0
-        if lost >= LOST_IN_A_ROW:
+        hangs = isinstance(finished.error, KeepsHanging)
+        if hangs or lost >= LOST_IN_A_ROW:
+            why = "the function hangs" if hangs else "CVAT does not answer"
             for left in findings[position + 1 :]:
-                report.add(left, "not reached", "CVAT does not answer")
+                report.add(left, "not reached", why)
             return
 
 

@@ -16,7 +16,7 @@ from tasks.failed_frames import MOST_SHOWN
 from tasks.frames import Batch, Outcome
 from tasks.plan_frames import Plan
 from tasks.report import RunReport
-from tasks.steps import detect, fetch_frames, recall, redo_frame, remap, validate
+from tasks.steps import detect, fetch_frames, recall, redo_frame, remap, show_failure, validate
 
 BATCHES_IN_FLIGHT = 3
 """One with the model, one that is got ready for it, one whose results are looked at: so images of
@@ -128,7 +128,9 @@ def _redo(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
         redone[outcome.frame.number] = outcome
 
     futures = [
-        redo_frame.submit(run, outcome.frame, outcome.failure, keep)
+        show_failure.submit(run, outcome, outcome.failure)
+        if outcome.failure.final
+        else redo_frame.submit(run, outcome.frame, outcome.failure, keep)
         for outcome in failed
         if outcome.failure
     ]

@@ -69,6 +69,7 @@ def annotate_task(
         conv_mask_to_poly=conv_mask_to_poly,
         max_failed_frames=0,
         max_shapes_per_frame=None,
+        detect_timeout=None,
     )
     error = run_here(parameters, inputs).error
     if error is not None:

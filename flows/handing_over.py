@@ -58,7 +58,7 @@ class HandOver:
                     f"Prefect has no deployment {self.deployment!r}: make it with `cvat-flows "
                     "setup`, or let the sweep annotate in its own process (run_in='process')"
                 ) from error
-            known = read_known_runs(client, self.deployment.partition("/")[0])
+            known = read_known_runs(client, self.deployment.partition("/")[0], server=server)
             for finding in findings:
                 runs = known.under_way.get(finding.task.id, [])
                 dead = [run for run in runs if self._is_dead(run, finding, server)]

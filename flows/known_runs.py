@@ -19,6 +19,9 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
+from tasks.connection import ServerSettingsError
+from tasks.cvat_server import find_settings
+
 UNDER_WAY = [
     StateType.SCHEDULED,
     StateType.PENDING,
@@ -39,24 +42,53 @@ class KnownRuns:
     """The latest of a task that failed, crashed or was cancelled, today or yesterday (UTC)."""
 
 
-def read_known_runs(client: SyncPrefectClient, flow: str) -> KnownRuns:
-    """Runs of the flow, whoever asked for them: two requests, and one for each 200 runs more.
+def read_known_runs(client: SyncPrefectClient, flow: str, *, server: str | None) -> KnownRuns:
+    """Runs of the flow on the CVAT server that `server` names, whoever asked for them: two
+    requests, one for each 200 runs more, and one for each other block that runs name.
 
     Not by CVAT task: a run that has not begun is found by its parameters alone, and Prefect does
     not filter by those.
     """
+    is_elsewhere = _Elsewhere(server)
     under_way: dict[int, list[FlowRun]] = {}
     waiting = FlowRunFilter(state=in_states(UNDER_WAY))
     for task_id, run in _runs(client, flow, waiting, FlowRunSort.ID_DESC):
-        under_way.setdefault(task_id, []).append(run)
+        if not is_elsewhere(run):
+            under_way.setdefault(task_id, []).append(run)
     # A whole day and more, so that what is known of a run does not change between two sweeps.
     midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
     lately = FlowRunFilterEndTime(after_=midnight - timedelta(days=1))  # type: ignore[arg-type]
     ended: dict[int, FlowRun] = {}
     bad = FlowRunFilter(state=in_states(ENDED_BADLY), end_time=lately)
     for task_id, run in _runs(client, flow, bad, FlowRunSort.END_TIME_DESC):
-        ended.setdefault(task_id, run)
+        if not is_elsewhere(run):
+            ended.setdefault(task_id, run)
     return KnownRuns(under_way=under_way, ended_badly=ended)
+
+
+class _Elsewhere:
+    """Whether a run is surely on another CVAT server, where its task's number is another task's."""
+
+    def __init__(self, server: str | None) -> None:
+        self._server = server
+        self._hosts: dict[str | None, str | None] = {}
+
+    def __call__(self, run: FlowRun) -> bool:
+        server = parameters_of(run).get("server")
+        if server == self._server:
+            return False
+        own, other = self._host(self._server), self._host(server)
+        return own is not None and other is not None and own != other
+
+    def _host(self, server: str | None) -> str | None:
+        if server not in self._hosts:
+            try:
+                host = find_settings(server).host
+            except ServerSettingsError:
+                self._hosts[server] = None
+            else:
+                self._hosts[server] = host.rpartition("://")[2].rstrip("/").lower()
+        return self._hosts[server]
 
 
 def parameters_of(run: FlowRun) -> Mapping[str, Any]:

@@ -75,6 +75,12 @@ class AnnotateTaskParameters(BaseModel):
         ge=1,
         description="More annotations than this fail the frame; null: any number is right",
     )
+    detect_timeout: float | None = Field(
+        default=1800,
+        gt=0,
+        description="Seconds that one call of the function may take, its start included; a frame "
+        "that takes longer on its own fails; null: any time",
+    )
     existing: Literal["keep", "replace", "clear"] = Field(
         default="keep",
         description="Annotations that are there: keep them; replace those that this function put "

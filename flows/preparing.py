@@ -71,6 +71,7 @@ def make_run(
             conf_threshold=parameters.conf_threshold,
             conv_mask_to_poly=parameters.conv_mask_to_poly,
             max_shapes_per_frame=parameters.max_shapes_per_frame,
+            detect_timeout=parameters.detect_timeout,
             strict=raise_at_once,
         ),
         raise_at_once=raise_at_once,

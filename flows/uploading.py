@@ -26,7 +26,7 @@ from tasks.manifest_file import RunStamp
 from tasks.media import TaskMedia
 from tasks.plan_frames import ANNOTATED, DONE, Plan
 from tasks.report import RunReport
-from tasks.steps import report_rejected, upload
+from tasks.steps import show_failure, upload
 from tasks.storage import Storage, open_storage
 from tasks.upload_report import UploadOptions
 
@@ -44,6 +44,7 @@ _CHANGE_NO_RESULT = {
     "include_ground_truth",
     "max_failed_frames",
     "frames_per_run",
+    "detect_timeout",
     "use_cache",
     "dry_run",
     "split",
@@ -198,7 +199,7 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
         report.add(done.failed)
         report.add_uploads(done.frames)
         rejected = [
-            report_rejected.submit(run, outcome, outcome.failure)
+            show_failure.submit(run, outcome, outcome.failure)
             for outcome in done.failed[: run.pictures.failed.room if run.pictures else MOST_SHOWN]
             if outcome.failure
         ]

@@ -126,6 +126,7 @@ class AnnotationRun:
         traceback: TracebackType | None,
     ) -> None:
         self.source.close()
+        self.runner.close()
         self.spool.close()
         if self.cache is not None:
             self.cache.close()

@@ -68,6 +68,8 @@ class Failure:
     """The full story for the log: a traceback, a server's answer."""
     annotation_index: int | None = None
     """Index of the annotation at fault in what the function returned, if one is."""
+    final: bool = False
+    """The frame gets no other attempt in this run: it would cost as much time again."""
 
 
 @frozen(kw_only=True)

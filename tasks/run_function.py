@@ -14,6 +14,7 @@ from attrs import evolve, frozen
 from cvat_sdk.auto_annotation import BadFunctionError, DetectionFunctionContext
 
 from tasks.annotations import Detection
+from tasks.call_in_time import CallInTime, KeepsHanging, NoAnswer
 from tasks.frames import Failure, Frame, Outcome
 from tasks.images import LoadedFrame
 from tasks.read_output import read_output
@@ -51,14 +52,18 @@ class FunctionRunner:
         conf_threshold: float | None = None,
         conv_mask_to_poly: bool = False,
         max_shapes_per_frame: int | None = MAX_SHAPES_PER_FRAME,
+        detect_timeout: float | None = None,
         strict: bool = False,
     ) -> None:
+        """`detect_timeout`: seconds that a call may take; None for any time, in the caller's
+        thread."""
         self._detect: Callable[..., Any] = function.detect
         batch = getattr(function, "detect_batch", None)
         self._detect_batch: Callable[..., Any] | None = batch if callable(batch) else None
         self._conf_threshold = conf_threshold
         self._conv_mask_to_poly = conv_mask_to_poly
         self._limit = max_shapes_per_frame
+        self._in_time = None if detect_timeout is None else CallInTime(detect_timeout)
         self._strict = strict
         self.images_at_once: int | None = None
         """None as long as memory has not run out."""
@@ -73,8 +78,9 @@ class FunctionRunner:
 
         Frames that failed before or whose detections are known pass through. A call that fails is
         repeated on halves, with fresh images, until the frame at fault is alone; it comes back
-        with a `failure`. When memory runs out, later calls get fewer images too. KeyboardInterrupt
-        and SystemExit always leave as they are.
+        with a `failure`. One that takes too long is repeated on single frames at once: each that
+        hangs again costs the whole time. When memory runs out, later calls get fewer images too.
+        KeyboardInterrupt and SystemExit always leave as they are; so does KeepsHanging.
         """
         waiting = [frame for frame in frames if frame.picture is not None]
         done: dict[int, Outcome] = {}
@@ -84,18 +90,25 @@ class FunctionRunner:
             done |= {outcome.frame.number: outcome for outcome in self._run(part)}
         return [done.get(frame.frame.number, frame.outcome) for frame in frames]
 
+    def close(self) -> None:
+        """Let go of the thread for calls."""
+        if self._in_time is not None:
+            self._in_time.close()
+
     def _run(self, part: Sequence[LoadedFrame], *, again: bool = False) -> list[Outcome]:
         """One call; if it fails, one on each half with the images as they were before."""
         begin = time.perf_counter()
         try:
-            results = self._call([loaded.fresh() for loaded in part] if again else part)
+            images = [loaded.fresh() for loaded in part] if again else part
+            results = self._timed(part[0].frame, self._call, images)
         except Exception as error:
             if len(part) == 1:
                 seconds = time.perf_counter() - begin
                 return [self._failed(part[0], error, seconds)]
             out_of_memory = is_out_of_memory(error)
-            if self._strict and not out_of_memory:
+            if isinstance(error, KeepsHanging) or (self._strict and not out_of_memory):
                 raise
+            size = 1 if isinstance(error, NoAnswer) else (len(part) + 1) // 2
             if out_of_memory:
                 self.images_at_once = min(self.images_at_once or len(part), len(part) // 2)
             # The traceback holds the failed call's frames, and with them its tensors.
@@ -107,12 +120,17 @@ class FunctionRunner:
                 for loaded, result in zip(part, results, strict=True)
             ]
         _free_memory()
-        middle = (len(part) + 1) // 2
         return [
             outcome
-            for half in (part[:middle], part[middle:])
-            for outcome in self._run(half, again=True)
+            for first in range(0, len(part), size)
+            for outcome in self._run(part[first : first + size], again=True)
         ]
+
+    def _timed(self, frame: Frame, call: Callable[[Any], Any], argument: Any) -> Any:
+        """Raises NoAnswer or KeepsHanging if the call takes too long."""
+        if self._in_time is None:
+            return call(argument)
+        return self._in_time(str(frame), call, argument)
 
     def _call(self, part: Sequence[LoadedFrame]) -> list[Any]:
         contexts = [self._context(loaded.frame) for loaded in part]
@@ -140,16 +158,18 @@ class FunctionRunner:
         """What came back may be a generator, so that the function can fail here as well."""
         begin = time.perf_counter()
         try:
-            detections = self._detections(result)
+            detections = self._detections(loaded.frame, result)
         except Exception as error:
             return self._failed(loaded, error, seconds + time.perf_counter() - begin)
         seconds += time.perf_counter() - begin
         return evolve(loaded.outcome, detections=detections, seconds=seconds)
 
-    def _detections(self, result: Iterable[Any]) -> tuple[Detection, ...]:
+    def _detections(self, frame: Frame, result: Iterable[Any]) -> tuple[Detection, ...]:
         if result is None:
             raise BadFunctionError("the function returned None instead of a list of annotations")
-        annotations = list(result if self._limit is None else islice(result, self._limit + 1))
+        listed = result if self._limit is None else islice(result, self._limit + 1)
+        made = isinstance(result, list | tuple)
+        annotations = list(listed) if made else self._timed(frame, list, listed)
         if self._limit is not None and len(annotations) > self._limit:
             raise TooManyAnnotations(
                 f"the function returned more than {self._limit:,} annotations for one frame; "
@@ -158,7 +178,7 @@ class FunctionRunner:
         return read_output(annotations)
 
     def _failed(self, loaded: LoadedFrame, error: Exception, seconds: float) -> Outcome:
-        if self._strict:
+        if self._strict or isinstance(error, KeepsHanging):
             raise error
         return evolve(
             loaded.outcome,
@@ -168,6 +188,7 @@ class FunctionRunner:
                 error=f"the function failed on {loaded.frame}: {_said(error)}",
                 error_type=type(error).__name__,
                 detail="".join(traceback.format_exception(error)),
+                final=isinstance(error, NoAnswer),
             ),
         )
 

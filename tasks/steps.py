@@ -22,6 +22,7 @@ from aa_functions.reference import LoadedFunction
 from tasks import fetch_labels as labels_step
 from tasks.annotation_run import AnnotationRun
 from tasks.artifacts import show_failed_frame
+from tasks.call_in_time import KeepsHanging
 from tasks.cvat_errors import CvatUnavailable
 from tasks.errors import FrameFailed
 from tasks.frames import Batch, Failure, Frame, Outcome
@@ -128,9 +129,15 @@ def remap(run: AnnotationRun, batch: Batch) -> None:
 
 
 def _frame_may_recover(task: Any, task_run: Any, state: State[Any]) -> bool:
-    """Whether a frame is worth another attempt: a model may, a wrong annotation will not."""
     error = state.result(raise_on_failure=False)
-    return not isinstance(error, FrameFailed) or error.failure.step == "detect"
+    if isinstance(error, FrameFailed):
+        return _may_recover(error.failure)
+    return not isinstance(error, KeepsHanging)
+
+
+def _may_recover(failure: Failure) -> bool:
+    """Whether a frame is worth another attempt: a model may, a wrong annotation will not."""
+    return failure.step == "detect" and not failure.final
 
 
 @task(
@@ -156,7 +163,7 @@ def redo_frame(
         return None
     context = TaskRunContext.get()
     last = context is None or context.task_run.run_count > len(FRAME_BACK_OFF)
-    if run.pictures and (last or outcome.failure.step != "detect"):
+    if run.pictures and (last or not _may_recover(outcome.failure)):
         show_failed_frame(run.pictures, outcome)
     return _failed(outcome.frame, outcome.failure)
 
@@ -177,9 +184,9 @@ def upload(
         )
 
 
-@task(name="frame", task_run_name="upload {outcome.frame}", **_local)
-def report_rejected(run: AnnotationRun, outcome: Outcome, failure: Failure) -> State[Any]:
-    """Show a frame that CVAT did not take as a failed run of its own."""
+@task(name="frame", task_run_name="{failure.step} {outcome.frame}", **_local)
+def show_failure(run: AnnotationRun, outcome: Outcome, failure: Failure) -> State[Any]:
+    """Show a frame that gets no other attempt as a failed run of its own."""
     if run.pictures:
         show_failed_frame(run.pictures, outcome)
     return _failed(outcome.frame, failure)

@@ -30,7 +30,7 @@ from flows.cli import main
 from flows.sweep_report import SweepReport
 from flows.sweep_rules import AnnotateNewTasksParameters, SweepRule
 from tasks.connection import ServerSettings
-from tasks.cvat_server import chosen_settings
+from tasks.cvat_server import CVATServer, chosen_settings, find_settings
 from tasks.manifest import Manifest
 from tasks.manifest_file import RunStamp
 from tasks.storage import open_storage
@@ -91,6 +91,24 @@ def test_one_failing_task_stops_no_other(
     assert report.failed
     assert f"task {bad.id}" in report.sentence
     assert shapes_of(good) == [0]
+
+
+def test_a_function_that_hangs_is_not_called_for_the_other_tasks(
+    project: Any, make_task: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "hangs.py").write_text(
+        "import time\n"
+        "import cvat_sdk.auto_annotation as cvataa\n"
+        "spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec('car', 0)])\n"
+        "def detect(context, image):\n"
+        "    time.sleep(300)\n"
+    )
+    tasks = [make_task(count=9, project_id=project.id) for _ in range(2)]
+    rule = {"projects": ["cars"], "function": str(tmp_path / "hangs.py")}
+    report = run({**rule, "options": {"detect_timeout": 0.1, "max_failed_frames": 0.9}})
+    assert outcomes(report) == [(tasks[0].id, "failed"), (tasks[1].id, "not reached")]
+    assert "5 calls of the function took longer than 0.1 s" in report.rows[0].text
+    assert report.rows[1].text == "the function hangs"
 
 
 def test_what_is_not_ready_waits_and_what_cannot_be_imported_is_reported(
@@ -371,6 +389,19 @@ def test_a_run_is_judged_by_its_lease_only_if_it_must_have_one(
     assert outcomes(report) == [(task.id, "handed over"), (other.id, "under way")]
     states = [deployment.state_of(one) for one in (dead, dry, elsewhere)]
     assert states == ["Crashed", "Running", "Running"]
+
+
+def test_a_task_of_another_cvat_with_the_same_number_is_another(
+    project: Any, make_task: Any, function_file: Path, deployment: Deployment
+) -> None:
+    first, second = (make_task(count=1, project_id=project.id) for _ in range(2))
+    settings = find_settings()
+    for name, host in (("north", "http://north.invalid"), ("here", settings.host + "/")):
+        CVATServer(host=host, username="admin", password="admin").save(name, _sync=True)
+    deployment.start(Running(), task_id=first.id, server="north")
+    deployment.start(Running(), task_id=second.id, server="here")
+    report = run({"projects": ["cars"], "function": str(function_file)}, run_in="deployment")
+    assert outcomes(report) == [(first.id, "handed over"), (second.id, "under way")]
 
 
 def test_the_receiver_knows_of_runs_that_others_started(

@@ -15,18 +15,21 @@ from flows.parameters import AnnotateTaskParameters
 
 FUNCTION = '''
 """One box a frame, a pixel off the border; frames can be made to fail by name."""
+import time
 from types import SimpleNamespace
 
 from aa_functions import DetectionFunctionSpec, label_spec, rectangle
 
 
-def create(label="car", fail="", width=1.0, bad="", calls=""):
+def create(label="car", fail="", width=1.0, bad="", calls="", hang=""):
     def detect(context, image):
         if calls:
             with open(calls, "a") as file:
                 print(context.frame_name, file=file)
         if context.frame_name in fail.split(","):
             raise ValueError(f"cannot look at {context.frame_name}")
+        if hang and context.frame_name in hang.split(","):
+            time.sleep(300)
         if context.frame_name in bad.split(","):
             return [rectangle(7, [0, 0, 1, 1])]
         return [rectangle(0, [width, 1, image.width - 1, image.height - 1], score=0.5)]

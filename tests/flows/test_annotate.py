@@ -104,6 +104,37 @@ def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], annotat
     assert "cannot look at img_0005.jpg" in run.state.message
 
 
+def test_a_frame_that_hangs_costs_only_itself(
+    make_task: Callable[..., Any], annotate: Any, tmp_path: Path
+) -> None:
+    task, calls = make_task(11), tmp_path / "calls"
+    hanging = {"hang": "img_0003.jpg", "calls": str(calls)}
+    finished = annotate(task, function_parameters=hanging, detect_timeout=2)
+    assert str(finished.error) == (
+        "10 of 11 frames annotated, 1 failed (1 function error): frame 3 img_0003.jpg"
+    )
+    assert frames_of(task) == [n for n in range(11) if n != 3]
+    assert calls.read_text().splitlines().count("img_0003.jpg") == 1
+    run = task_run(finished, "detect frame 3 · img_0003.jpg")
+    assert run.state.is_failed()
+    assert "no answer within 2 s (detect_timeout)" in run.state.message
+
+
+def test_a_function_that_hangs_ends_the_run(
+    make_task: Callable[..., Any], annotate: Any, sandbox: SandboxProcess
+) -> None:
+    task = make_task(8)
+    all_hang = {"hang": ",".join(f"img_{n:04d}.jpg" for n in range(1, 8))}
+    finished = annotate(
+        task, function_parameters=all_hang, detect_timeout=0.2, max_failed_frames=0.9
+    )
+    assert "5 calls of the function took longer than 0.2 s" in str(finished.error)
+    assert "frame 5 · img_0005.jpg" in str(finished.error)
+    assert frames_of(task) == []
+    assert current_writer(open_storage(), server=sandbox.url, task_id=task.id) is None
+    assert annotate(task, function_parameters={}).report.count("annotated") == 8
+
+
 def test_a_bad_output_fails_its_frame(make_task: Callable[..., Any], annotate: Any) -> None:
     task = make_task(11)
     finished = annotate(task, function_parameters={"bad": "img_0003.jpg"})

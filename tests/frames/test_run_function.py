@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import io
+import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
@@ -10,9 +13,11 @@ import PIL.Image
 import pytest
 
 from tasks.annotations import Detection
+from tasks.call_in_time import MOST_LEFT_BEHIND, KeepsHanging
 from tasks.frames import Failure, Frame, Outcome
 from tasks.images import LoadedFrame, hash_of, picture_of
 from tasks.run_function import FunctionRunner
+from tests.waiting import wait_until
 
 
 def loaded(number: int, *, name: str | None = None) -> LoadedFrame:
@@ -336,3 +341,122 @@ def test_strict_raises_the_functions_own_exception(kind: type[OneByOne]) -> None
         run_function(function, frames(4), strict=True)
     assert caught.value is own
     assert len(function.calls) == (2 if kind is OneByOne else 1)
+
+
+# -- hanging ---------------------------------------------------------------------------------
+
+
+class Hangs:
+    """`on` that does not come back for some frames, until the test is over."""
+
+    def __init__(self, *bad: int) -> None:
+        self.bad = bad
+        self.calls: list[int] = []
+        self.threads: set[str] = set()
+        self.over = threading.Event()
+
+    def __call__(self, number: int) -> None:
+        self.calls.append(number)
+        self.threads.add(threading.current_thread().name)
+        if number in self.bad:
+            self.over.wait(60)
+
+
+@pytest.fixture
+def hangs() -> Iterator[Callable[..., Hangs]]:
+    made: list[Hangs] = []
+
+    def make(*bad: int) -> Hangs:
+        made.append(Hangs(*bad))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.over.set()
+
+
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+def test_a_frame_that_never_ends_fails_alone(
+    kind: type[OneByOne], hangs: Callable[..., Hangs]
+) -> None:
+    function = kind(hangs(2))
+    runner = FunctionRunner(function, detect_timeout=0.3)
+    outcomes = runner.run(frames(5))
+    runner.close()
+    (failure,) = failures(outcomes).values()
+    assert failure.final
+    assert failure.error == (
+        "the function failed on frame 2 · im2.png: NoAnswer: no answer within 0.3 s "
+        "(detect_timeout)"
+    )
+    assert [points(outcomes[n]) for n in (0, 1, 3, 4)] == [(0, 0, 10 + n, n) for n in (0, 1, 3, 4)]
+    # A batch that hangs is taken apart at once: halves could each cost the time again.
+    alone = [[n] for n in range(5)]
+    assert function.calls == (alone if kind is OneByOne else [[0, 1, 2, 3, 4], *alone])
+
+
+def test_a_generator_that_never_ends_fails_alone(hangs: Callable[..., Hangs]) -> None:
+    on = hangs(1)
+
+    class Lazy(OneByOne):
+        def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+            on(image.width - 10)
+            yield from box(image)
+
+    outcomes = run_function(Lazy(), frames(3), detect_timeout=0.3)
+    assert {n: f.error_type for n, f in failures(outcomes).items()} == {1: "NoAnswer"}
+
+
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+def test_a_function_that_keeps_hanging_is_not_called_any_more(
+    kind: type[OneByOne], hangs: Callable[..., Hangs]
+) -> None:
+    on = hangs(*range(9))
+    runner = FunctionRunner(kind(on), detect_timeout=0.1)
+    with pytest.raises(KeepsHanging, match=r"5 calls .* 0\.1 s, the last on frame . · im.\.png"):
+        runner.run(frames(9))
+    assert len(on.calls) == MOST_LEFT_BEHIND
+    with pytest.raises(KeepsHanging):
+        runner.run(frames(9))
+    assert len(on.calls) == MOST_LEFT_BEHIND
+
+
+def test_calls_that_answer_share_a_thread_and_what_the_caller_has_set() -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="unset")
+    seen: list[tuple[str, bool, str]] = []
+
+    def on(number: int) -> None:
+        thread = threading.current_thread()
+        seen.append((thread.name, thread.daemon, variable.get()))
+
+    runner = FunctionRunner(OneByOne(on), detect_timeout=60)
+    token = variable.set("set")
+    runner.run(frames(4))
+    variable.reset(token)
+    assert seen == [("aa-function", True, "set")] * 4
+    runner.close()
+
+
+def test_an_image_is_let_go_of_once_the_call_has_answered() -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    class Remembers(OneByOne):
+        def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+            kept.append(weakref.ref(image))
+            return box(image)
+
+    runner = FunctionRunner(Remembers(), detect_timeout=60)
+    assert not failures(runner.run(frames(2)))
+    wait_until(lambda: all(one() is None for one in kept), what="the images are let go of")
+    runner.close()
+
+
+def test_the_functions_own_timeout_is_its_own() -> None:
+    outcomes = run_function(
+        OneByOne(fail_on(0, error=TimeoutError("the model's server"))),
+        frames(1),
+        detect_timeout=60,
+    )
+    failure = failures(outcomes)[0]
+    assert (failure.error_type, failure.final) == ("TimeoutError", False)
+    assert "the model's server" in failure.error
