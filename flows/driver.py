@@ -71,9 +71,13 @@ def annotate_task(
         max_shapes_per_frame=None,
         detect_timeout=None,
     )
-    error = run_here(parameters, inputs).error
-    if error is not None:
-        raise _as_the_sdk_has_it(error)
+    finished = run_here(parameters, inputs)
+    if finished.report:
+        for row in finished.report.match:
+            if row.status == "ignored":
+                client.logger.info(row.message)
+    if finished.error is not None:
+        raise _as_the_sdk_has_it(finished.error)
 
 
 def _as_the_sdk_has_it(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import types
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -153,12 +154,17 @@ def content(task: Any) -> Any:
 @pytest.mark.parametrize("conv_mask_to_poly", [False, True])
 @pytest.mark.parametrize("clear_existing", [False, True])
 def test_equal_to_the_sdk(
-    client: Client, make_task: Callable[..., Any], clear_existing: bool, conv_mask_to_poly: bool
+    client: Client,
+    make_task: Callable[..., Any],
+    clear_existing: bool,
+    conv_mask_to_poly: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     import cvat_sdk.auto_annotation as sdk
 
     function = SimpleNamespace(spec=RICH_SPEC, detect=detect_everything)
-    results = []
+    results, told = [], []
+    caplog.set_level(logging.INFO, logger=client.logger.name)
     for driver in (sdk.annotate_task, annotate_task):
         labels = rich_labels("polygon" if conv_mask_to_poly else "mask")
         task = make_task(3, labels, segment_size=2)
@@ -175,6 +181,9 @@ def test_equal_to_the_sdk(
             conv_mask_to_poly=conv_mask_to_poly,
         )
         results.append(content(task))
+        told.append(sorted(text for text in caplog.messages if "is not in dataset" in text))
+        caplog.clear()
+    assert told[0] == told[1] != []
     theirs, ours = results
     assert ours == theirs
     assert len(ours) == 3 * 11 + (not clear_existing)
