@@ -32,6 +32,8 @@ from tasks.plan_frames import Plan
 from tasks.report import RunReport
 
 DEPLOYMENT = "detect-jobs/detect-jobs"
+LONGEST_OPTION = 250_000
+"""Characters of the option `frames`."""
 _NOT_STARTED = {StateType.SCHEDULED, StateType.PENDING}
 
 
@@ -108,6 +110,13 @@ def as_ranges(numbers: Sequence[int]) -> str:
     return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
 
 
+def as_option(numbers: Sequence[int]) -> str:
+    """The frames for a helper's parameters, of which Prefect takes 512 KiB: all from the first to
+    the last if the ranges are too many. Those in between are detected in vain, or known."""
+    text = as_ranges(numbers)
+    return text if len(text) <= LONGEST_OPTION else f"{min(numbers)}-{max(numbers)}"
+
+
 def _job_of(batch: Batch) -> int:
     return batch.job_id
 
@@ -129,7 +138,7 @@ def _ask(part: Part, function: LoadedFunction, parameters: AnnotateTaskParameter
         update={
             "split": None,
             "jobs": list(part.jobs),
-            "frames": as_ranges(part.frames),
+            "frames": as_option(part.frames),
             "only_unannotated": False,
         }
     )

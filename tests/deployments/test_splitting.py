@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun
 from aa_functions.reference import FunctionReference, LoadedFunction
 from flows import splitting
 from flows.parameters import AnnotateTaskParameters
-from flows.splitting import as_ranges, helpers, split_plan
+from flows.splitting import as_option, as_ranges, helpers, split_plan
 from tasks.frames import Batch, Frame
 from tasks.plan_frames import Plan, parse_frames
 
@@ -54,6 +54,11 @@ def test_nothing_to_do_makes_no_parts() -> None:
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_ranges_are_read_back(numbers: set[int]) -> None:
     assert parse_frames(as_ranges(list(numbers)), size=61) == sorted(numbers)
+
+
+def test_frames_that_prefect_would_not_take_become_one_range() -> None:
+    assert as_option([3, 4, 9]) == "3-4,9"
+    assert as_option(range(7, 200_000, 2)) == "7-199999"
 
 
 def test_helpers_are_called_off_when_one_cannot_be_asked_for(
