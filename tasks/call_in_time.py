@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -13,8 +13,8 @@ from tasks.errors import CvatFlowsError
 
 T = TypeVar("T")
 
-MOST_LEFT_BEHIND = 5
-"""Threads that hang: each keeps an image and what the function holds in memory."""
+MOST_IN_A_ROW = 5
+"""Calls without an answer: more than a few frames at fault, the function is."""
 
 
 class NoAnswer(Exception):
@@ -22,7 +22,7 @@ class NoAnswer(Exception):
 
 
 class KeepsHanging(CvatFlowsError):
-    """So many calls took longer than they may that others will, too."""
+    """So many calls in a row took longer than they may that others will, too."""
 
 
 class CallInTime:
@@ -34,7 +34,7 @@ class CallInTime:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.left_behind = 0
+        self._in_a_row = 0
         self._calls: SimpleQueue[_Call | None] | None = None
 
     def __call__(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
@@ -43,7 +43,7 @@ class CallInTime:
         Raises NoAnswer when the time is over, and KeepsHanging, which says on `what`, when that
         has happened too often; from then on nothing is called any more.
         """
-        if self.left_behind >= MOST_LEFT_BEHIND:
+        if self._in_a_row >= MOST_IN_A_ROW:
             raise self._keeps_hanging(what)
         if self._calls is None:
             self._calls = SimpleQueue()
@@ -52,22 +52,21 @@ class CallInTime:
             ).start()
         answer: Future[T] = Future()
         self._calls.put((copy_context(), answer, function, arguments))
-        try:
-            return answer.result(self.seconds)
-        except TimeoutError:
-            if answer.done():  # the function's own, or just in time
-                return answer.result()
+        wait([answer], self.seconds)
+        if answer.done():
+            self._in_a_row = 0
+            return answer.result()
         self.close()
-        self.left_behind += 1
-        if self.left_behind >= MOST_LEFT_BEHIND:
+        self._in_a_row += 1
+        if self._in_a_row >= MOST_IN_A_ROW:
             raise self._keeps_hanging(what)
         raise NoAnswer(f"no answer within {self.seconds:,g} s (detect_timeout)")
 
     def _keeps_hanging(self, what: str) -> KeepsHanging:
         return KeepsHanging(
-            f"{self.left_behind} calls of the function took longer than {self.seconds:,g} s, the "
-            f"last on {what}: it hangs, or needs a longer detect_timeout. Detections so far are "
-            "cached; run it again when the function answers"
+            f"{self._in_a_row} calls of the function in a row took longer than "
+            f"{self.seconds:,g} s, the last on {what}: it hangs, or needs a longer "
+            "detect_timeout. Detections so far are cached; run it again when the function answers"
         )
 
     def close(self) -> None:

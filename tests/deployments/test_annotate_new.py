@@ -107,7 +107,7 @@ def test_a_function_that_hangs_is_not_called_for_the_other_tasks(
     rule = {"projects": ["cars"], "function": str(tmp_path / "hangs.py")}
     report = run({**rule, "options": {"detect_timeout": 0.1, "max_failed_frames": 0.9}})
     assert outcomes(report) == [(tasks[0].id, "failed"), (tasks[1].id, "not reached")]
-    assert "5 calls of the function took longer than 0.1 s" in report.rows[0].text
+    assert "5 calls of the function in a row took longer than 0.1 s" in report.rows[0].text
     assert report.rows[1].text == "the function hangs"
 
 

@@ -128,7 +128,7 @@ def test_a_function_that_hangs_ends_the_run(
     finished = annotate(
         task, function_parameters=all_hang, detect_timeout=0.2, max_failed_frames=0.9
     )
-    assert "5 calls of the function took longer than 0.2 s" in str(finished.error)
+    assert "5 calls of the function in a row took longer than 0.2 s" in str(finished.error)
     assert "frame 5 · img_0005.jpg" in str(finished.error)
     assert frames_of(task) == []
     assert current_writer(open_storage(), server=sandbox.url, task_id=task.id) is None

@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from tasks.annotations import Detection
-from tasks.call_in_time import MOST_LEFT_BEHIND, KeepsHanging
+from tasks.call_in_time import MOST_IN_A_ROW, KeepsHanging
 from tasks.frames import Failure, Frame, Outcome
 from tasks.images import LoadedFrame, hash_of, picture_of
 from tasks.run_function import FunctionRunner
@@ -413,12 +413,20 @@ def test_a_function_that_keeps_hanging_is_not_called_any_more(
 ) -> None:
     on = hangs(*range(9))
     runner = FunctionRunner(kind(on), detect_timeout=0.1)
-    with pytest.raises(KeepsHanging, match=r"5 calls .* 0\.1 s, the last on frame . · im.\.png"):
+    with pytest.raises(
+        KeepsHanging, match=r"5 calls .* in a row .* 0\.1 s, the last on frame . · im.\.png"
+    ):
         runner.run(frames(9))
-    assert len(on.calls) == MOST_LEFT_BEHIND
+    assert len(on.calls) == MOST_IN_A_ROW
     with pytest.raises(KeepsHanging):
         runner.run(frames(9))
-    assert len(on.calls) == MOST_LEFT_BEHIND
+    assert len(on.calls) == MOST_IN_A_ROW
+
+
+def test_frames_that_hang_here_and_there_end_nothing(hangs: Callable[..., Hangs]) -> None:
+    bad = {0, 1, 2, 4, 5, 6, 8}
+    outcomes = run_function(OneByOne(hangs(*bad)), frames(9), detect_timeout=0.1)
+    assert set(failures(outcomes)) == bad
 
 
 def test_calls_that_answer_share_a_thread_and_what_the_caller_has_set() -> None:
