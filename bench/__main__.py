@@ -50,14 +50,16 @@ def _measure() -> int:
     arguments = parser.parse_args()
     effort = rows.QUICK if arguments.quick else rows.Effort()
     measured: list[rows.Result] = []
-    with open_stage() as stage:
-        rows.warm_up(stage)
-        for name in arguments.only:
-            print(f"measuring {name} ...", file=sys.stderr, flush=True)
-            result = measurements[name](stage, effort)
-            measured += result if isinstance(result, list) else [result]
-    print_table(measured)
-    print(rows.machine())
+    try:
+        with open_stage() as stage:
+            rows.warm_up(stage)
+            for name in arguments.only:
+                print(f"measuring {name} ...", file=sys.stderr, flush=True)
+                result = measurements[name](stage, effort)
+                measured += result if isinstance(result, list) else [result]
+    finally:  # half an hour's rows are not lost by the one that fails
+        print_table(measured)
+        print(rows.machine())
     return int(any(isinstance(row, Row) and not row.met for row in measured))
 
 

@@ -11,6 +11,8 @@ from unittest.mock import patch
 
 from attrs import frozen
 from prefect import Task
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from flows import annotate, detecting, preparing, reporting, shown_progress, uploading
 from tasks import artifacts
@@ -21,6 +23,10 @@ class _PlainFuture:
     """What the flow uses of Prefect's futures."""
 
     _future: Future[Any]
+
+    @property
+    def state(self) -> State[Any]:
+        return Failed() if self._future.exception() else Completed()
 
     def wait(self) -> None:
         self._future.exception()
