@@ -68,8 +68,11 @@ def without_prefect() -> Iterator[None]:
         for module in (annotate, detecting, preparing, uploading):
             for name, value in list(vars(module).items()):
                 if isinstance(value, Task):
-                    plain = _PlainTask(value.fn, threads)
-                    patches.enter_context(patch.object(module, name, plain))
+                    task = _PlainTask(value.fn, threads)
+                    patches.enter_context(patch.object(module, name, task))
+        patches.enter_context(
+            patch.object(detecting, "step_for_detecting", lambda: detecting.detect)
+        )
         for module in (reporting, shown_progress, artifacts):
             patches.enter_context(patch.object(module, "get_run_logger", lambda: logger))
         for name in ("create_markdown_artifact", "create_progress_artifact"):

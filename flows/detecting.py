@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import evolve
 from prefect import Task
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture
 
 from flows.live import Progress
@@ -16,7 +18,19 @@ from tasks.failed_frames import MOST_SHOWN
 from tasks.frames import Batch, Outcome
 from tasks.plan_frames import Plan
 from tasks.report import RunReport
-from tasks.steps import detect, fetch_frames, recall, redo_frame, remap, show_failure, validate
+from tasks.steps import (
+    GPU_TAG,
+    detect,
+    detect_unlimited,
+    fetch_frames,
+    recall,
+    redo_frame,
+    remap,
+    show_failure,
+    validate,
+)
+
+_Step = Task[[AnnotationRun, Batch], None]
 
 BATCHES_IN_FLIGHT = 3
 """One with the model, one that is got ready for it, one whose results are looked at: so images of
@@ -35,6 +49,7 @@ def detect_all(
     Ends early, with `report.stopped` set, when more than `allowed` frames have failed. Raises what
     made a whole batch fail (CVAT gone, an error of our own).
     """
+    detecting = step_for_detecting()
     in_flight: deque[_Chain] = deque()
     try:
         for batch in plan.batches:
@@ -43,7 +58,8 @@ def detect_all(
                 in_flight.popleft()
                 if report.stopped:
                     return
-            in_flight.append(_Chain(run, batch, [chain.detected for chain in in_flight]))
+            before = [chain.detected for chain in in_flight]
+            in_flight.append(_Chain(run, batch, detecting, before))
         while in_flight and not report.stopped:
             _settle(in_flight[0], run, report, allowed, progress)
             in_flight.popleft()
@@ -52,18 +68,33 @@ def detect_all(
             chain.abandon(run)
 
 
+def step_for_detecting() -> _Step:
+    """`detect`, or what does the same if the tag has no limit now; one made later counts from the
+    next run on."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(f"tag:{GPU_TAG}")
+        except ObjectNotFound:
+            return detect_unlimited
+    return detect
+
+
 class _Chain:
     """The four task runs of a batch."""
 
     def __init__(
-        self, run: AnnotationRun, batch: Batch, detected: Sequence[PrefectFuture[Any]]
+        self,
+        run: AnnotationRun,
+        batch: Batch,
+        detecting: _Step,
+        detected: Sequence[PrefectFuture[Any]],
     ) -> None:
         """`detected`: the detections on the batches in flight before this one, in order."""
         self.batch = batch
         fetched = _after(fetch_frames, run, batch, detected[:-1])
         # Functions are called in the order of the frames, one call at a time, as the protocol's
         # authors expect: a plain function need not be safe to share between threads.
-        step = recall if run.source.knows(batch) else detect
+        step = recall if run.source.knows(batch) else detecting
         self.detected = _after(step, run, batch, [fetched, *detected[-1:]])
         validated = _after(validate, run, batch, [self.detected])
         remapped = _after(remap, run, batch, [validated])
@@ -85,7 +116,7 @@ class _Chain:
 
 
 def _after(
-    step: Task[[AnnotationRun, Batch], None],
+    step: _Step,
     run: AnnotationRun,
     batch: Batch,
     before: Sequence[PrefectFuture[Any]],

@@ -109,6 +109,19 @@ def detect(run: AnnotationRun, batch: Batch) -> None:
     run.detect(batch)
 
 
+@task(name="detect", task_run_name="detect {batch}", **_local)
+def detect_unlimited(run: AnnotationRun, batch: Batch) -> None:
+    """The same where the tag has no limit: the run gets it when it has begun.
+
+    A run that has a tag at its start asks for a slot, limit or none: two requests, and two seconds
+    where SQLite refuses one because something else is being written.
+    """
+    context = TaskRunContext.get()
+    if context is not None:
+        context.task_run.tags = sorted({*context.task_run.tags, GPU_TAG})
+    run.detect(batch)
+
+
 # Without the tag: waiting for a GPU that is not needed costs up to 1.5 s a run.
 @task(name="recall", task_run_name="recall {batch}", **_local)
 def recall(run: AnnotationRun, batch: Batch) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from cvat_sdk import models
+from prefect.client.orchestration import get_client
 
 from deployments.sandbox.process import SandboxProcess
+from flows.detecting import step_for_detecting
 from tasks.cache_care import Bounds, keep_within
 from tasks.lease import LeaseEntry, current_writer
+from tasks.steps import detect
 from tasks.storage import open_storage
 from tests.flows.conftest import frames_of
 from tests.reports.prefect_records import task_runs_of
@@ -102,6 +105,23 @@ def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], annotat
     run = task_run(finished, "detect frame 5 · img_0005.jpg")
     assert run.state.is_failed()
     assert "cannot look at img_0005.jpg" in run.state.message
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_detecting_has_the_tag_and_waits_for_a_slot_where_there_is_a_limit(
+    make_task: Callable[..., Any], annotate: Any, limited: bool
+) -> None:
+    task = make_task(2)
+    with get_client(sync_client=True) as prefect:
+        if limited:
+            prefect.upsert_global_concurrency_limit_by_name("tag:gpu", 1)
+        try:
+            assert (step_for_detecting() is detect) == limited
+            run = task_run(annotate(task), f"detect frames 0-1 · job {task.get_jobs()[0].id}")
+        finally:
+            if limited:
+                prefect.delete_global_concurrency_limit_by_name("tag:gpu")
+    assert run.tags == ["gpu"]
 
 
 def test_a_frame_that_hangs_costs_only_itself(
