@@ -136,7 +136,8 @@ class FunctionRunner:
         contexts = [self._context(loaded.frame) for loaded in part]
         images = [loaded.image for loaded in part]
         if self._detect_batch is None:
-            return [self._detect(contexts[0], images[0])]
+            # A generator's work is part of the call: it has the call's time.
+            return [self._listed(self._detect(contexts[0], images[0]))]
         returned = self._detect_batch(contexts, images)
         results = list(islice(returned, len(part) + 1))
         if len(results) != len(part):
@@ -167,15 +168,20 @@ class FunctionRunner:
     def _detections(self, frame: Frame, result: Iterable[Any]) -> tuple[Detection, ...]:
         if result is None:
             raise BadFunctionError("the function returned None instead of a list of annotations")
-        listed = result if self._limit is None else islice(result, self._limit + 1)
         made = isinstance(result, list | tuple)
-        annotations = list(listed) if made else self._timed(frame, list, listed)
+        annotations = self._listed(result) if made else self._timed(frame, self._listed, result)
         if self._limit is not None and len(annotations) > self._limit:
             raise TooManyAnnotations(
                 f"the function returned more than {self._limit:,} annotations for one frame; "
                 "raise conf_threshold or max_shapes_per_frame"
             )
         return read_output(annotations)
+
+    def _listed(self, result: Any) -> Any:
+        """One annotation more than may be is enough to know that there are too many."""
+        if result is None:
+            return None
+        return list(result if self._limit is None else islice(result, self._limit + 1))
 
     def _failed(self, loaded: LoadedFrame, error: Exception, seconds: float) -> Outcome:
         if self._strict or isinstance(error, KeepsHanging):

@@ -352,12 +352,10 @@ class Hangs:
     def __init__(self, *bad: int) -> None:
         self.bad = bad
         self.calls: list[int] = []
-        self.threads: set[str] = set()
         self.over = threading.Event()
 
     def __call__(self, number: int) -> None:
         self.calls.append(number)
-        self.threads.add(threading.current_thread().name)
         if number in self.bad:
             self.over.wait(60)
 
@@ -405,6 +403,9 @@ def test_a_generator_that_never_ends_fails_alone(hangs: Callable[..., Hangs]) ->
 
     outcomes = run_function(Lazy(), frames(3), detect_timeout=0.3)
     assert {n: f.error_type for n, f in failures(outcomes).items()} == {1: "NoAnswer"}
+    on.bad = tuple(range(9))
+    with pytest.raises(KeepsHanging):
+        run_function(Lazy(), frames(9), detect_timeout=0.1)
 
 
 @pytest.mark.parametrize("kind", [OneByOne, InBatches])
