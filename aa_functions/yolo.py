@@ -219,8 +219,8 @@ class YoloDetection:
                     raise
                 logger.warning("Running with torch instead: %s", error)
                 self._backend = "torch"
-        if self._backend == "torch" and precision == "bf16":
-            predictor.use_bfloat16()
+        if self._backend == "torch" and precision != "f32":
+            predictor.reduce_precision(precision)
         return predictor
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from aa_functions.errors import YoloOptionError
 
 Precision = Literal["f32", "f16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("f32", "f16", "bf16")
+
+_exact = threading.Lock()
 
 
 def choose_device(device: str) -> Any:
@@ -68,3 +73,24 @@ def choose_precision(precision: str, *, half: bool, device: Any) -> Precision:
             "moves boxes by a few pixels."
         )
     return chosen
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Let cuDNN multiply f32 as such.
+
+    By default torch lets it round to TF32, ten bits of mantissa: boxes would depend on the device,
+    and on the way that cuDNN takes for a batch of this size. The setting is the whole process's.
+    """
+    from torch.backends import cudnn
+
+    with (
+        _exact,
+        cudnn.flags(
+            enabled=cudnn.enabled,
+            benchmark=cudnn.benchmark,
+            deterministic=cudnn.deterministic,
+            allow_tf32=False,
+        ),
+    ):
+        yield

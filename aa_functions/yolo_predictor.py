@@ -19,7 +19,7 @@ from PIL.ExifTags import Base
 
 from aa_functions.errors import YoloOptionError
 from aa_functions.ultralytics_setup import import_ultralytics
-from aa_functions.yolo_device import Precision
+from aa_functions.yolo_device import Precision, exact_convolutions
 
 Forward = Callable[[Sequence[np.ndarray]], Any]
 """Takes boxed images of one shape, (height, width, 3), BGR, 8 bits, and gives the network's raw
@@ -94,7 +94,6 @@ class Predictor:
             "classes": list(options.classes) if options.classes is not None else None,
             "agnostic_nms": options.agnostic_nms,
             "device": options.device,
-            "quantize": 16 if options.precision == "f16" else None,
             "rect": True,
             "save": False,
             "verbose": False,
@@ -114,21 +113,27 @@ class Predictor:
             self._predictor.args.imgsz, stride=model.stride, min_dim=2
         )
         network = _first_output(model)
+        if options.device.type == "cuda":
+            network = exact_convolutions()(network)
         self.forward: Forward = lambda boxed: network(self._predictor.preprocess(boxed))
-        """The network: torch in f32 or f16 unless another is put here."""
+        """The network: torch in f32 unless another is put here."""
 
-    def use_bfloat16(self) -> None:
-        """Turn torch's network to bf16, but for the decoding of boxes.
+    def reduce_precision(self, precision: Precision) -> None:
+        """Turn torch's network to bf16 or f16, but for the decoding of boxes.
 
-        Eight bits of mantissa cannot tell pixel 600 from pixel 602.
+        The eight bits of mantissa of bf16 cannot tell pixel 600 from pixel 602, the eleven of f16
+        know halves of pixels there.
         """
+        import torch
+
+        number = {"bf16": torch.bfloat16, "f16": torch.float16}[precision]
         model = self._predictor.model
         network = model.backend.model
-        network.bfloat16()
-        _decode_in_f32(network.model[-1])
-        in_bfloat16 = _first_output(model)
+        network.to(number)
+        _decode_in_f32(network.model[-1], number)
+        reduced = _first_output(model)
         preprocess = self._predictor.preprocess
-        self.forward = lambda boxed: in_bfloat16(preprocess(boxed).bfloat16()).float()
+        self.forward = lambda boxed: reduced(preprocess(boxed).to(number)).float()
 
     def prepare(self, image: PIL.Image.Image) -> PreparedImage:
         """Convert and letterbox an image of any mode. May be called from any thread.
@@ -169,12 +174,40 @@ class Predictor:
             raw = self.forward(boxed)
             # Its shape says how the boxes are to be scaled.
             batch = torch.from_numpy(boxed[0]).permute(2, 0, 1)[None]
+            own = raw.split(1) if raw.device.type == "cpu" else to_cpu(raw, conf)
             # NMS has a time limit for a batch and silently leaves out the images after it.
-            for index, image in enumerate(prepared):
-                predictor.batch = ([f"image{index}.jpg"], [image.original], [""])
-                results = predictor.postprocess(raw[index : index + 1], batch, [image.original])
-                found.append(results[0].boxes.data.float().cpu().numpy())
+            for image, candidates in zip(prepared, own, strict=True):
+                predictor.batch = (["image.jpg"], [image.original], [""])
+                results = predictor.postprocess(candidates, batch, [image.original])
+                found.append(results[0].boxes.data.numpy())
         return found
+
+
+def to_cpu(raw: Any, conf: float) -> list[Any]:
+    """What NMS needs of each image, in the processor's memory.
+
+    On a GPU the twenty small steps of NMS are launched one by one, and some wait for the one
+    before, for each image anew. So candidates that are not confident enough, nearly all, are left
+    out there, which is NMS's own first step, and the rest is fetched at once.
+
+    Args:
+        raw: A network's output, on any device: (images, 4 + classes, boxes), or, where the model
+            needs no NMS, (images, boxes, 6).
+        conf: Least confidence, 0 to 1.
+
+    Returns:
+        For each image a tensor of the same form with fewer boxes.
+    """
+    import torch
+
+    if raw.shape[-1] == 6:
+        return list(raw.cpu().split(1))
+    likely = raw[:, 4:].amax(1) > conf
+    counts = likely.sum(1).tolist()
+    rows = raw.transpose(1, 2)[likely].cpu().split(counts)
+    # Ultralytics takes an output with a last dimension of 6 for one that needs no NMS; boxes
+    # without any confidence make it longer and are left out by NMS.
+    return [torch.nn.functional.pad(image.T[None], (0, 7)) for image in rows]
 
 
 def _without_letterbox(base: type) -> type:
@@ -198,8 +231,8 @@ def _first_output(model: Any) -> Forward:
     return forward
 
 
-def _decode_in_f32(head: Any) -> None:
-    """Leave only the convolutions of a detection head in bf16: a list of them for each output."""
+def _decode_in_f32(head: Any, number: Any) -> None:
+    """Leave only the convolutions of a detection head in `number`: a list of them an output."""
     import torch
     from ultralytics.nn.modules.head import Detect
 
@@ -210,5 +243,5 @@ def _decode_in_f32(head: Any) -> None:
     for levels in head.children():
         if isinstance(levels, torch.nn.ModuleList):
             for level in levels:
-                level.register_forward_pre_hook(lambda _, args: (args[0].bfloat16(), *args[1:]))
+                level.register_forward_pre_hook(lambda _, args: (args[0].to(number), *args[1:]))
                 level.register_forward_hook(lambda *call: call[-1].float())

@@ -25,21 +25,21 @@ def main() -> int:
 
 
 def _measure() -> int:
-    from bench import rows
+    from bench import rows, yolo_rows
     from bench.stage import open_stage
     from bench.table import Row, print_table
 
     measurements = {
         "constant": rows.constant_box,
-        "yolo": rows.yolo_on_cpu,
-        "same-function": rows.yolo_same_function,
-        "bf16": rows.yolo_bf16,
+        "yolo": yolo_rows.yolo_on_cpu,
+        "same-function": yolo_rows.yolo_same_function,
+        "bf16": yolo_rows.yolo_bf16,
         "second-run": rows.second_run,
         "cached": rows.cached_run,
         "killed": rows.killed_and_resumed,
         "length": rows.memory_and_length,
         "prefect": rows.share_of_prefect,
-        "gpu": rows.yolo_on_gpu,
+        "gpu": yolo_rows.yolo_on_gpu,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few frames, two rounds")

@@ -1,4 +1,4 @@
-"""The targets, one function each."""
+"""The targets, one function each; those of YOLO's speed are in `bench.yolo_rows`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any
 from attrs import frozen
 
 from aa_functions.weights import SHIPPED_FOLDER
-from bench.boxes import boxes_of, compare, detect_with, mean_average_precision
 from bench.runs import CONSTANT, Function, alternate, flow_run, median, plain_run, sdk_run
 from bench.stage import Stage
 from bench.table import NotMeasured, Row
@@ -31,6 +30,7 @@ class Effort:
     rounds: int = 5
     constant_frames: int = 600
     yolo_frames: int = 600
+    gpu_frames: int = 2400
     again_frames: int = 720
     few: int = 500
     many: int = 5000
@@ -39,7 +39,14 @@ class Effort:
 
 
 QUICK = Effort(
-    rounds=2, constant_frames=144, yolo_frames=36, again_frames=72, few=100, many=500, pictures=20
+    rounds=2,
+    constant_frames=144,
+    yolo_frames=36,
+    gpu_frames=144,
+    again_frames=72,
+    few=100,
+    many=500,
+    pictures=20,
 )
 
 Result = Row | NotMeasured
@@ -89,35 +96,7 @@ def constant_box(stage: Stage, effort: Effort) -> Result:
     count = effort.constant_frames
     task_id, function = stage.task(count), CONSTANT.load()
     sdk, ours = both_drivers(stage, effort, task_id, theirs=function, ours=function)
-    return _against_sdk("constant box", count, sdk, ours, 1.3)
-
-
-def yolo_on_cpu(stage: Stage, effort: Effort) -> Result:
-    """YOLOv8n at 640 on the CPU, against the same model in the SDK's driver."""
-    return _yolo_against_sdk(stage, effort, "YOLOv8n at 640 on CPU", yolo(device="cpu"), 2.0)
-
-
-def yolo_same_function(stage: Stage, effort: Effort) -> Result:
-    """The same, with our function in the SDK's driver too: what the pipeline alone gains."""
-    count = effort.yolo_frames
-    task_id, function = stage.task(count), yolo(device="cpu").load()
-    sdk, ours = both_drivers(stage, effort, task_id, theirs=function, ours=function)
-    return _against_sdk("YOLOv8n, our function in both drivers", count, sdk, ours, 1.0)
-
-
-def yolo_bf16(stage: Stage, effort: Effort) -> Result:
-    """The same in bfloat16, and what that costs in exactness."""
-    what = 'YOLOv8n, precision="bf16"'
-    if not _has_bfloat16():
-        return NotMeasured(what=what, reason="the processor has no bfloat16")
-    exact, rough = yolo(device="cpu"), yolo(device="cpu", precision="bf16")
-    scores = [
-        mean_average_precision(detect_with(one.load().function), effort.pictures, (1280, 720))
-        for one in (exact, rough)
-    ]
-    return _yolo_against_sdk(
-        stage, effort, what, rough, 3.5, f"mAP50-95 {scores[0]:.3f} -> {scores[1]:.3f}"
-    )
+    return against_sdk("constant box", count, sdk, ours, 1.3)
 
 
 def second_run(stage: Stage, effort: Effort) -> Result:
@@ -236,77 +215,10 @@ def share_of_prefect(stage: Stage, effort: Effort) -> Result:
     )
 
 
-def yolo_on_gpu(stage: Stage, effort: Effort) -> list[Result]:
-    """On a GPU, against the SDK's loop there and the bare model fed from memory."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return [NotMeasured(what="YOLOv8n on a GPU", reason="no GPU at hand")]
-    count = effort.constant_frames
-    task_id, function = stage.task(count), yolo(device="cuda", half=True).load()
-    plain = Function(
-        module="bench.sdk_yolo", parameters={"model": WEIGHTS, "device": "cuda"}
-    ).load()
-    flow_run(stage, task_id, function)
-    sdk_run(stage, task_id, plain.function)
-    sdk, ours, bare = alternate(
-        effort.rounds,
-        fresh(stage, task_id, lambda: sdk_run(stage, task_id, plain.function)),
-        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
-        lambda: _bare_model(stage, task_id, function.function),
-    )
-    share = median(bare) / median(ours)
-    return [
-        _against_sdk("YOLOv8n on a GPU", count, sdk, ours, 8.0),
-        Row(
-            what="share of the bare model's speed on the GPU",
-            measured=f"{count / median(ours):.0f} of {count / median(bare):.0f} frames/s",
-            ratio=share,
-            target="at least 0.70",
-            met=share >= 0.7,
-        ),
-    ]
-
-
-def _bare_model(stage: Stage, task_id: int, function: Any) -> float:
-    """Seconds for the task's images when they are decoded already."""
-    from tasks.fetch_frames import FrameSource
-    from tasks.media import fetch_media
-    from tasks.plan_frames import plan_frames
-    from tasks.run_function import FunctionRunner
-
-    client = stage.client()
-    media = fetch_media(client, task_id)
-    plan = plan_frames(media)
-    with FrameSource(client, media, plan.batches) as source:
-        loaded = [source.fetch(batch) for batch in plan.batches]
-    begin = time.perf_counter()
-    for frames in loaded:
-        FunctionRunner(function).run(frames)
-    return time.perf_counter() - begin
-
-
-def _yolo_against_sdk(
-    stage: Stage, effort: Effort, what: str, ours: Function, target: float, note: str = ""
-) -> Row:
-    count = effort.yolo_frames
-    task_id, function = stage.task(count), ours.load()
-    plain = Function(module="bench.sdk_yolo", parameters={"model": WEIGHTS}).load()
-    fresh(stage, task_id, lambda: sdk_run(stage, task_id, plain.function))()
-    expected = boxes_of(stage, task_id)
-    sdk, flow = both_drivers(stage, effort, task_id, theirs=plain, ours=function)
-    difference = compare(expected, boxes_of(stage, task_id))
-    row = _against_sdk(
-        what, count, sdk, flow, target, "; ".join(filter(None, (note, str(difference))))
-    )
-    if "precision" not in ours.parameters and not difference.same_within(0.1):
-        raise AssertionError(f"{what}: other boxes than the SDK's driver gives: {difference}")
-    return row
-
-
-def _against_sdk(
+def against_sdk(
     what: str, count: int, sdk: list[float], ours: list[float], target: float, note: str = ""
 ) -> Row:
+    """The row of two drivers' seconds for `count` frames."""
     ratio = median(sdk) / median(ours)
     return Row(
         what=f"{what}, {count} frames",
@@ -343,14 +255,6 @@ def _child(
                 measured: dict[str, float] = json.loads(rest)
                 return measured
     raise RuntimeError(f"the run ended with status {process.returncode} and no result")
-
-
-def _has_bfloat16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def machine() -> str:
