@@ -26,12 +26,16 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
+LIVE_CVAT = os.environ.get("CVAT_HOST")
+"""As the session found it: tests set the variable to the sandbox's address."""
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu"):
         torch = pytest.importorskip("torch")
         if not torch.cuda.is_available():
             pytest.skip("torch sees no CUDA device")
-    if item.get_closest_marker("cvat") and not os.environ.get("CVAT_HOST"):
+    if item.get_closest_marker("cvat") and LIVE_CVAT is None:
         pytest.skip("CVAT_HOST is not set (a live CVAT, with CVAT_USER and CVAT_PASSWORD)")
 
 
