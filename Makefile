@@ -13,7 +13,7 @@ demo-ui: $(READY)
 	$(BIN)/python -m deployments.demo --ui
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
