@@ -37,5 +37,5 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e ".[yolo,fast,onnx,scale]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e ".[yolo,fast,onnx,scale,s3]"
 	touch $(READY)

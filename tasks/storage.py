@@ -220,31 +220,33 @@ class BlockStorage:
         self.block = block
         self.name = name
         self._filesystem = _filesystem_of(block)
+        # fsspec would believe what it has listed or read once, and read files by sizes that they
+        # no longer have: other machines write here, too.
+        self._filesystem.dircache.use_listings_cache = False
 
     def __repr__(self) -> str:
         return f"BlockStorage({self.name!r})"
 
     def read(self, path: str) -> bytes | None:
         try:
-            content = _wait(lambda: self.block.read_path("/".join(_parts(path))))
+            return bytes(self._filesystem.cat_file(self._full("/".join(_parts(path)))))
         except Exception as error:
             if _means_missing(error):
                 return None
             raise self._failed("read", path, error) from error
-        return bytes(content)
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        relative = "/".join(_parts(path))
+        place = self._full("/".join(_parts(path)))
+        filesystem = self._filesystem
         try:
-            if self._renames():
-                folder, _, name = relative.rpartition("/")
-                temporary = f"{folder}/{_TEMPORARY}{name}-{secrets.token_hex(6)}".lstrip("/")
-                _wait(lambda: self.block.write_path(temporary, content))
-                self._filesystem.mv(self._full(temporary), self._full(relative))
-            else:
-                _wait(lambda: self.block.write_path(relative, content))
-        except StorageError:
-            raise
+            if not self._renames():
+                filesystem.pipe_file(place, content)
+                return
+            folder, _, name = place.rpartition("/")
+            temporary = f"{folder}/{_TEMPORARY}{name}-{secrets.token_hex(6)}"
+            filesystem.makedirs(folder, exist_ok=True)
+            filesystem.pipe_file(temporary, content)
+            filesystem.mv(temporary, place)
         except Exception as error:
             raise self._failed("write", path, error) from error
 

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from deployments.sandbox.process import SandboxProcess
+from tests.s3_server import s3_bucket
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -61,6 +62,22 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def _s3() -> Iterator[tuple[str, dict[str, str]]]:
+    pytest.importorskip("s3fs")
+    with s3_bucket() as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def s3(_s3: tuple[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a bucket on an S3 server of the session's own."""
+    url, environment = _s3
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return url
 
 
 @pytest.fixture

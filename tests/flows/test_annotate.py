@@ -56,6 +56,27 @@ def test_a_second_run_adds_nothing_and_fetches_nothing(
     assert not [address for address in sandbox.requests() if "/data?" in address]
 
 
+def test_machines_share_what_they_know_in_s3(
+    make_task: Callable[..., Any],
+    annotate: Any,
+    s3: str,
+    tmp_path: Path,
+    function_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CVAT_FLOWS_STORAGE", f"{s3}/{tmp_path.name}")
+    calls = tmp_path / "calls"
+    function_file.write_text(function_file.read_text().replace('calls=""', f"calls={str(calls)!r}"))
+    assert annotate(make_task(5)).error is None
+    task = make_task(5, segment_size=2)
+    assert annotate(task).report.sentence == "5 of 5 frames annotated"
+    assert len(calls.read_text().split()) == 5  # the same images, from the shared cache
+    assert annotate(task).report.count("skipped") == 5
+    assert frames_of(task) == list(range(5))
+    folders = {stored.path.partition("/")[0] for stored in open_storage().list("")}
+    assert {"manifest", "detections", "leases", "results"} <= folders
+
+
 def test_runs_keep_the_cache_within_its_bounds(
     make_task: Callable[..., Any], annotate: Any, storage_folder: Path
 ) -> None:

@@ -27,11 +27,12 @@ SECOND = RunStamp(id="run-2", name="calm-newt")
 Take = Callable[..., Any]
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=["folder", "memory", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "folder":
         return FolderStorage(tmp_path)
-    return open_storage(f"memory://leases/{tmp_path.name}")
+    bucket = "memory://leases" if request.param == "memory" else request.getfixturevalue("s3")
+    return open_storage(f"{bucket}/{tmp_path.name}")
 
 
 @pytest.fixture

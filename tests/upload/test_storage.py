@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,12 +16,13 @@ import tasks.storage
 from tasks.storage import BlockStorage, FolderStorage, Storage, StorageError, open_storage
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture(params=["folder", "memory", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
     if request.param == "folder":
         yield open_storage(str(tmp_path / "state"))
         return
-    storage = open_storage(f"memory://bucket/{tmp_path.name}")
+    bucket = "memory://bucket" if request.param == "memory" else request.getfixturevalue("s3")
+    storage = open_storage(f"{bucket}/{tmp_path.name}")
     yield storage
     for stored in list(storage.list("")):
         storage.delete(stored.path)
@@ -123,24 +125,21 @@ class OnlyReadsAndWrites:
 
     basepath = "shared"
 
-    def read_path(self, path: str) -> bytes:
-        error = RuntimeError("signed?token=secret")
-        error.response = {"Error": {"Code": "NoSuchKey" if path == "missing" else "Denied"}}  # type: ignore[attr-defined]
-        raise error
-
-    def write_path(self, path: str, content: bytes) -> None:
-        raise RuntimeError("signed?token=secret")
-
 
 class Denied:
     """A filesystem that refuses everything."""
+
+    dircache = SimpleNamespace()
 
     def __getattr__(self, name: str) -> Any:
         if name == "filesystem":
             raise AttributeError(name)
 
-        def refuse(*arguments: Any, **options: Any) -> Any:
-            raise RuntimeError("signed?token=secret")
+        def refuse(path: str, *arguments: Any, **options: Any) -> Any:
+            error = RuntimeError("signed?token=secret")
+            code = "NoSuchKey" if path == "shared/missing" else "Denied"
+            error.response = {"Error": {"Code": code}}  # type: ignore[attr-defined]
+            raise error
 
         return refuse
 
@@ -177,6 +176,23 @@ def test_a_block_that_cannot_list_is_refused_before_anything_is_written(
 def test_a_url_that_nothing_is_installed_for() -> None:
     with pytest.raises(StorageError, match=r"cannot be opened \(\w+\): is the library"):
         open_storage("abfs://container/folder")
+
+
+def test_what_another_machine_has_written_is_seen_at_once(s3: str) -> None:
+    import s3fs
+
+    elsewhere = s3fs.S3FileSystem(skip_instance_cache=True)
+    storage = open_storage(f"{s3}/shared")
+    storage.write("leases/1.json", b"short")
+    assert [stored.size for stored in storage.list("leases")] == [5]
+    assert storage.read("leases/2.json") is None
+    elsewhere.pipe_file(f"{s3}/shared/leases/1.json", b"longer than before")
+    elsewhere.pipe_file(f"{s3}/shared/leases/2.json", b"new")
+    assert storage.read("leases/1.json") == b"longer than before"
+    assert storage.read("leases/2.json") == b"new"
+    elsewhere.rm_file(f"{s3}/shared/leases/1.json")
+    assert storage.read("leases/1.json") is None
+    assert [stored.path for stored in storage.list("")] == ["leases/2.json"]
 
 
 def test_blocks_by_name(prefect_server: None, tmp_path: Path) -> None:
