@@ -82,6 +82,7 @@ class Predictor:
 
     def __init__(self, checkpoint: Any, options: PredictorOptions) -> None:
         import torch
+        from ultralytics.models.yolo.detect import DetectionPredictor
         from ultralytics.utils.checks import check_imgsz
 
         base = checkpoint.task_map[checkpoint.task]["predictor"]
@@ -112,6 +113,8 @@ class Predictor:
         self._predictor.imgsz = check_imgsz(
             self._predictor.args.imgsz, stride=model.stride, min_dim=2
         )
+        # Not RT-DETR, whose output has other dimensions, nor models that end with their boxes.
+        self._has_nms = issubclass(base, DetectionPredictor) and not model.end2end
         network = _first_output(model)
         if options.device.type == "cuda":
             network = exact_convolutions()(network)
@@ -174,7 +177,9 @@ class Predictor:
             raw = self.forward(boxed)
             # Its shape says how the boxes are to be scaled.
             batch = torch.from_numpy(boxed[0]).permute(2, 0, 1)[None]
-            own = raw.split(1) if raw.device.type == "cpu" else to_cpu(raw, conf)
+            own = raw.split(1)
+            if raw.device.type != "cpu":
+                own = likely_boxes(raw, conf) if self._has_nms else raw.cpu().split(1)
             # NMS has a time limit for a batch and silently leaves out the images after it.
             for image, candidates in zip(prepared, own, strict=True):
                 predictor.batch = (["image.jpg"], [image.original], [""])
@@ -183,25 +188,22 @@ class Predictor:
         return found
 
 
-def to_cpu(raw: Any, conf: float) -> list[Any]:
+def likely_boxes(raw: Any, conf: float) -> list[Any]:
     """What NMS needs of each image, in the processor's memory.
 
     On a GPU the twenty small steps of NMS are launched one by one, and some wait for the one
-    before, for each image anew. So candidates that are not confident enough, nearly all, are left
-    out there, which is NMS's own first step, and the rest is fetched at once.
+    before, for each image anew. So boxes that are not confident enough, nearly all, are left out
+    there, which is NMS's own first step, and the rest is fetched at once.
 
     Args:
-        raw: A network's output, on any device: (images, 4 + classes, boxes), or, where the model
-            needs no NMS, (images, boxes, 6).
+        raw: A network's output, (images, 4 + classes, boxes), on any device.
         conf: Least confidence, 0 to 1.
 
     Returns:
-        For each image a tensor of the same form with fewer boxes.
+        For each image a tensor (1, 4 + classes, fewer boxes).
     """
     import torch
 
-    if raw.shape[-1] == 6:
-        return list(raw.cpu().split(1))
     likely = raw[:, 4:].amax(1) > conf
     counts = likely.sum(1).tolist()
     rows = raw.transpose(1, 2)[likely].cpu().split(counts)

@@ -66,7 +66,8 @@ def prefect_server() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def _s3() -> Iterator[tuple[str, dict[str, str]]]:
-    pytest.importorskip("s3fs")
+    for name in ("s3fs", "moto"):
+        pytest.importorskip(name)
     with s3_bucket() as bucket:
         yield bucket
 

@@ -19,7 +19,7 @@ from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import create
 from aa_functions.yolo_device import exact_convolutions
 from aa_functions.yolo_pool import GpuRunner
-from aa_functions.yolo_predictor import Predictor, PredictorOptions, load_checkpoint, to_cpu
+from aa_functions.yolo_predictor import Predictor, PredictorOptions, likely_boxes, load_checkpoint
 
 MODEL = SHIPPED_FOLDER / "shapes-yolov8n.pt"
 PIXELS = 0.1
@@ -147,7 +147,7 @@ def test_nms_of_what_is_taken_off_the_device_is_nms_of_everything(device, many, 
     with torch.inference_mode():
         raw = predictor.forward([image.boxed for image in prepared])
     everything = [nms(own, conf) for own in raw.cpu().split(1)]
-    taken = [nms(candidates, conf) for candidates in to_cpu(raw, conf)]
+    taken = [nms(candidates, conf) for candidates in likely_boxes(raw, conf)]
     for rows, others in zip(taken, everything, strict=True):
         assert torch.equal(rows, others)
     assert any(map(len, everything))
@@ -159,14 +159,9 @@ def test_any_number_of_candidates_goes_through_nms(boxes):
     for number in range(boxes):
         raw[1, :4, number] = torch.tensor([100.0 + 60 * number, 50.0, 40.0, 40.0])
         raw[1, 4 + number % 4, number] = 0.9 - number / 100
-    first, second = (nms(candidates, 0.25) for candidates in to_cpu(raw, 0.25))
+    first, second = (nms(candidates, 0.25) for candidates in likely_boxes(raw, 0.25))
     assert len(first) == 0
     assert second[:, 0].tolist() == [80.0 + 60 * number for number in range(boxes)]
-
-
-def test_an_output_that_needs_no_nms_is_taken_as_it_is():
-    raw = torch.rand(3, 300, 6)
-    assert torch.equal(torch.cat(to_cpu(raw, 0.25)), raw)
 
 
 def nms(raw: Any, conf: float) -> Any:
