@@ -2,10 +2,10 @@
 
 A lease is a file that says who writes and until when; its owner renews it. A killed owner stops
 renewing, so it blocks nobody for longer than the lease lasts (on the same machine, where it is seen
-to be dead, for ten seconds if it had begun to write, and only from writing). On a folder, of two
-runs that reach for a free lease at the same time exactly one gets it. Object storage has no
-exclusive create here: a run writes its claim, waits, and reads who won (the last to write did). The
-machines' clocks must agree to within a few seconds.
+to be dead, for ten seconds if it had begun to write, and only from writing). On a folder and on S3,
+of two runs that reach for a free lease at the same time exactly one gets it. Other object storage
+has no exclusive create here: a run writes its claim, waits, and reads who won (the last to write
+did). The machines' clocks must agree to within a few seconds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ DEAD_HOLDER_SECONDS = 10.0
 """How long the lease of a process of this machine that is seen to be dead is honoured still: a
 request that it had sent may be at work in CVAT."""
 SETTLE_SECONDS = 3.0
-"""On object storage: how long a claim must stand before it counts. Longer than a write takes."""
+"""Without an exclusive create: how long a claim must stand before it counts. Longer than a write
+takes."""
 _NUMBERED = re.compile(r"/(\d+)\.json$")
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK
 _OBJECT_STORES = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
 )
+_CONDITIONAL_WRITES = frozenset({"s3", "s3a"})
 
 
 class StorageError(CvatFlowsError):
@@ -211,10 +213,8 @@ class FolderStorage:
 class BlockStorage:
     """A Prefect block with an fsspec filesystem: `RemoteFileSystem` and `SMB`.
 
-    `create` is a look and a write: two at the same time may both succeed.
+    Unless `exclusive`, `create` is a look and a write: two at the same time may both succeed.
     """
-
-    exclusive = False
 
     def __init__(self, block: Any, name: str) -> None:
         self.block = block
@@ -250,10 +250,34 @@ class BlockStorage:
         except Exception as error:
             raise self._failed("write", path, error) from error
 
+    @cached_property
+    def exclusive(self) -> bool:
+        """Tried out: some servers that speak S3's protocol overwrite, whatever the condition."""
+        if self._scheme() not in _CONDITIONAL_WRITES:
+            return False
+        probe = f"{_TEMPORARY}{secrets.token_hex(6)}"
+        self._create_object(probe, b"first")
+        try:
+            return not self._create_object(probe, b"second")
+        finally:
+            self.delete(probe)
+
     def create(self, path: str, content: bytes) -> bool:
+        if self.exclusive:
+            return self._create_object(path, content)
         if self.read(path) is not None:
             return False
         self.write(path, content)
+        return True
+
+    def _create_object(self, path: str, content: bytes) -> bool:
+        try:
+            self._filesystem.pipe_file(self._full("/".join(_parts(path))), content, mode="create")
+        except Exception as error:
+            if not _means_taken(error):
+                raise self._failed("create", path, error) from error
+            # By us, if the answer to an earlier attempt was lost.
+            return self.read(path) == content
         return True
 
     def delete(self, path: str) -> None:
@@ -287,8 +311,12 @@ class BlockStorage:
 
     def _renames(self) -> bool:
         """Whether files are to be written aside and renamed, as a plain write is not atomic."""
-        scheme = _URL.fullmatch(str(getattr(self.block, "basepath", "")))
-        return scheme is not None and scheme[1] not in _OBJECT_STORES
+        scheme = self._scheme()
+        return scheme is not None and scheme not in _OBJECT_STORES
+
+    def _scheme(self) -> str | None:
+        url = _URL.fullmatch(str(getattr(self.block, "basepath", "")))
+        return url[1] if url else None
 
     def _failed(self, verb: str, path: str, error: Exception) -> StorageError:
         # The text of a storage library's error may hold signed URLs: name its type alone.
@@ -372,6 +400,16 @@ def _means_missing(error: Exception) -> bool:
         return answer.get("Error", {}).get("Code") in ("NoSuchKey", "404", "NotFound")
     # google.api_core.exceptions.NotFound, azure.core.exceptions.ResourceNotFoundError
     return type(error).__name__ in ("NotFound", "ResourceNotFoundError", "BlobNotFound")
+
+
+def _means_taken(error: Exception) -> bool:
+    """Whether S3 refused to create an object: there is one, or one is being made or deleted."""
+    answer = getattr(error.__cause__, "response", None)  # botocore
+    code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
+    return isinstance(error, FileExistsError) or code in (
+        "PreconditionFailed",
+        "ConditionalRequestConflict",
+    )
 
 
 def _modified(facts: dict[str, Any]) -> datetime:

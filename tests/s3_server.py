@@ -9,8 +9,17 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.waiting import wait_until
+
+
+def serve(port: int) -> None:
+    """One request at a time: moto looks whether there is an object and makes it in two steps."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import run_simple
+
+    run_simple("127.0.0.1", port, DomainDispatcherApplication(create_backend_app), threaded=False)
 
 
 @contextmanager
@@ -28,7 +37,8 @@ def s3_bucket() -> Iterator[tuple[str, dict[str, str]]]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-m", "tests.s3_server", str(port)],
+        cwd=Path(__file__).parents[1],
         env={**os.environ, **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -48,3 +58,7 @@ def s3_bucket() -> Iterator[tuple[str, dict[str, str]]]:
     finally:
         server.terminate()
         server.wait()
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -195,6 +195,48 @@ def test_what_another_machine_has_written_is_seen_at_once(s3: str) -> None:
     assert [stored.path for stored in storage.list("")] == ["leases/2.json"]
 
 
+def test_s3_is_asked_whether_it_creates_what_is_not_there_alone(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{s3}/{tmp_path.name}"
+    storage = open_storage(url)
+    assert storage.exclusive
+    assert list(open_storage(url)._filesystem.find(url)) == []  # type: ignore[attr-defined]
+    careless = open_storage(url)
+    filesystem = careless._filesystem  # type: ignore[attr-defined]
+    put = filesystem.pipe_file
+    with monkeypatch.context() as patch:
+        patch.setattr(filesystem, "pipe_file", lambda path, content, mode="": put(path, content))
+        assert not careless.exclusive
+        assert careless.create("lease", b"first")
+        assert not careless.create("lease", b"second")
+
+
+def test_an_object_that_was_made_though_the_answer_was_lost_is_ours(
+    s3: str, tmp_path: Path
+) -> None:
+    storage = open_storage(f"{s3}/{tmp_path.name}")
+    storage.write("lease", b"our token")
+    assert storage.create("lease", b"our token")
+    assert not storage.create("lease", b"another's")
+
+
+@pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict"])
+def test_an_object_that_another_is_just_making_is_not_ours(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    storage = open_storage(f"{s3}/{tmp_path.name}")
+    assert storage.exclusive
+    answer = RuntimeError(code)
+    answer.response = {"Error": {"Code": code}}  # type: ignore[attr-defined]
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise OSError(5, code) from answer
+
+    monkeypatch.setattr(storage._filesystem, "pipe_file", refuse)  # type: ignore[attr-defined]
+    assert not storage.create("lease", b"ours")
+
+
 def test_blocks_by_name(prefect_server: None, tmp_path: Path) -> None:
     from prefect.filesystems import LocalFileSystem, RemoteFileSystem
 
