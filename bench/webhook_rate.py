@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from deployments.local_prefect import free_port
 from flows.cli import quieten_prefect
 
 SECRET = "a secret for the benchmark"
@@ -87,9 +87,7 @@ def _start_receiver(stack: ExitStack, folder: Path, cvat: str) -> str:
 
     function = folder / "nothing.py"
     function.write_text(FUNCTION)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "flows.cli", "webhook", "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--function-file", str(function)],

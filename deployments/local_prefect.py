@@ -16,15 +16,20 @@ PATIENCE = 120
 """Seconds until a server that does not answer is given up: the first start makes a database."""
 
 
+def free_port() -> int:
+    """A port of this machine that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def local_prefect(folder: Path) -> Iterator[str]:
     """Start a Prefect server and make this process use it; yields the address of its UI.
 
     Call it before Prefect is imported: the settings are read then.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     log_path = folder / "prefect-server.log"
     with log_path.open("wb") as log:

@@ -39,14 +39,14 @@ class BlockStorage:
 
     def read(self, path: str) -> bytes | None:
         try:
-            return bytes(self._filesystem.cat_file(self._full("/".join(parts(path)))))
+            return bytes(self._filesystem.cat_file(self._place(path)))
         except Exception as error:
             if _means_missing(error):
                 return None
             raise self._failed("read", path, error) from error
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        place = self._full("/".join(parts(path)))
+        place = self._place(path)
         filesystem = self._filesystem
         try:
             if not self._renames():
@@ -82,7 +82,7 @@ class BlockStorage:
 
     def _create_object(self, path: str, content: bytes) -> bool:
         try:
-            self._filesystem.pipe_file(self._full("/".join(parts(path))), content, mode="create")
+            self._filesystem.pipe_file(self._place(path), content, mode="create")
         except Exception as error:
             if not _means_taken(error):
                 raise self._failed("create", path, error) from error
@@ -93,7 +93,7 @@ class BlockStorage:
     def delete(self, path: str) -> None:
         filesystem = self._filesystem
         try:
-            filesystem.rm_file(self._full("/".join(parts(path))))
+            filesystem.rm_file(self._place(path))
         except Exception as error:
             if not _means_missing(error):
                 raise self._failed("delete", path, error) from error
@@ -115,6 +115,9 @@ class BlockStorage:
                 yield StoredFile(
                     path=path, size=int(facts.get("size") or 0), modified=_modified(facts)
                 )
+
+    def _place(self, path: str) -> str:
+        return self._full("/".join(parts(path)))
 
     def _full(self, relative: str) -> str:
         return f"{str(self.block.basepath).rstrip('/')}/{relative}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deployments.local_prefect import free_port
 from tests.waiting import wait_until
 
 
@@ -25,9 +25,7 @@ def serve(port: int) -> None:
 @contextmanager
 def s3_bucket() -> Iterator[tuple[str, dict[str, str]]]:
     """A bucket's URL, and the environment in which `s3fs` and botocore find the way to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     environment = {
         "AWS_ENDPOINT_URL": address,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -21,6 +20,7 @@ from prefect.settings import (
 )
 
 import deployments
+from deployments.local_prefect import free_port
 from tests.waiting import wait_until
 
 FLAVOUR = {
@@ -35,12 +35,6 @@ def shipped_settings(url: str) -> dict[str, str]:
     text = (Path(deployments.__file__).parent / "prefect-server.env").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return dict(line.replace("http://127.0.0.1:4200", url).split("=", 1) for line in lines)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @define(kw_only=True)

@@ -15,8 +15,9 @@ import asyncpg
 import httpx
 import redis
 from balancer import balanced
-from live_prefect import FLAVOUR, LivePrefect, free_port, shipped_settings
+from live_prefect import FLAVOUR, LivePrefect, shipped_settings
 
+from deployments.local_prefect import free_port
 from tests.waiting import wait_until
 
 POSTGRES = os.environ.get("CVAT_FLOWS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")

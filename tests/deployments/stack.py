@@ -12,9 +12,10 @@ from typing import Any
 import httpx
 from attrs import define, field
 from cvat_sdk import Client, models
-from live_prefect import LivePrefect, free_port
+from live_prefect import LivePrefect
 from PIL import Image
 
+from deployments.local_prefect import free_port
 from deployments.sandbox.process import SandboxProcess
 from tests.waiting import A_HANG, wait_until
 
