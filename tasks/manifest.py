@@ -67,12 +67,9 @@ class Manifest:
         self.task_id = task_id
         self.function = function
         self.run = run
+        self.folder = f"{task_folder(server, task_id)}/{slug(function)}"
         self._lock = threading.Lock()
         self._files: OrderedDict[str, JobFile] = OrderedDict()
-
-    @property
-    def folder(self) -> str:
-        return f"{task_folder(self.server, self.task_id)}/{slug(self.function)}"
 
     def record(self, job_id: int, frame: int) -> FrameRecord | None:
         """The frame's record in a job, or None."""
