@@ -71,7 +71,7 @@ def without_prefect() -> Iterator[None]:
                     task = _PlainTask(value.fn, threads)
                     patches.enter_context(patch.object(module, name, task))
         patches.enter_context(
-            patch.object(detecting, "step_for_detecting", lambda: detecting.detect)
+            patch.object(detecting, "step_for_detecting", lambda: detecting.detect_unlimited)
         )
         for module in (reporting, shown_progress, artifacts):
             patches.enter_context(patch.object(module, "get_run_logger", lambda: logger))

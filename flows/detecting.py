@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from attrs import evolve
@@ -30,7 +31,7 @@ from tasks.steps import (
     validate,
 )
 
-_Step = Task[[AnnotationRun, Batch], None]
+_Step = Task[[AnnotationRun, Batch], Any]
 
 BATCHES_IN_FLIGHT = 3
 """One with the model, one that is got ready for it, one whose results are looked at: so images of
@@ -49,7 +50,7 @@ def detect_all(
     Ends early, with `report.stopped` set, when more than `allowed` frames have failed. Raises what
     made a whole batch fail (CVAT gone, an error of our own).
     """
-    detecting = step_for_detecting()
+    detecting = cache(step_for_detecting)
     in_flight: deque[_Chain] = deque()
     try:
         for batch in plan.batches:
@@ -64,6 +65,7 @@ def detect_all(
             _settle(in_flight[0], run, report, allowed, progress)
             in_flight.popleft()
     finally:
+        run.turns.end()
         for chain in in_flight:
             chain.abandon(run)
 
@@ -86,16 +88,21 @@ class _Chain:
         self,
         run: AnnotationRun,
         batch: Batch,
-        detecting: _Step,
+        detecting: Callable[[], _Step],
         detected: Sequence[PrefectFuture[Any]],
     ) -> None:
         """`detected`: the detections on the batches in flight before this one, in order."""
         self.batch = batch
         fetched = _after(fetch_frames, run, batch, detected[:-1])
+        step = recall if run.source.knows(batch) else detecting()
         # Functions are called in the order of the frames, one call at a time, as the protocol's
-        # authors expect: a plain function need not be safe to share between threads.
-        step = recall if run.source.knows(batch) else detecting
-        self.detected = _after(step, run, batch, [fetched, *detected[-1:]])
+        # authors expect: a plain function need not be safe to share between threads. The run may
+        # begin while the function is busy, so that it need not wait for Prefect in between; but
+        # a slot is not held by a batch that waits.
+        run.turns.line_up(batch.index)
+        one_at_a_time = step is detect or run.raise_at_once
+        before = detected if one_at_a_time else detected[:-1]
+        self.detected = _after(step, run, batch, [fetched, *before])
         validated = _after(validate, run, batch, [self.detected])
         remapped = _after(remap, run, batch, [validated])
         self.futures = (fetched, self.detected, validated, remapped)

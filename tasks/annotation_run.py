@@ -25,6 +25,7 @@ from tasks.remap import RemapOptions, remap_frame
 from tasks.run_function import FunctionRunner
 from tasks.spool import OutcomeSpool
 from tasks.step_seconds import StepSeconds
+from tasks.turns import Turns
 from tasks.validate import ValidationOptions, check_detections, validate_frame
 
 
@@ -48,6 +49,8 @@ class AnnotationRun:
     """What is kept to be shown afterwards; None for nothing."""
     seconds: StepSeconds = field(factory=StepSeconds)
     spool: OutcomeSpool = field(factory=OutcomeSpool)
+    turns: Turns = field(factory=Turns)
+    """Of the batches with the function: the next one's task run begins while it is still busy."""
     _fetched: dict[int, list[LoadedFrame]] = field(factory=dict, init=False)
     _outcomes: dict[int, list[Outcome]] = field(factory=dict, init=False)
     _function_in_use: threading.Lock = field(factory=threading.Lock, init=False)
@@ -60,9 +63,11 @@ class AnnotationRun:
             self.pictures.note(self._fetched[batch.index])
 
     def detect(self, batch: Batch) -> None:
-        """Run the function over the fetched images and let go of them."""
-        with self.seconds.of("detect"):
-            self._outcomes[batch.index] = self._detect(self._fetched.pop(batch.index))
+        """Run the function over the fetched images, when it is the batch's turn, and let go of
+        them. Raises TurnLost if the run ends before."""
+        with self.turns.of(batch.index), self.seconds.of("detect"):
+            outcomes = self._detect(self._fetched.pop(batch.index))
+        self._outcomes[batch.index] = self._cached(outcomes)
 
     def validate(self, batch: Batch) -> None:
         """Check what the function returned."""
@@ -86,15 +91,16 @@ class AnnotationRun:
     def redo(self, frame: Frame) -> Outcome:
         """All steps for one frame, from its download on, whatever the cache knows of it: it may
         be what was detected before that is at fault."""
-        (outcome,) = self._detect([self.source.fetch_image(frame)])
+        (outcome,) = self._cached(self._detect([self.source.fetch_image(frame)]))
         return self._remap(self._validate(outcome))
 
     def _detect(self, loaded: list[LoadedFrame]) -> list[Outcome]:
         with self._function_in_use:
             if self.raise_at_once and not self.runner.takes_batches:
-                outcomes = [self._detect_strictly(frame) for frame in loaded]
-            else:
-                outcomes = self.runner.run(loaded)
+                return [self._detect_strictly(frame) for frame in loaded]
+            return self.runner.run(loaded)
+
+    def _cached(self, outcomes: list[Outcome]) -> list[Outcome]:
         if self.cache is not None:
             self.cache.put(outcomes)
         return outcomes

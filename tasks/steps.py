@@ -16,7 +16,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
 from aa_functions.reference import LoadedFunction
 from tasks import fetch_labels as labels_step
@@ -36,6 +36,7 @@ from tasks.outside_text import on_one_line
 from tasks.plan_frames import Plan
 from tasks.plan_frames import plan_frames as plan
 from tasks.remap import check_thresholds
+from tasks.turns import TurnLost
 from tasks.upload import upload_job
 from tasks.upload_report import UploadOptions, UploadReport
 
@@ -110,8 +111,9 @@ def detect(run: AnnotationRun, batch: Batch) -> None:
 
 
 @task(name="detect", task_run_name="detect {batch}", **_local)
-def detect_unlimited(run: AnnotationRun, batch: Batch) -> None:
-    """The same where the tag has no limit: the run gets it when it has begun.
+def detect_unlimited(run: AnnotationRun, batch: Batch) -> State[Any] | None:
+    """The same where the tag has no limit: the run gets it when it has begun, and may begin while
+    the batch before is with the function.
 
     A run that has a tag at its start asks for a slot, limit or none: two requests, and two seconds
     where SQLite refuses one because something else is being written.
@@ -119,7 +121,11 @@ def detect_unlimited(run: AnnotationRun, batch: Batch) -> None:
     context = TaskRunContext.get()
     if context is not None:
         context.task_run.tags = sorted({*context.task_run.tags, GPU_TAG})
-    run.detect(batch)
+    try:
+        run.detect(batch)
+    except TurnLost as lost:
+        return Cancelled(message=str(lost))
+    return None
 
 
 # Without the tag: waiting for a GPU that is not needed costs up to 1.5 s a run.

@@ -16,12 +16,13 @@ from flows.parameters import AnnotateTaskParameters
 FUNCTION = '''
 """One box a frame, a pixel off the border; frames can be made to fail by name."""
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 from aa_functions import DetectionFunctionSpec, label_spec, rectangle
 
 
-def create(label="car", fail="", width=1.0, bad="", calls="", hang=""):
+def create(label="car", fail="", width=1.0, bad="", calls="", hang="", wait=""):
     def detect(context, image):
         if calls:
             with open(calls, "a") as file:
@@ -30,6 +31,12 @@ def create(label="car", fail="", width=1.0, bad="", calls="", hang=""):
             raise ValueError(f"cannot look at {context.frame_name}")
         if hang and context.frame_name in hang.split(","):
             time.sleep(300)
+        if wait.startswith(f"{context.frame_name} until "):
+            deadline = time.monotonic() + 300
+            while not Path(wait.split(" until ")[1]).exists():
+                if time.monotonic() > deadline:
+                    raise TimeoutError("waited in vain")
+                time.sleep(0.01)
         if context.frame_name in bad.split(","):
             return [rectangle(7, [0, 0, 1, 1])]
         return [rectangle(0, [width, 1, image.width - 1, image.height - 1], score=0.5)]

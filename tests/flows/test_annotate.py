@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from prefect.client.orchestration import get_client
 
 from deployments.sandbox.process import SandboxProcess
 from flows.detecting import step_for_detecting
+from tasks.annotation_run import AnnotationRun
 from tasks.cache_care import Bounds, keep_within
+from tasks.frames import Batch
 from tasks.lease import LeaseEntry, current_writer
 from tasks.steps import detect
 from tasks.storage import open_storage
@@ -128,21 +131,58 @@ def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], annotat
     assert "cannot look at img_0005.jpg" in run.state.message
 
 
+@contextmanager
+def limit_of_the_tag(limited: bool) -> Iterator[None]:
+    if not limited:
+        yield
+        return
+    with get_client(sync_client=True) as prefect:
+        prefect.upsert_global_concurrency_limit_by_name("tag:gpu", 1)
+        try:
+            yield
+        finally:
+            prefect.delete_global_concurrency_limit_by_name("tag:gpu")
+
+
 @pytest.mark.parametrize("limited", [False, True])
 def test_detecting_has_the_tag_and_waits_for_a_slot_where_there_is_a_limit(
     make_task: Callable[..., Any], annotate: Any, limited: bool
 ) -> None:
     task = make_task(2)
-    with get_client(sync_client=True) as prefect:
-        if limited:
-            prefect.upsert_global_concurrency_limit_by_name("tag:gpu", 1)
-        try:
-            assert (step_for_detecting() is detect) == limited
-            run = task_run(annotate(task), f"detect frames 0-1 · job {task.get_jobs()[0].id}")
-        finally:
-            if limited:
-                prefect.delete_global_concurrency_limit_by_name("tag:gpu")
+    with limit_of_the_tag(limited):
+        assert (step_for_detecting() is detect) == limited
+        run = task_run(annotate(task), f"detect frames 0-1 · job {task.get_jobs()[0].id}")
     assert run.tags == ["gpu"]
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_the_next_run_begins_while_the_function_is_busy_unless_it_would_hold_a_slot(
+    make_task: Callable[..., Any],
+    annotate: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limited: bool,
+) -> None:
+    begun, seen = tmp_path / "begun", list[str]()
+    plain_detect = AnnotationRun.detect
+
+    def watched(run: AnnotationRun, batch: Batch) -> None:
+        seen.append(f"{batch.index} begins")
+        if batch.index == 1:
+            begun.touch()
+        plain_detect(run, batch)
+        seen.append(f"{batch.index} ends")
+
+    monkeypatch.setattr(AnnotationRun, "detect", watched)
+    if limited:
+        begun.touch()
+    task = make_task(2)
+    with limit_of_the_tag(limited):
+        waits = {"wait": f"img_0000.jpg until {begun}"}
+        assert annotate(task, frames_per_run=1, function_parameters=waits).error is None
+    assert frames_of(task) == [0, 1]
+    overlapping = ["0 begins", "1 begins", "0 ends", "1 ends"]
+    assert seen == (sorted(overlapping) if limited else overlapping)
 
 
 def test_a_frame_that_hangs_costs_only_itself(
@@ -174,6 +214,25 @@ def test_a_function_that_hangs_ends_the_run(
     assert frames_of(task) == []
     assert current_writer(open_storage(), server=sandbox.url, task_id=task.id) is None
     assert annotate(task, function_parameters={}).report.count("annotated") == 8
+
+
+def test_a_batch_whose_turn_does_not_come_is_called_off(
+    make_task: Callable[..., Any], annotate: Any, tmp_path: Path
+) -> None:
+    task, calls = make_task(9), tmp_path / "calls"
+    all_hang = {"hang": ",".join(f"img_{n:04d}.jpg" for n in range(9)), "calls": str(calls)}
+    finished = annotate(
+        task,
+        frames_per_run=3,
+        function_parameters=all_hang,
+        detect_timeout=0.2,
+        max_failed_frames=0.9,
+    )
+    assert "5 calls of the function in a row" in str(finished.error)
+    assert len(calls.read_text().split()) == 5
+    run = task_run(finished, f"detect frames 6-8 · job {task.get_jobs()[0].id}")
+    assert run.state.is_cancelled()
+    assert "before it was this batch's turn" in run.state.message
 
 
 def test_a_bad_output_fails_its_frame(make_task: Callable[..., Any], annotate: Any) -> None:
