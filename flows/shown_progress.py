@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from types import TracebackType
+from typing import Any
 from uuid import UUID
 
 from prefect.logging import get_run_logger
@@ -20,7 +24,11 @@ LINE_EVERY_AT_MOST = 60.0
 
 
 class ShownProgress:
-    """Passes progress on to the caller's own, and shows it in Prefect."""
+    """Passes progress on to the caller's own, and shows it in Prefect.
+
+    A thread of its own asks Prefect: a server that is slow holds up no frame. A context manager,
+    which waits at its end for what is under way.
+    """
 
     def __init__(
         self, inner: Progress, report: RunReport, clock: Callable[[], float] = time.monotonic
@@ -30,7 +38,20 @@ class ShownProgress:
         self._clock = clock
         self._begin = self._next_bar = self._next_line = 0.0
         self._total = self._done = 0
-        self._bar: UUID | None = None
+        self._bar: Future[UUID | None] | None = None
+        self._under_way: Future[Any] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="progress")
+
+    def __enter__(self) -> ShownProgress:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown()
 
     def start(self, total: int, description: str) -> None:
         self._inner.start(total, description)
@@ -39,16 +60,16 @@ class ShownProgress:
         self._next_bar = self._begin + BAR_EVERY
         self._next_line = self._begin + LINE_AFTER
         if total:
-            self._bar = start_progress(f"{total:,} frames to do")
+            self._bar = self._aside(start_progress, f"{total:,} frames to do")
             get_run_logger().info("%s: %s frames to do", description, f"{total:,}")
 
     def advance(self, frames: int) -> None:
         self._inner.advance(frames)
         self._done += frames
         now = self._clock()
-        if now >= self._next_bar:
-            put_progress(self._bar, self._percent(), self._text(now))
-            self._next_bar = self._clock() + BAR_EVERY
+        if now >= self._next_bar and (self._under_way is None or self._under_way.done()):
+            self._show(self._text(now))
+            self._next_bar = now + BAR_EVERY
         if now >= self._next_line:
             get_run_logger().info("%s", self._text(now))
             self._next_line = now + min(
@@ -57,13 +78,21 @@ class ShownProgress:
 
     def uploading(self) -> None:
         """All frames have been looked at; what was found is on its way to CVAT."""
-        if self._bar is not None:
-            put_progress(self._bar, self._percent(), f"{self._counts()}, uploading")
+        self._show(f"{self._counts()}, uploading")
 
     def finish(self) -> None:
         self._inner.finish()
-        if self._bar is not None:
-            put_progress(self._bar, self._percent(), f"{self._counts()}, ended")
+        self._show(f"{self._counts()}, ended")
+
+    def _show(self, text: str) -> None:
+        bar, percent = self._bar, self._percent()
+        if bar is not None:
+            self._aside(lambda: put_progress(bar.result(), percent, text))
+
+    def _aside(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Call in the thread, which has to know the flow run."""
+        self._under_way = self._thread.submit(copy_context().run, call, *arguments)
+        return self._under_way
 
     def _percent(self) -> float:
         return min(100.0, round(100 * self._done / self._total, 1)) if self._total else 100.0

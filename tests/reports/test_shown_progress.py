@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from flows.run_log import keep_log_for_people
 from flows.shown_progress import ShownProgress, in_words
 from tasks.errors import FrameFailed
 from tests.reports.report_factory import failed, media_of, names_of, report_of
+from tests.waiting import A_HANG
 
 
 class Clock:
@@ -48,13 +50,13 @@ def run(seconds: float, *, step: float, frames: int, total: int) -> Clock:
     media = media_of(names_of(10))
     report = report_of(media, [failed(media.frame(0))])
     clock = Clock()
-    progress = ShownProgress(NoProgress(), report, clock)
-    progress.start(total, "annotating task 1")
-    while clock.now < seconds:
-        clock.now += step
-        progress.advance(frames)
-    progress.uploading()
-    progress.finish()
+    with ShownProgress(NoProgress(), report, clock) as progress:
+        progress.start(total, "annotating task 1")
+        while clock.now < seconds:
+            clock.now += step
+            progress.advance(frames)
+        progress.uploading()
+        progress.finish()
     return clock
 
 
@@ -78,6 +80,29 @@ def test_a_long_run_is_told_of_once_a_minute_at_most(shown: dict[str, list[Any]]
 def test_a_run_over_nothing_shows_no_bar(shown: dict[str, list[Any]]) -> None:
     run(0, step=1, frames=1, total=0)
     assert shown == {"bar": [], "log": []}
+
+
+def test_a_slow_server_holds_up_no_frame(
+    shown: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def put_progress(bar: object, percent: float, text: str) -> None:
+        assert answers.wait(A_HANG)
+        shown["bar"].append((percent, text))
+
+    monkeypatch.setattr(shown_progress, "put_progress", put_progress)
+    media = media_of(names_of(10))
+    clock = Clock()
+    with ShownProgress(NoProgress(), report_of(media, []), clock) as progress:
+        progress.start(100, "annotating task 1")
+        for _ in range(10):
+            clock.now += 10
+            progress.advance(10)
+        progress.finish()
+        answers.set()
+    # The first, while which no other was asked for, and the last.
+    assert [percent for percent, _ in shown["bar"]] == [10.0, 100.0]
 
 
 @pytest.mark.parametrize(
