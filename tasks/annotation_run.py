@@ -66,8 +66,7 @@ class AnnotationRun:
         """Run the function over the fetched images, when it is the batch's turn, and let go of
         them. Raises TurnLost if the run ends before."""
         with self.turns.of(batch.index), self.seconds.of("detect"):
-            outcomes = self._detect(self._fetched.pop(batch.index))
-        self._outcomes[batch.index] = self._cached(outcomes)
+            self._outcomes[batch.index] = self._detect(self._fetched.pop(batch.index))
 
     def validate(self, batch: Batch) -> None:
         """Check what the function returned."""
@@ -91,19 +90,20 @@ class AnnotationRun:
     def redo(self, frame: Frame) -> Outcome:
         """All steps for one frame, from its download on, whatever the cache knows of it: it may
         be what was detected before that is at fault."""
-        (outcome,) = self._cached(self._detect([self.source.fetch_image(frame)]))
+        (outcome,) = self._detect([self.source.fetch_image(frame)])
         return self._remap(self._validate(outcome))
 
     def _detect(self, loaded: list[LoadedFrame]) -> list[Outcome]:
         with self._function_in_use:
-            if self.raise_at_once and not self.runner.takes_batches:
-                return [self._detect_strictly(frame) for frame in loaded]
-            return self.runner.run(loaded)
+            if not self.raise_at_once or self.runner.takes_batches:
+                return self.runner.run(loaded, keep=self._keep)
+            outcomes = [self._detect_strictly(frame) for frame in loaded]
+            self._keep(outcomes)
+            return outcomes
 
-    def _cached(self, outcomes: list[Outcome]) -> list[Outcome]:
+    def _keep(self, outcomes: list[Outcome]) -> None:
         if self.cache is not None:
             self.cache.put(outcomes)
-        return outcomes
 
     def _detect_strictly(self, frame: LoadedFrame) -> Outcome:
         (outcome,) = self.runner.run([frame])

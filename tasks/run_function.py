@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import traceback
@@ -21,6 +22,9 @@ from tasks.read_output import read_output
 
 MAX_SHAPES_PER_FRAME = 100_000
 """A guard against a function that never stops, not a matter of taste."""
+SECONDS_A_PART = 2.0
+"""About so long are the calls of a slow `detect_batch`, and so often is handed on what was
+detected: a killed run has lost no more of it, however long a batch takes."""
 LONGEST_ERROR = 300
 """Characters of a function's own message that go into the sentence about a frame."""
 
@@ -67,14 +71,23 @@ class FunctionRunner:
         self._strict = strict
         self.images_at_once: int | None = None
         """None as long as memory has not run out."""
+        self._seconds_an_image = 0.0
+        """As the last call was; 0 before there was one."""
 
     @property
     def takes_batches(self) -> bool:
         """Whether the function has a `detect_batch`."""
         return self._detect_batch is not None
 
-    def run(self, frames: Sequence[LoadedFrame]) -> list[Outcome]:
+    def run(
+        self,
+        frames: Sequence[LoadedFrame],
+        *,
+        keep: Callable[[list[Outcome]], None] = lambda outcomes: None,
+    ) -> list[Outcome]:
         """Detect on every frame that has an image; return one outcome a frame, in order.
+
+        `keep` is handed the outcomes of frames with an image, some of them every other second.
 
         Frames that failed before or whose detections are known pass through. A call that fails is
         repeated on halves, with fresh images, until the frame at fault is alone; it comes back
@@ -84,11 +97,31 @@ class FunctionRunner:
         """
         waiting = [frame for frame in frames if frame.picture is not None]
         done: dict[int, Outcome] = {}
-        while waiting:
-            count = 1 if self._detect_batch is None else self.images_at_once or len(waiting)
-            part, waiting = waiting[:count], waiting[count:]
-            done |= {outcome.frame.number: outcome for outcome in self._run(part)}
+        to_keep: list[Outcome] = []
+        kept = begin = time.perf_counter()
+        try:
+            while waiting:
+                count = self._images_for_a_call(len(waiting))
+                part, waiting = waiting[:count], waiting[count:]
+                outcomes = self._run(part)
+                done |= {outcome.frame.number: outcome for outcome in outcomes}
+                to_keep += outcomes
+                now = time.perf_counter()
+                self._seconds_an_image = (now - begin) / len(part)
+                begin = now
+                if now - kept >= SECONDS_A_PART:
+                    keep(to_keep)
+                    to_keep, kept = [], now
+        finally:  # whatever ends it
+            if to_keep:
+                keep(to_keep)
         return [done.get(frame.frame.number, frame.outcome) for frame in frames]
+
+    def _images_for_a_call(self, waiting: int) -> int:
+        if self._detect_batch is None:
+            return 1
+        calls = math.ceil(waiting * self._seconds_an_image / SECONDS_A_PART) or 1
+        return min(math.ceil(waiting / calls), self.images_at_once or waiting)
 
     def close(self) -> None:
         """Let go of the thread for calls."""

@@ -209,6 +209,8 @@ def test_a_function_that_hangs_ends_the_run(
     finished = annotate(
         task, function_parameters=all_hang, detect_timeout=0.2, max_failed_frames=0.9
     )
+    detections = [s for s in open_storage().list("detections") if "about" not in s.path]
+    assert len(detections) == 1  # of the frame before
     assert "5 calls of the function in a row took longer than 0.2 s" in str(finished.error)
     assert "frame 5 · img_0005.jpg" in str(finished.error)
     assert frames_of(task) == []

@@ -78,7 +78,7 @@ class InBatches(OneByOne):
         return [box(image) for image in images]
 
 
-def fail_on(*bad: int, error: Exception | None = None) -> Callable[[int], None]:
+def fail_on(*bad: int, error: BaseException | None = None) -> Callable[[int], None]:
     def on(number: int) -> None:
         if number in bad:
             raise error or ValueError(f"cannot bear {number}")
@@ -312,6 +312,71 @@ def test_when_memory_runs_out_the_slices_shrink(
     function.calls.clear()
     runner.run(frames(10))
     assert [len(call) for call in function.calls] == [4, 4, 2]
+
+
+class Clock:
+    """A second for each image that a function looks at."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def on(self, number: int) -> None:
+        self.now += 1.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("tasks.run_function.time.perf_counter", made)
+    return made
+
+
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+def test_what_a_slow_function_detects_is_handed_on_before_the_batch_is_done(
+    kind: type[OneByOne], clock: Clock
+) -> None:
+    kept: list[list[int]] = []
+    function = kind(clock.on)
+    runner = FunctionRunner(function)
+    for first in (0, 4):
+        some = [loaded(first + n) for n in range(4)]
+        outcomes = runner.run(some, keep=lambda part: kept.append([o.frame.number for o in part]))
+        assert [points(outcome)[2] for outcome in outcomes] == [10 + first + n for n in range(4)]
+    # Nothing is known of the speed at the first call; later calls take two seconds.
+    first_kept = [[0, 1], [2, 3]] if kind is OneByOne else [[0, 1, 2, 3]]
+    assert kept == [*first_kept, [4, 5], [6, 7]]
+    if kind is InBatches:
+        assert function.calls == kept
+
+
+def test_what_was_detected_is_handed_on_whatever_ends_the_run() -> None:
+    kept: list[Outcome] = []
+    function = OneByOne(fail_on(2, error=KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        FunctionRunner(function).run(frames(4), keep=kept.extend)
+    assert [outcome.frame.number for outcome in kept] == [0, 1]
+
+
+def test_a_function_that_is_slow_once_is_soon_given_whole_batches_again(clock: Clock) -> None:
+    def slow_at_first(number: int) -> None:
+        clock.now += 3.0 if number < 2 else 0.001
+
+    function = InBatches(slow_at_first)
+    runner = FunctionRunner(function)
+    for _ in range(2):
+        runner.run([loaded(0)])
+    runner.run([loaded(n) for n in range(2, 12)])
+    assert function.calls == [[0], [0], [2], list(range(3, 12))]
+
+
+def test_frames_without_an_image_are_not_handed_on() -> None:
+    kept: list[Outcome] = []
+    some = frames(2)
+    known = LoadedFrame(outcome=some[0].outcome)
+    FunctionRunner(OneByOne()).run([known, some[1]], keep=kept.extend)
+    assert [outcome.frame.number for outcome in kept] == [1]
 
 
 def test_an_image_too_large_for_memory_is_a_failed_frame() -> None:
