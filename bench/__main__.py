@@ -31,6 +31,7 @@ def _measure() -> int:
 
     measurements = {
         "constant": rows.constant_box,
+        "device": rows.device,
         "yolo": yolo_rows.yolo_on_cpu,
         "same-function": yolo_rows.yolo_same_function,
         "bf16": yolo_rows.yolo_bf16,

@@ -15,9 +15,10 @@ from typing import Any
 from attrs import frozen
 
 from aa_functions.weights import SHIPPED_FOLDER
-from bench.runs import CONSTANT, Function, alternate, flow_run, median, plain_run, sdk_run
+from bench.runs import CONSTANT, WAITING, Function, alternate, flow_run, median, plain_run, sdk_run
 from bench.stage import Stage
 from bench.table import NotMeasured, Row
+from bench.waiting_box import SECONDS_AN_IMAGE
 
 SMALL = (640, 360)
 WEIGHTS = str(SHIPPED_FOLDER / "shapes-yolov8n.pt")
@@ -97,6 +98,24 @@ def constant_box(stage: Stage, effort: Effort) -> Result:
     task_id, function = stage.task(count), CONSTANT.load()
     sdk, ours = both_drivers(stage, effort, task_id, theirs=function, ours=function)
     return against_sdk("constant box", count, sdk, ours, 1.3)
+
+
+def device(stage: Stage, effort: Effort) -> Result:
+    """A function that takes its time and no processor, as one on a GPU does for the most part."""
+    count = effort.gpu_frames
+    task_id, function = stage.task(count, SMALL), WAITING.load()
+    run = fresh(stage, task_id, lambda: flow_run(stage, task_id, function))
+    run()
+    (seconds,) = alternate(effort.rounds, run)
+    alone = count * SECONDS_AN_IMAGE
+    return Row(
+        what="share of the speed of a function that needs no processor",
+        measured=f"{count / median(seconds):.0f} of {1 / SECONDS_AN_IMAGE:.0f} frames/s",
+        ratio=alone / median(seconds),
+        target="-",
+        met=True,
+        note=f"{count} frames, {SMALL[0]}x{SMALL[1]}",
+    )
 
 
 def second_run(stage: Stage, effort: Effort) -> Result:

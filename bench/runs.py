@@ -31,6 +31,7 @@ class Function:
 
 
 CONSTANT = Function(module="bench.constant_box", parameters={})
+WAITING = Function(module="bench.waiting_box", parameters={})
 
 
 def sdk_run(stage: Stage, task_id: int, function: Any) -> float:
