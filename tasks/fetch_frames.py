@@ -65,8 +65,8 @@ class FrameSource:
         *,
         cache: KnownDetections | None = None,
         content: KnownContent | None = None,
-        chunks_ahead: int = 3,
-        download_threads: int = 3,
+        chunks_ahead: int = 2,
+        download_threads: int = 2,
         decode_threads: int | None = None,
     ) -> None:
         self._client = client

@@ -30,8 +30,8 @@ class ChunkPrefetcher(Generic[Held]):
         download: Callable[[int, Wait], Held],
         order: Sequence[int],
         *,
-        ahead: int = 3,
-        threads: int = 3,
+        ahead: int = 2,
+        threads: int = 2,
     ) -> None:
         self._download = download
         self._upcoming = list(reversed(order))

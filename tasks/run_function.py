@@ -81,13 +81,14 @@ class FunctionRunner:
 
     def run(
         self,
-        frames: Sequence[LoadedFrame],
+        frames: list[LoadedFrame],
         *,
         keep: Callable[[list[Outcome]], None] = lambda outcomes: None,
     ) -> list[Outcome]:
         """Detect on every frame that has an image; return one outcome a frame, in order.
 
-        `keep` is handed the outcomes of frames with an image, some of them every other second.
+        Leaves the list empty: an image goes when it has been looked at. `keep` is handed the
+        outcomes of frames with an image, some of them every other second.
 
         Frames that failed before or whose detections are known pass through. A call that fails is
         repeated on halves, with fresh images, until the frame at fault is alone; it comes back
@@ -95,8 +96,9 @@ class FunctionRunner:
         hangs again costs the whole time. When memory runs out, later calls get fewer images too.
         KeyboardInterrupt and SystemExit always leave as they are; so does KeepsHanging.
         """
+        done = {frame.frame.number: frame.outcome for frame in frames}
         waiting = [frame for frame in frames if frame.picture is not None]
-        done: dict[int, Outcome] = {}
+        frames.clear()
         to_keep: list[Outcome] = []
         kept = begin = time.perf_counter()
         try:
@@ -115,7 +117,7 @@ class FunctionRunner:
         finally:  # whatever ends it
             if to_keep:
                 keep(to_keep)
-        return [done.get(frame.frame.number, frame.outcome) for frame in frames]
+        return list(done.values())
 
     def _images_for_a_call(self, waiting: int) -> int:
         if self._detect_batch is None:
