@@ -525,6 +525,22 @@ def test_an_image_is_let_go_of_once_the_call_has_answered() -> None:
     runner.close()
 
 
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_an_image_is_let_go_of_before_the_batch_is_done(timeout: float | None) -> None:
+    seen: list[weakref.ref[Any]] = []
+
+    class Remembers(OneByOne):
+        def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+            # The thread that answers lets go of the last call's image a moment after its answer.
+            wait_until(lambda: all(one() is None for one in seen[:-1]), what="images are let go of")
+            seen.append(weakref.ref(image))
+            return box(image)
+
+    runner = FunctionRunner(Remembers(), detect_timeout=timeout)
+    assert not failures(runner.run(frames(4)))
+    runner.close()
+
+
 def test_the_functions_own_timeout_is_its_own() -> None:
     outcomes = run_function(
         OneByOne(fail_on(0, error=TimeoutError("the model's server"))),
