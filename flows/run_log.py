@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from tasks.errors import FrameFailed
+from tasks.errors import CvatFlowsError
 
 _FLOWS = frozenset({"annotate-task", "detect-jobs"})
 
@@ -23,10 +23,10 @@ class _ForPeople(logging.Filter):
             return False
         if not text.startswith("Task run failed with"):
             return True
-        # A frame that failed: the line "Finished in state Failed" has its error, and if another
-        # attempt helps there is nothing to tell.
+        # The line "Finished in state Failed" has the sentence of an error of ours, and if another
+        # attempt at a frame helps there is nothing to tell.
         error = record.exc_info[1] if record.exc_info else None
-        told = isinstance(error, FrameFailed) or text.startswith("Task run failed with state")
+        told = isinstance(error, CvatFlowsError) or text.startswith("Task run failed with state")
         arguments = record.args if isinstance(record.args, tuple) else ()
         return not (told or "state" in arguments[:1])
 

@@ -13,6 +13,7 @@ from flows import shown_progress
 from flows.live import NoProgress
 from flows.run_log import keep_log_for_people
 from flows.shown_progress import ShownProgress, in_words
+from tasks.call_in_time import KeepsHanging
 from tasks.errors import FrameFailed
 from tests.reports.report_factory import failed, media_of, names_of, report_of
 from tests.waiting import A_HANG
@@ -132,12 +133,12 @@ def test_task_runs_that_end_well_are_left_out_of_the_log() -> None:
     assert not record("Task run failed with state: Failed('x')", level=logging.ERROR)
 
 
-def test_the_traceback_of_prefects_engine_is_left_out_for_a_frame() -> None:
+def test_the_traceback_of_prefects_engine_is_left_out_where_a_sentence_tells() -> None:
     media = media_of(names_of(1))
     outcome = failed(media.frame(0))
     assert outcome.failure
-    frame = FrameFailed(outcome.frame, outcome.failure)
     text = "Task run failed with exception: ..."
-    assert not record(text, level=logging.ERROR, exc_info=(FrameFailed, frame, None))
+    for error in (FrameFailed(outcome.frame, outcome.failure), KeepsHanging("it hangs")):
+        assert not record(text, level=logging.ERROR, exc_info=(type(error), error, None))
     other = OSError("gone")
     assert record(text, level=logging.ERROR, exc_info=(OSError, other, None))
