@@ -22,6 +22,7 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY aa_functions aa_functions
 COPY tasks tasks
+COPY cvat_flows cvat_flows
 COPY flows flows
 COPY deployments deployments
 COPY deployments/docker-entrypoint.sh /usr/local/bin/docker-entrypoint.sh

@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 .PHONY: demo demo-ui test check lint setup bench chaos clean
 
 demo: $(READY)
-	$(BIN)/python -m deployments.demo
+	$(BIN)/python -m cvat_flows.deployments.demo
 
 demo-ui: $(READY)
-	$(BIN)/python -m deployments.demo --ui
+	$(BIN)/python -m cvat_flows.deployments.demo --ui
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -18,6 +18,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 check: lint

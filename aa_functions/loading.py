@@ -134,7 +134,7 @@ def _import_failed(subject: str, error: BaseException) -> FunctionReferenceError
 def _make_torchvision_importable() -> None:
     """The SDK's own functions are built on torchvision, see `declare_missing_nms`."""
     try:
-        from aa_functions.ultralytics_setup import declare_missing_nms
+        from aa_functions.backends.setup import declare_missing_nms
 
         declare_missing_nms()
     except ImportError:

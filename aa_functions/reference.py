@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from attrs import field, frozen
@@ -53,6 +53,21 @@ class FunctionReference:
                 + ("both are given." if self.module else "neither is given.")
             )
 
+    @classmethod
+    def named(
+        cls, name: str, parameters: Mapping[str, Any] = MappingProxyType({})
+    ) -> FunctionReference:
+        """The reference for a name as a person writes it: one that ends in `.py` is a file.
+
+        >>> FunctionReference.named("aa_functions.shapes").module
+        'aa_functions.shapes'
+        >>> FunctionReference.named("my/detector.py").file.name
+        'detector.py'
+        """
+        if name.endswith(".py"):
+            return cls(file=Path(name), parameters=parameters)
+        return cls(module=name, parameters=parameters)
+
     def __str__(self) -> str:
         return f"module '{self.module}'" if self.module else f"file '{self.file}'"
 
@@ -71,36 +86,54 @@ class LoadedFunction:
     """Short name for people, such as `yolov8n`."""
 
 
-def load_function(reference: FunctionReference) -> LoadedFunction:
-    """Import, create and check the function that the reference names.
+def load_function(
+    function: FunctionReference | str, parameters: Mapping[str, Any] = MappingProxyType({})
+) -> LoadedFunction:
+    """Import a function, create it and check that it keeps the protocol.
+
+    Args:
+        function: A reference, or a name: a module's (`aa_functions.yolo`), or a file's (`my.py`).
+        parameters: Keyword arguments for the module's `create`, if `function` is a name.
+
+    Returns:
+        The function with its fingerprint and title.
 
     Raises:
         FunctionReferenceError: one sentence that says what was looked for and what is wrong.
+
+    >>> load_function("aa_functions.shapes").title
+    'shapes'
     """
+    if isinstance(function, str):
+        reference = FunctionReference.named(function, parameters)
+    elif parameters:
+        raise TypeError("a FunctionReference has parameters of its own: put them there")
+    else:
+        reference = function
     if reference.module:
         module = import_module(reference.module)
     else:
         assert reference.file is not None
         module = import_file(reference.file)
 
-    function: Any = module
+    created: Any = module
     if hasattr(module, "create"):
-        function = call_create(module.create, reference.parameters, str(reference))
+        created = call_create(module.create, reference.parameters, str(reference))
     elif reference.parameters:
         names = ", ".join(map(repr, reference.parameters))
         raise FunctionReferenceError(
             f"The {reference} takes no parameters (it has no 'create'), but got {names}."
         )
-    check_function(function, f"The function of {reference}")
+    check_function(created, f"The function of {reference}")
     try:
-        digest = fingerprint(module, function, reference.parameters)
+        digest = fingerprint(module, created, reference.parameters)
     except FingerprintError as error:
         raise FunctionReferenceError(f"The {reference} has no fingerprint: {error}") from error
     return LoadedFunction(
-        function=function,
+        function=created,
         reference=reference,
         fingerprint=digest,
-        title=_title(function, reference),
+        title=_title(created, reference),
     )
 
 

@@ -24,16 +24,16 @@ from cvat_sdk.auto_annotation import (
     rectangle,
 )
 
-from aa_functions.errors import YoloOptionError
-from aa_functions.processors import cpu_cores
-from aa_functions.weights import find_weights
-from aa_functions.yolo_backend import Backend, choose_backend, exported, open_forward
-from aa_functions.yolo_device import (
+from aa_functions.backends.backend import Backend, choose_backend, exported, open_forward
+from aa_functions.backends.device import (
     choose_device,
     choose_precision,
 )
-from aa_functions.yolo_pool import CpuRunner, GpuRunner
-from aa_functions.yolo_predictor import Predictor, PredictorOptions, load_checkpoint
+from aa_functions.backends.pool import CpuRunner, GpuRunner
+from aa_functions.backends.predictor import Predictor, PredictorOptions, load_checkpoint
+from aa_functions.errors import YoloOptionError
+from aa_functions.processors import cpu_cores
+from aa_functions.weights import find_weights
 
 DEFAULT_GPU_BATCH = 32
 

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 
-from flows.cli import quieten_prefect
+from cvat_flows.flows.cli import quieten_prefect
 
 
 def main() -> int:

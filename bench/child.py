@@ -16,9 +16,9 @@ from pathlib import Path
 from prefect import flow
 
 from bench.runs import Function
-from flows.annotate import run_here
-from flows.live import LiveInputs
-from flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.annotate import run_here
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.live import LiveInputs
 
 
 class Spoken:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from flows.cli import quieten_prefect
+from cvat_flows.flows.cli import quieten_prefect
 
 LIMITED, FREE = "cvat-flows-bench-limited", "cvat-flows-bench-free"
 

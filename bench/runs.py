@@ -13,9 +13,9 @@ from attrs import frozen
 from aa_functions.reference import FunctionReference, load_function
 from bench.stage import Stage
 from bench.without_prefect import without_prefect
-from flows.annotate import annotate, run_here
-from flows.live import LiveInputs, hand_over
-from flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.annotate import annotate, run_here
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.live import LiveInputs, hand_over
 
 
 @frozen(kw_only=True)

@@ -15,12 +15,12 @@ import cvat_sdk.auto_annotation as cvataa
 from cvat_sdk import models
 from cvat_sdk.auto_annotation.driver import _AnnotationMapper
 
-from tasks.frames import Frame, Outcome
-from tasks.labels import labels_of_spec, labels_of_task
-from tasks.match_spec import SpecMismatch, match_spec
-from tasks.read_output import read_output
-from tasks.remap import RemapOptions, remap_frame
-from tasks.validate import ValidationOptions, validate_frame
+from cvat_flows.tasks.check.read_output import read_output
+from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
+from cvat_flows.tasks.check.validate import ValidationOptions, validate_frame
+from cvat_flows.tasks.matching.match import SpecMismatch, match_spec
+from cvat_flows.tasks.model.frames import Frame, Outcome
+from cvat_flows.tasks.model.labels import labels_of_spec, labels_of_task
 
 RECTANGLES = 2_000
 LABELS = 2_000

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from cvat_sdk import Client, Config, models
 
 from aa_functions.training.shape_images import LABELS, make_shape_image
-from deployments.sandbox.process import SandboxProcess
+from cvat_flows.deployments.sandbox.process import SandboxProcess
 
 DISTINCT = 60
 """Pictures that are really drawn; the others are the same files under other names, with a byte of

@@ -21,13 +21,13 @@ from typing import Any
 from cvat_sdk import Client, Config, models
 from PIL import Image
 
-from deployments.sandbox.process import SandboxProcess
-from tasks.annotations import Annotation
-from tasks.frames import Frame, Outcome
-from tasks.manifest import Manifest
-from tasks.manifest_file import RunStamp
-from tasks.storage import FolderStorage
-from tasks.upload import upload_job
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.tasks.model.annotations import Annotation
+from cvat_flows.tasks.model.frames import Frame, Outcome
+from cvat_flows.tasks.storage import FolderStorage
+from cvat_flows.tasks.upload.job import upload_job
+from cvat_flows.tasks.upload.manifest import Manifest
+from cvat_flows.tasks.upload.manifest_file import RunStamp
 
 FRAMES = 1_000
 RECTANGLES = 100

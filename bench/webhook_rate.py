@@ -20,8 +20,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from deployments.local_prefect import free_port
-from flows.cli import quieten_prefect
+from cvat_flows.deployments.demo.local_prefect import free_port
+from cvat_flows.flows.cli import quieten_prefect
 
 SECRET = "a secret for the benchmark"
 NEW_IN = 20
@@ -48,8 +48,8 @@ def main() -> int:
 def _measure(stack: ExitStack, folder: Path, deliveries: int, senders: int) -> int:
     os.environ["PREFECT_HOME"] = str(folder / "prefect")
     (folder / "prefect").mkdir()
-    from deployments.local_prefect import local_prefect
-    from deployments.sandbox.process import SandboxProcess
+    from cvat_flows.deployments.demo.local_prefect import local_prefect
+    from cvat_flows.deployments.sandbox.process import SandboxProcess
 
     stack.enter_context(local_prefect(folder / "prefect"))
     sandbox = stack.enter_context(SandboxProcess(folder / "sandbox"))
@@ -88,7 +88,7 @@ def _start_receiver(stack: ExitStack, folder: Path, cvat: str) -> str:
     function = folder / "nothing.py"
     function.write_text(FUNCTION)
     port = free_port()
-    command = [sys.executable, "-m", "flows.cli", "webhook", "--port", str(port)]
+    command = [sys.executable, "-m", "cvat_flows.flows.cli", "webhook", "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--function-file", str(function)],
         env={
@@ -141,7 +141,7 @@ def _bodies(tasks: list[int], count: int) -> list[bytes]:
 async def _send(url: str, bodies: list[bytes], senders: int) -> tuple[Counter[int], float]:
     import httpx
 
-    from deployments.deliveries import SIGNATURE, signature
+    from cvat_flows.deployments.webhook.deliveries import SIGNATURE, signature
 
     signed = [(body, signature(body, SECRET.encode())) for body in bodies]
     waiting = iter(signed)

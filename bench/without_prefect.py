@@ -14,8 +14,8 @@ from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from flows import annotate, detecting, preparing, reporting, shown_progress, uploading
-from tasks import artifacts
+from cvat_flows.flows import annotate, detecting, preparing, reporting, shown_progress, uploading
+from cvat_flows.tasks import artifacts
 
 
 @frozen

@@ -75,10 +75,10 @@ def yolo_on_gpu(stage: Stage, effort: Effort) -> list[Result]:
 
 def _bare_model(stage: Stage, task_id: int, function: Any) -> float:
     """Seconds for the task's images when they are decoded already."""
-    from tasks.fetch_frames import FrameSource
-    from tasks.media import fetch_media
-    from tasks.plan_frames import plan_frames
-    from tasks.run_function import FunctionRunner
+    from cvat_flows.tasks.cvat.task import fetch_media
+    from cvat_flows.tasks.detect.runner import FunctionRunner
+    from cvat_flows.tasks.fetch.plan import plan_frames
+    from cvat_flows.tasks.fetch.source import FrameSource
 
     client = stage.client()
     media = fetch_media(client, task_id)

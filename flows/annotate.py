@@ -6,7 +6,6 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 from attrs import frozen
@@ -18,24 +17,23 @@ from prefect.flow_engine import run_flow
 from prefect.states import Completed, Failed, Scheduled
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from aa_functions.reference import FunctionReference, FunctionReferenceError, LoadedFunction
-from aa_functions.reference import load_function as load
-from flows.connecting import connect_for_run
-from flows.detecting import THREADS, detect_all
-from flows.live import LiveInputs, hand_over, live_inputs
-from flows.parameters import AnnotateTaskParameters
-from flows.preparing import make_run, match_labels
-from flows.reporting import publish, show_name, show_pictures
-from flows.run_links import run_url
-from flows.run_log import keep_log_for_people
-from flows.shown_progress import ShownProgress
-from flows.splitting import helpers
-from flows.uploading import open_record, upload_all
-from tasks.cache_care import prune_if_due
-from tasks.cvat_server import find_settings
-from tasks.errors import CvatFlowsError
-from tasks.report import RunReport
-from tasks.steps import fetch_labels, fetch_media, plan_frames
+from aa_functions.reference import FunctionReferenceError, load_function
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.connect import connect_for_run
+from cvat_flows.flows.run.detect import THREADS, detect_all
+from cvat_flows.flows.run.links import run_url
+from cvat_flows.flows.run.live import LiveInputs, hand_over, live_inputs
+from cvat_flows.flows.run.log import keep_log_for_people
+from cvat_flows.flows.run.prepare import make_run, match_labels
+from cvat_flows.flows.run.progress import ShownProgress
+from cvat_flows.flows.run.report import publish, show_name, show_pictures
+from cvat_flows.flows.run.split import helpers
+from cvat_flows.flows.run.upload import open_record, upload_all
+from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.detect.pruning import prune_if_due
+from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.reports.run_report import RunReport
+from cvat_flows.tasks.steps import fetch_labels, fetch_media, plan_frames
 
 
 class FramesFailed(CvatFlowsError):
@@ -145,7 +143,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
     client = live.client or connect_for_run(find_settings(parameters.server))
     media = fetch_media(client, parameters.task_id)
     show_name(parameters, media, live)
-    function = live.function or load_function(parameters)
+    function = live.function or load_function(parameters.reference)
     labels = fetch_labels(client, parameters.task_id)
     match = match_labels(function, labels, parameters)
     report = RunReport(
@@ -204,7 +202,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
                 raise
             finally:
                 progress.finish()
-        # With the lease still: a sweep takes a run that has none for dead (flows.handing_over).
+        # With the lease still: a sweep takes a run that has none for dead (flows.sweep.hand_over).
         report.finish()
         publish(run, report, parameters, record.storage)
         prune_if_due(record.storage)
@@ -225,15 +223,3 @@ def _young_objects_alone() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def load_function(parameters: AnnotateTaskParameters) -> LoadedFunction:
-    """Load the function that the parameters name. Raises FunctionReferenceError."""
-    return load(reference_of(parameters.function, parameters.function_parameters))
-
-
-def reference_of(function: str, function_parameters: dict[str, Any]) -> FunctionReference:
-    """A name that ends in .py is a file, any other a module."""
-    if function.endswith(".py"):
-        return FunctionReference(file=Path(function), parameters=function_parameters)
-    return FunctionReference(module=function, parameters=function_parameters)

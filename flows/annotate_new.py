@@ -12,24 +12,24 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from aa_functions.reference import FunctionReferenceError, LoadedFunction
-from flows.annotate import Finished, load_function, run_here
-from flows.connecting import connect_for_run
-from flows.handing_over import HandOver
-from flows.live import LiveInputs
-from flows.sweep import Finding, IsNew, ListedTask, find_new, why_new
-from flows.sweep_report import SweepReport
-from flows.sweep_rules import AnnotateNewTasksParameters, SweepRule
-from flows.uploading import function_name, options_digest
-from tasks.artifacts import put_markdown
-from tasks.call_in_time import KeepsHanging
-from tasks.connection import CannotConnect
-from tasks.cvat_errors import CvatUnavailable
-from tasks.cvat_server import find_settings
-from tasks.errors import CvatFlowsError
-from tasks.manifest import read_summary
-from tasks.outside_text import in_markdown
-from tasks.storage import Storage, open_storage
+from aa_functions.reference import FunctionReferenceError, LoadedFunction, load_function
+from cvat_flows.flows.annotate import Finished, run_here
+from cvat_flows.flows.run.connect import connect_for_run
+from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.flows.run.upload import function_name, options_digest
+from cvat_flows.flows.sweep.find import Finding, IsNew, ListedTask, find_new, why_new
+from cvat_flows.flows.sweep.hand_over import HandOver
+from cvat_flows.flows.sweep.report import SweepReport
+from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.tasks.cvat.connection import CannotConnect
+from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.detect.timeout import KeepsHanging
+from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.text import in_markdown
+from cvat_flows.tasks.reports.artifacts import put_markdown
+from cvat_flows.tasks.storage import Storage, open_storage
+from cvat_flows.tasks.upload.manifest import read_summary
 
 LOST_IN_A_ROW = 3
 """Tasks that fail one after the other because CVAT does not answer, until the sweep gives up."""
@@ -127,7 +127,7 @@ def function_of(rule: SweepRule, loaded: dict[str, LoadedFunction]) -> LoadedFun
     """The rule's function, loaded once a sweep. Raises FunctionReferenceError."""
     key = repr((rule.function, sorted(rule.function_parameters.items())))
     if key not in loaded:
-        loaded[key] = load_function(rule.for_task(1))
+        loaded[key] = load_function(rule.for_task(1).reference)
     return loaded[key]
 
 

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
 
     from aa_functions.reference import FunctionReferenceError
-    from tasks.errors import CvatFlowsError
+    from cvat_flows.tasks.model.errors import CvatFlowsError
 
     try:
         status: int = arguments.run(arguments)

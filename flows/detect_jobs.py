@@ -1,6 +1,6 @@
 """The flow `detect-jobs`: detect on some jobs of a CVAT task for a run that annotates all of it.
 
-It leaves its detections in the cache and writes nothing to CVAT (flows.splitting).
+It leaves its detections in the cache and writes nothing to CVAT (flows.run.split).
 """
 
 # No postponed annotations where a flow is: `serve` hands it to another process by value, and there
@@ -16,18 +16,17 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
-from aa_functions.reference import FunctionReferenceError, LoadedFunction
-from flows.annotate import load_function
-from flows.connecting import connect_for_run
-from flows.detecting import BATCHES_IN_FLIGHT
-from flows.parameters import AnnotateTaskParameters
-from flows.preparing import caches_of, make_run, match_labels
-from tasks.annotation_run import AnnotationRun
-from tasks.cvat_server import find_settings
-from tasks.errors import CvatFlowsError
-from tasks.frames import Batch
-from tasks.plan_frames import Plan
-from tasks.steps import (
+from aa_functions.reference import FunctionReferenceError, LoadedFunction, load_function
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.connect import connect_for_run
+from cvat_flows.flows.run.detect import BATCHES_IN_FLIGHT
+from cvat_flows.flows.run.prepare import caches_of, make_run, match_labels
+from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.fetch.plan import Plan
+from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.frames import Batch
+from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.steps import (
     detect,
     fetch_frames,
     fetch_labels,
@@ -35,7 +34,7 @@ from tasks.steps import (
     plan_frames,
     recall,
 )
-from tasks.storage import open_storage
+from cvat_flows.tasks.storage import open_storage
 
 _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4 * BATCHES_IN_FLIGHT)
 
@@ -68,7 +67,7 @@ def detect_jobs(parameters: DetectJobsParameters) -> Plan:
     wanted = parameters.task
     client = connect_for_run(find_settings(wanted.server))
     media = fetch_media(client, wanted.task_id)
-    function = load_function(wanted)
+    function = load_function(wanted.reference)
     _check(function, parameters)
     labels = fetch_labels(client, wanted.task_id)
     plan = plan_frames(

@@ -15,11 +15,11 @@ from cvat_sdk.datasets import UnsupportedDatasetError
 
 from aa_functions import BadFunctionError
 from aa_functions.reference import wrap_function
-from flows.annotate import FramesFailed, run_here
-from flows.live import LiveInputs
-from flows.parameters import AnnotateTaskParameters
-from tasks.frames import Failure
-from tasks.media import TaskHasNoData
+from cvat_flows.flows.annotate import FramesFailed, run_here
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.tasks.cvat.task import TaskHasNoData
+from cvat_flows.tasks.model.frames import Failure
 
 
 def annotate_task(

@@ -10,8 +10,8 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.cache_care import MAX_AGE, MAX_BYTES, Bounds, Pruned, keep_within
-from tasks.storage import open_storage
+from cvat_flows.tasks.detect.pruning import MAX_AGE, MAX_BYTES, Bounds, Pruned, keep_within
+from cvat_flows.tasks.storage import open_storage
 
 
 class MaintainParameters(BaseModel):

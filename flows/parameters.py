@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from aa_functions.reference import FunctionReference
+
 FunctionName = Annotated[
     str,
     Field(
@@ -147,6 +149,11 @@ class AnnotateTaskParameters(BaseModel):
         if self.max_failed_frames < 1:
             return int(self.max_failed_frames * frames)
         return int(self.max_failed_frames)
+
+    @property
+    def reference(self) -> FunctionReference:
+        """Where the function is found."""
+        return FunctionReference.named(self.function, self.function_parameters)
 
     @property
     def function_name(self) -> str:

@@ -2,7 +2,7 @@
 
 What can pass (no answer, 429, 5xx) is tried again; what cannot (a wrong label, no permission) is
 not. Nothing is cached by Prefect: labels change, and detections are cached a frame at a time,
-whatever batch the frame comes in (tasks.detection_cache).
+whatever batch the frame comes in (tasks.detect.cache).
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from prefect.context import TaskRunContext
 from prefect.states import Cancelled, Failed
 
 from aa_functions.reference import LoadedFunction
-from tasks import fetch_labels as labels_step
-from tasks.annotation_run import AnnotationRun
-from tasks.artifacts import show_failed_frame
-from tasks.call_in_time import KeepsHanging
-from tasks.cvat_errors import CvatUnavailable
-from tasks.errors import FrameFailed
-from tasks.frames import Batch, Failure, Frame, Outcome
-from tasks.labels import Label, labels_of_spec
-from tasks.manifest import Manifest
-from tasks.match_spec import SpecMatch
-from tasks.match_spec import match_spec as match
-from tasks.media import TaskMedia
-from tasks.media import fetch_media as read_media
-from tasks.outside_text import on_one_line
-from tasks.plan_frames import Plan
-from tasks.plan_frames import plan_frames as plan
-from tasks.remap import check_thresholds
-from tasks.turns import TurnLost
-from tasks.upload import upload_job
-from tasks.upload_report import UploadOptions, UploadReport
+from cvat_flows.tasks.check.remap import check_thresholds
+from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.labels import fetch_labels as read_labels
+from cvat_flows.tasks.cvat.task import fetch_media as read_media
+from cvat_flows.tasks.detect.timeout import KeepsHanging
+from cvat_flows.tasks.detect.turns import TurnLost
+from cvat_flows.tasks.fetch.plan import Plan
+from cvat_flows.tasks.fetch.plan import plan_frames as plan
+from cvat_flows.tasks.matching.match import SpecMatch
+from cvat_flows.tasks.matching.match import match_spec as match
+from cvat_flows.tasks.model.errors import FrameFailed
+from cvat_flows.tasks.model.frames import Batch, Failure, Frame, Outcome
+from cvat_flows.tasks.model.labels import Label, labels_of_spec
+from cvat_flows.tasks.model.media import TaskMedia
+from cvat_flows.tasks.model.text import on_one_line
+from cvat_flows.tasks.reports.artifacts import show_failed_frame
+from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.upload.job import upload_job
+from cvat_flows.tasks.upload.manifest import Manifest
+from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 
 GPU = "gpu"
 """Tag of the runs that use the model: a Prefect limit on it keeps them to the GPUs there are."""
@@ -76,7 +76,7 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
 @task(name="fetch-labels", task_run_name="fetch labels of task {task_id}", **_network)
 def fetch_labels(client: Client, task_id: int) -> tuple[Label, ...]:
     """Read the task's labels."""
-    return labels_step.fetch_labels(client, task_id)
+    return read_labels(client, task_id)
 
 
 @task(name="match-spec", task_run_name="match labels of {function.title}", **_local)

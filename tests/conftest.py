@@ -19,8 +19,8 @@ from cvat_sdk import Client, Config, models
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from deployments.sandbox.process import SandboxProcess
-from tests.s3_server import s3_bucket
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from tests.support.s3_server import s3_bucket
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,8 +18,8 @@ from typing import Any
 
 from attrs import frozen
 
+from aa_functions.backends.setup import import_ultralytics
 from aa_functions.training.shape_images import LABELS, SIZES, make_shape_images
-from aa_functions.ultralytics_setup import import_ultralytics
 
 SMALL_SIZES = ((320, 240), (320, 180), (320, 320), (240, 320))
 HELD_OUT_SEED = 91_000

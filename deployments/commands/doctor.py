@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict
 
-from flows.commands.command import (
+from cvat_flows.flows.commands.command import (
     Command,
     add_function_arguments,
     add_server_arguments,
@@ -22,7 +22,7 @@ from flows.commands.command import (
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-    from deployments.doctor import Check, Verdict
+    from cvat_flows.deployments.doctor import Check, Verdict
 
 DEFAULT_FUNCTION = "aa_functions.shapes"
 CHECKS = [
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    from deployments.doctor import run_checks
+    from cvat_flows.deployments.doctor import run_checks
 
     use_server_arguments(arguments)
     console = Console(highlight=False)
@@ -80,26 +80,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _checks(arguments: argparse.Namespace) -> Iterator[tuple[str, Check]]:
-    from deployments import doctor_cvat, doctor_machine, doctor_prefect
-    from flows.annotate import reference_of
+    from aa_functions.reference import FunctionReference
+    from cvat_flows.deployments.doctor import cvat, machine, prefect
 
     wanted = [name for name in arguments.only if name not in arguments.without]
     if "cvat" in wanted:
-        yield "CVAT", doctor_cvat.check_cvat
+        yield "CVAT", cvat.check_cvat
     if "storage" in wanted:
-        yield "storage", doctor_machine.check_storage
+        yield "storage", machine.check_storage
     if "function" in wanted:
         given = arguments.function_module or arguments.function_file
         named = function_of(arguments) if given else {"function": DEFAULT_FUNCTION}
-        reference = reference_of(str(named["function"]), arguments.function_parameters or {})
-        yield "function", partial(doctor_machine.check_function, reference)
+        reference = FunctionReference.named(
+            str(named["function"]), arguments.function_parameters or {}
+        )
+        yield "function", partial(machine.check_function, reference)
     given_file = {"file": arguments.file} if arguments.file else {}
     on_server: dict[str, Callable[[SyncPrefectClient], Iterator[Verdict]]] = {
-        "prefect": doctor_prefect.check_server,
-        "schedules": partial(doctor_prefect.check_schedules, **given_file),
-        "workers": partial(doctor_prefect.check_workers, **given_file),
-        "limits": doctor_prefect.check_limits,
-        "automations": doctor_prefect.check_automations,
+        "prefect": prefect.check_server,
+        "schedules": partial(prefect.check_schedules, **given_file),
+        "workers": partial(prefect.check_workers, **given_file),
+        "limits": prefect.check_limits,
+        "automations": prefect.check_automations,
     }
     for name in wanted:
         if name in on_server:
@@ -107,7 +109,7 @@ def _checks(arguments: argparse.Namespace) -> Iterator[tuple[str, Check]]:
 
 
 def _on_server(check: Callable[[SyncPrefectClient], Iterator[Verdict]]) -> Iterator[Verdict]:
-    from deployments.setup_plan import prefect_client
+    from cvat_flows.deployments.setup.plan import prefect_client
 
     with prefect_client() as client:
         yield from check(client)

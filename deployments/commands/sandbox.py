@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from flows.commands.command import Command
+from cvat_flows.flows.commands.command import Command
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from deployments.sandbox.server import serve
+    from cvat_flows.deployments.sandbox.server import serve
 
     serve(arguments.host, arguments.port, arguments.data, arguments.quirks)
     return 0

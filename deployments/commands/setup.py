@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.commands.command import Command, add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.command import Command, add_server_arguments, use_server_arguments
 
 if TYPE_CHECKING:
-    from deployments.changes import Change
+    from cvat_flows.deployments.setup.changes import Change
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,8 +70,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from deployments.changes import pending
-    from deployments.setup_plan import make_plan, prefect_client
+    from cvat_flows.deployments.setup.changes import pending
+    from cvat_flows.deployments.setup.plan import make_plan, prefect_client
 
     use_server_arguments(arguments)
     with prefect_client() as client:

@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from flows.commands.command import (
+from cvat_flows.flows.commands.command import (
     Command,
     UsageError,
     add_function_arguments,
@@ -48,10 +48,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import uvicorn
 
-    from deployments.announcing import Announcer
-    from deployments.ready_tasks import TaskLookout
-    from deployments.webhook_receiver import PATH, make_app
-    from flows.sweep_rules import RULES_VARIABLE, SweepRule, read_rules
+    from cvat_flows.deployments.webhook.announcing import Announcer
+    from cvat_flows.deployments.webhook.ready_tasks import TaskLookout
+    from cvat_flows.deployments.webhook.receiver import PATH, make_app
+    from cvat_flows.flows.sweep.rules import RULES_VARIABLE, SweepRule, read_rules
 
     secret = read_secret(arguments.secret_file)
     given = arguments.function_module or arguments.function_file

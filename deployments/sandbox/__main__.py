@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from deployments.sandbox.server import serve
+from cvat_flows.deployments.sandbox.server import serve
 
 
 def _end_with(parent: int) -> None:
@@ -19,7 +19,9 @@ def _end_with(parent: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m deployments.sandbox", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m cvat_flows.deployments.sandbox", description=__doc__
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (loopback)")
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
     parser.add_argument("--data", type=Path, required=True, help="folder that keeps everything")

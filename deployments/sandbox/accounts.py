@@ -10,8 +10,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deployments.sandbox.store import Row, Store
-from deployments.sandbox.web import Call, Refusal, answer, denied, route
+from cvat_flows.deployments.sandbox.store import Row, Store
+from cvat_flows.deployments.sandbox.web import Call, Refusal, answer, denied, route
 
 ACCOUNTS = ("admin", "worker")
 """Made with the folder; the password is the name, the first one is superuser."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from deployments.sandbox.overlap import without_twins
-from deployments.sandbox.shapes import KINDS, Attributes, check_body, echo_and_stored
-from deployments.sandbox.store import Annotation, Row
-from deployments.sandbox.web import Call, Refusal, answer, route
+from cvat_flows.deployments.sandbox.overlap import without_twins
+from cvat_flows.deployments.sandbox.shapes import KINDS, Attributes, check_body, echo_and_stored
+from cvat_flows.deployments.sandbox.store import Annotation, Row
+from cvat_flows.deployments.sandbox.web import Call, Refusal, answer, route
 
 
 class Target:

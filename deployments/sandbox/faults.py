@@ -16,7 +16,7 @@ import attrs
 from attrs import define, field, validators
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deployments.sandbox.web import Call, Refusal, denied, route
+from cvat_flows.deployments.sandbox.web import Call, Refusal, denied, route
 
 ACTIONS = ("none", "status", "reset", "truncate", "garble", "stall", "corrupt_frame")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from deployments.sandbox.resources import numbers
-from deployments.sandbox.store import Row, Store
-from deployments.sandbox.web import Call, Refusal, route
+from cvat_flows.deployments.sandbox.resources import numbers
+from cvat_flows.deployments.sandbox.store import Row, Store
+from cvat_flows.deployments.sandbox.web import Call, Refusal, route
 
 Files = list[tuple[str, Path]]
 

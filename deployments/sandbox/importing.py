@@ -11,11 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deployments.sandbox import ground_truth, pictures
-from deployments.sandbox.store import Row
+from cvat_flows.deployments.sandbox import ground_truth, pictures
+from cvat_flows.deployments.sandbox.store import Row
 
 if TYPE_CHECKING:
-    from deployments.sandbox.server import Sandbox
+    from cvat_flows.deployments.sandbox.server import Sandbox
 
 Files = list[tuple[str, Path]]
 

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 import orjson
 
-from deployments.sandbox.resources import PATHS, may
-from deployments.sandbox.store import Row
-from deployments.sandbox.web import Call, Refusal, route
+from cvat_flows.deployments.sandbox.resources import PATHS, may
+from cvat_flows.deployments.sandbox.store import Row
+from cvat_flows.deployments.sandbox.web import Call, Refusal, route
 
 TERMS = {
     "project": "id name updated_date",

@@ -13,10 +13,10 @@ from typing import Any
 from PIL import Image
 from starlette.responses import Response
 
-from deployments.sandbox import pictures
-from deployments.sandbox.resources import numbers
-from deployments.sandbox.store import Row
-from deployments.sandbox.web import Call, Refusal, route
+from cvat_flows.deployments.sandbox import pictures
+from cvat_flows.deployments.sandbox.resources import numbers
+from cvat_flows.deployments.sandbox.store import Row
+from cvat_flows.deployments.sandbox.web import Call, Refusal, route
 
 PLACEHOLDER = ("placeholder.jpg", pictures.encoded(Image.new("RGB", (1, 1))))
 NO_DATA = (500, "this task has no data")

@@ -9,11 +9,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from deployments.sandbox.listing import listing, mine
-from deployments.sandbox.resources import job_status, may
-from deployments.sandbox.shapes import POINTS
-from deployments.sandbox.store import Row, Store
-from deployments.sandbox.web import REQUIRED, TOO_LOW, Call, Refusal, denied, route
+from cvat_flows.deployments.sandbox.listing import listing, mine
+from cvat_flows.deployments.sandbox.resources import job_status, may
+from cvat_flows.deployments.sandbox.shapes import POINTS
+from cvat_flows.deployments.sandbox.store import Row, Store
+from cvat_flows.deployments.sandbox.web import REQUIRED, TOO_LOW, Call, Refusal, denied, route
 
 TYPES = {*POINTS, "any", "tag"}
 CHOICES = {

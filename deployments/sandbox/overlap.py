@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import orjson
 
-from deployments.sandbox.store import Annotation, Row
+from cvat_flows.deployments.sandbox.store import Annotation, Row
 
 SAME_FROM_IOU = 0.75  # boxes of IoU 0.87 were merged by CVAT, of 0.67 not
 

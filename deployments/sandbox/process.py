@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from deployments.sandbox import ADDRESS_FILE
+from cvat_flows.deployments.sandbox import ADDRESS_FILE
 
 START_TIMEOUT_S = 120
 
@@ -44,7 +44,7 @@ class SandboxProcess:
         address = self.data_dir / ADDRESS_FILE
         address.unlink(missing_ok=True)
         command = [
-            sys.executable, "-m", "deployments.sandbox", "--data", str(self.data_dir),
+            sys.executable, "-m", "cvat_flows.deployments.sandbox", "--data", str(self.data_dir),
             "--port", str(self._port), "--parent", str(os.getpid()),
         ]  # fmt: skip
         with self.log.open("ab") as log:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployments.sandbox.store import PARENTS, Row, Store
+from cvat_flows.deployments.sandbox.store import PARENTS, Row, Store
 
 PATHS = {
     "user": "users", "project": "projects", "task": "tasks", "job": "jobs", "label": "labels",

@@ -10,14 +10,14 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 
-from deployments.sandbox import ADDRESS_FILE, accounts, pictures, web
-from deployments.sandbox.faults import FaultMiddleware, Faults
-from deployments.sandbox.importing import Importer
-from deployments.sandbox.store import Row, Store
-from deployments.sandbox.webhooks import Notifier
+from cvat_flows.deployments.sandbox import ADDRESS_FILE, accounts, pictures, web
+from cvat_flows.deployments.sandbox.faults import FaultMiddleware, Faults
+from cvat_flows.deployments.sandbox.importing import Importer
+from cvat_flows.deployments.sandbox.store import Row, Store
+from cvat_flows.deployments.sandbox.webhooks import Notifier
 
 for _name in ("annotations", "media", "objects", "uploads"):  # they register their addresses
-    import_module(f"deployments.sandbox.{_name}")
+    import_module(f"cvat_flows.deployments.sandbox.{_name}")
 
 
 class Sandbox:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from deployments.sandbox.store import Row
-from deployments.sandbox.web import REQUIRED, TOO_LOW, Refusal
+from cvat_flows.deployments.sandbox.store import Row
+from cvat_flows.deployments.sandbox.web import REQUIRED, TOO_LOW, Refusal
 
 KINDS = ("tags", "shapes", "tracks")
 NULL = ["This field may not be null."]

@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-from deployments.sandbox.listing import listing
-from deployments.sandbox.resources import may
-from deployments.sandbox.store import Row
-from deployments.sandbox.web import Call, Refusal, answer, denied, route
+from cvat_flows.deployments.sandbox.listing import listing
+from cvat_flows.deployments.sandbox.resources import may
+from cvat_flows.deployments.sandbox.store import Row
+from cvat_flows.deployments.sandbox.web import Call, Refusal, answer, denied, route
 
 
 @route("POST", "/api/tasks/{id:int}/data")

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from deployments.sandbox.resources import may, view
-from deployments.sandbox.store import Row
+from cvat_flows.deployments.sandbox.resources import may, view
+from cvat_flows.deployments.sandbox.store import Row
 
 if TYPE_CHECKING:
-    from deployments.sandbox.server import Sandbox
+    from cvat_flows.deployments.sandbox.server import Sandbox
 
 JSON = "application/vnd.cvat+json"
 GZIP_FROM_BYTES = 200  # as measured on CVAT

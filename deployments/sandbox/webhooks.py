@@ -12,13 +12,13 @@ import httpx
 import orjson
 from starlette.responses import Response
 
-from deployments.sandbox.listing import listing
-from deployments.sandbox.resources import person, view
-from deployments.sandbox.store import Row
-from deployments.sandbox.web import Call, Refusal, route
+from cvat_flows.deployments.sandbox.listing import listing
+from cvat_flows.deployments.sandbox.resources import person, view
+from cvat_flows.deployments.sandbox.store import Row
+from cvat_flows.deployments.sandbox.web import Call, Refusal, route
 
 if TYPE_CHECKING:
-    from deployments.sandbox.server import Sandbox
+    from cvat_flows.deployments.sandbox.server import Sandbox
 
 EVENTS = [f"{did}:{kind}" for did in ("create", "delete", "update") for kind in ("job", "task")]
 KEPT = ("target_url", "secret", "description", "enable_ssl", "is_active", "events")

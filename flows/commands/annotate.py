@@ -11,17 +11,17 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from flows.annotate import run_here
-from flows.commands.command import (
+from cvat_flows.flows.annotate import run_here
+from cvat_flows.flows.commands.command import (
     Command,
     add_task_arguments,
     build,
     task_values,
     use_server_arguments,
 )
-from flows.live import LiveInputs
-from flows.parameters import AnnotateTaskParameters
-from tasks.report import RunReport
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.tasks.reports.run_report import RunReport
 
 _APART = {"task_id", "function", "function_parameters"}
 

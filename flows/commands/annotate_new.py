@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.annotate_new import sweep_here
-from flows.commands.command import (
+from cvat_flows.flows.annotate_new import sweep_here
+from cvat_flows.flows.commands.command import (
     Command,
     UsageError,
     add_function_arguments,
@@ -23,9 +23,14 @@ from flows.commands.command import (
     server_options,
     use_server_arguments,
 )
-from flows.sweep_report import SweepReport
-from flows.sweep_rules import RULES_VARIABLE, AnnotateNewTasksParameters, RulesError, SweepRule
-from tasks.cvat_server import chosen_settings
+from cvat_flows.flows.sweep.report import SweepReport
+from cvat_flows.flows.sweep.rules import (
+    RULES_VARIABLE,
+    AnnotateNewTasksParameters,
+    RulesError,
+    SweepRule,
+)
+from cvat_flows.tasks.cvat.server_block import chosen_settings
 
 _OF_THE_SWEEP = {"rules", "rules_file", "limit"}
 _OF_THE_RULE = {"function", "function_parameters", "name", "organization"}

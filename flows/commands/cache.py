@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.command import Command
-from flows.maintain import sentence
-from tasks.cache_care import look, prune
-from tasks.storage import open_storage
+from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.maintain import sentence
+from cvat_flows.tasks.detect.pruning import look, prune
+from cvat_flows.tasks.storage import open_storage
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

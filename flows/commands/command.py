@@ -18,11 +18,15 @@ from cvat_sdk.core.auth import configure_client_auth_arguments
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from flows.parameters import AnnotateTaskParameters
-from tasks.connection import ServerSettings, ServerSettingsError, settings_from_profile
-from tasks.cvat_server import chosen_changes, chosen_settings
-from tasks.errors import CvatFlowsError
-from tasks.strict_yaml import load_yaml
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.tasks.cvat.connection import (
+    ServerSettings,
+    ServerSettingsError,
+    settings_from_profile,
+)
+from cvat_flows.tasks.cvat.server_block import chosen_changes, chosen_settings
+from cvat_flows.tasks.matching.strict_yaml import load_yaml
+from cvat_flows.tasks.model.errors import CvatFlowsError
 
 Model = TypeVar("Model", bound=BaseModel)
 

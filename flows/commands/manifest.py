@@ -11,11 +11,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.command import Command, add_server_arguments, task_id_of, use_server_arguments
-from tasks.cvat_server import find_settings
-from tasks.manifest import Manifest, functions_of_task
-from tasks.manifest_file import FrameRecord, RunStamp
-from tasks.storage import open_storage
+from cvat_flows.flows.commands.command import (
+    Command,
+    add_server_arguments,
+    task_id_of,
+    use_server_arguments,
+)
+from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.storage import open_storage
+from cvat_flows.tasks.upload.manifest import Manifest, functions_of_task
+from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -8,23 +8,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.annotate import load_function
-from flows.commands.command import (
+from aa_functions.reference import load_function
+from cvat_flows.flows.commands.command import (
     Command,
     add_task_arguments,
     build,
     task_values,
     use_server_arguments,
 )
-from flows.parameters import AnnotateTaskParameters
-from tasks.connection import connect
-from tasks.cvat_server import find_settings
-from tasks.fetch_labels import fetch_labels
-from tasks.labels import labels_of_spec
-from tasks.mapping import load_mapping
-from tasks.match_spec import compare_spec
-from tasks.media import fetch_media
-from tasks.spec_match import MISMATCHES, MatchRow
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.tasks.cvat.connection import connect
+from cvat_flows.tasks.cvat.labels import fetch_labels
+from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.cvat.task import fetch_media
+from cvat_flows.tasks.matching.mapping import load_mapping
+from cvat_flows.tasks.matching.match import compare_spec
+from cvat_flows.tasks.matching.result import MISMATCHES, MatchRow
+from cvat_flows.tasks.model.labels import labels_of_spec
 
 _USED = {"server", "allow_unmatched_labels", "conv_mask_to_poly", "label_mapping"}
 _APART = set(AnnotateTaskParameters.model_fields) - _USED
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     use_server_arguments(arguments)
     client = connect(find_settings(parameters.server))
     media = fetch_media(client, parameters.task_id)
-    function = load_function(parameters)
+    function = load_function(parameters.reference)
     comparison = compare_spec(
         labels_of_spec(function.function.spec),
         fetch_labels(client, parameters.task_id),

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.annotate import run_here
-from flows.commands.annotate import TerminalProgress, show
-from flows.commands.command import (
+from cvat_flows.flows.annotate import run_here
+from cvat_flows.flows.commands.annotate import TerminalProgress, show
+from cvat_flows.flows.commands.command import (
     Command,
     UsageError,
     add_task_arguments,
@@ -18,11 +18,11 @@ from flows.commands.command import (
     task_values,
     use_server_arguments,
 )
-from flows.live import LiveInputs
-from flows.parameters import AnnotateTaskParameters
-from tasks.mapping import REST
-from tasks.preview import PICTURES
-from tasks.storage import open_storage
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.tasks.matching.mapping import REST
+from cvat_flows.tasks.reports.preview import PICTURES
+from cvat_flows.tasks.storage import open_storage
 
 _APART = {
     "task_id",

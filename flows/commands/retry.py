@@ -19,9 +19,9 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
-from flows.annotate import annotate_task_flow, run_again_here
-from flows.commands.annotate import TerminalProgress, show
-from flows.commands.command import (
+from cvat_flows.flows.annotate import annotate_task_flow, run_again_here
+from cvat_flows.flows.commands.annotate import TerminalProgress, show
+from cvat_flows.flows.commands.command import (
     Command,
     UsageError,
     add_server_arguments,
@@ -29,11 +29,11 @@ from flows.commands.command import (
     server_options,
     use_server_arguments,
 )
-from flows.known_runs import ENDED_BADLY, in_states, parameters_of
-from flows.live import LiveInputs
-from flows.parameters import AnnotateTaskParameters
-from flows.run_links import flow_run_url
-from tasks.errors import CvatFlowsError
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.links import flow_run_url
+from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.flows.sweep.known_runs import ENDED_BADLY, in_states, parameters_of
+from cvat_flows.tasks.model.errors import CvatFlowsError
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _LOOKED_AT = 200

@@ -10,13 +10,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.commands.command import Command, add_server_arguments, task_id_of, use_server_arguments
-from tasks.connection import connect
-from tasks.cvat_server import find_settings
-from tasks.manifest_file import RunStamp
-from tasks.storage import open_storage
-from tasks.undo import undo
-from tasks.upload_report import UploadOptions
+from cvat_flows.flows.commands.command import (
+    Command,
+    add_server_arguments,
+    task_id_of,
+    use_server_arguments,
+)
+from cvat_flows.tasks.cvat.connection import connect
+from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.storage import open_storage
+from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.upload.result import UploadOptions
+from cvat_flows.tasks.upload.undo import undo
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

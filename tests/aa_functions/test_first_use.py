@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy
 import openvino
 
-from aa_functions.yolo_backend import open_forward
+from aa_functions.backends.backend import open_forward
 
 network, threads = Path(sys.argv[1]), 4
 ready = threading.Barrier(threads)

@@ -123,7 +123,7 @@ def test_the_functions_of_the_sdk_can_be_imported(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     checkpoints = tmp_path / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
-    from aa_functions.ultralytics_setup import declare_missing_nms
+    from aa_functions.backends.setup import declare_missing_nms
 
     declare_missing_nms()
     import torchvision.models

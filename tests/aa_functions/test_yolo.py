@@ -15,9 +15,9 @@ from PIL import Image
 pytest.importorskip("ultralytics")
 
 from aa_functions import FunctionReference, FunctionReferenceError, load_function
+from aa_functions.backends.setup import import_ultralytics
 from aa_functions.errors import YoloOptionError
 from aa_functions.training.shape_images import LABELS, make_shape_images
-from aa_functions.ultralytics_setup import import_ultralytics
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import YoloDetection, create
 
@@ -235,7 +235,7 @@ def test_an_export_that_disagrees_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     import torch
 
-    from aa_functions.yolo_backend import exported
+    from aa_functions.backends.backend import exported
 
     monkeypatch.setenv("CVAT_FLOWS_WEIGHTS", str(tmp_path))
     with pytest.raises(YoloOptionError, match="other results than torch"):
@@ -289,7 +289,8 @@ def test_options_that_cannot_be_used(options, expected):
 
 def test_a_backend_that_is_not_installed(monkeypatch):
     monkeypatch.setattr(
-        "aa_functions.yolo_backend._missing", lambda backend: ["openvino"] * (backend != "torch")
+        "aa_functions.backends.backend._missing",
+        lambda backend: ["openvino"] * (backend != "torch"),
     )
     with pytest.raises(YoloOptionError, match="pip install openvino"):
         create(MODEL, device="cpu", backend="openvino")

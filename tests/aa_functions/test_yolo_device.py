@@ -13,13 +13,18 @@ pytest.importorskip("ultralytics")
 import torch
 from torch.backends import cudnn
 
+from aa_functions.backends.device import exact_convolutions
+from aa_functions.backends.pool import GpuRunner
+from aa_functions.backends.predictor import (
+    Predictor,
+    PredictorOptions,
+    likely_boxes,
+    load_checkpoint,
+)
+from aa_functions.backends.setup import import_ultralytics
 from aa_functions.training.shape_images import make_shape_images
-from aa_functions.ultralytics_setup import import_ultralytics
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import create
-from aa_functions.yolo_device import exact_convolutions
-from aa_functions.yolo_pool import GpuRunner
-from aa_functions.yolo_predictor import Predictor, PredictorOptions, likely_boxes, load_checkpoint
 
 MODEL = SHIPPED_FOLDER / "shapes-yolov8n.pt"
 PIXELS = 0.1

@@ -19,9 +19,9 @@ pytest.importorskip("ultralytics")
 import torch
 from ultralytics.data.loaders import LoadPilAndNumpy
 
+from aa_functions.backends.pool import CpuRunner, GpuRunner, PredictorPool, is_out_of_memory
+from aa_functions.backends.predictor import Predictor, PredictorOptions, load_checkpoint
 from aa_functions.weights import SHIPPED_FOLDER
-from aa_functions.yolo_pool import CpuRunner, GpuRunner, PredictorPool, is_out_of_memory
-from aa_functions.yolo_predictor import Predictor, PredictorOptions, load_checkpoint
 
 OPTIONS = PredictorOptions(
     imgsz=None,

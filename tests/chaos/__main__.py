@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from deployments.sandbox.process import SandboxProcess
+from cvat_flows.deployments.sandbox.process import SandboxProcess
 from tests.chaos.schedule import Result, Uploader, run_schedule
 from tests.chaos.world import Cvat, login, make_layouts
 

@@ -21,13 +21,13 @@ from typing import Any, Literal
 
 from attrs import define, evolve, field, frozen
 
-from tasks.cvat_annotations import Patience
-from tasks.manifest import Manifest
-from tasks.manifest_file import RunStamp
-from tasks.storage import FolderStorage
+from cvat_flows.tasks.cvat.job_annotations import Patience
+from cvat_flows.tasks.storage import FolderStorage
+from cvat_flows.tasks.upload.manifest import Manifest
+from cvat_flows.tasks.upload.manifest_file import RunStamp
 from tests.chaos.worker import BROKEN, DONE, INTERRUPTED, Attempt, upload
 from tests.chaos.world import Content, Cvat, Layout, interfere, outcomes_of, reset
-from tests.upload.fault_proxy import PASS, Action, Exchange, Fault, FaultProxy
+from tests.support.fault_proxy import PASS, Action, Exchange, Fault, FaultProxy
 
 PATIENCE = Patience(
     connect=2.0, read=0.3, backoff=0.004, longest_wait=0.05, give_up_after=30.0, settle=0.2

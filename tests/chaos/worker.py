@@ -16,16 +16,16 @@ from pathlib import Path
 from attrs import evolve, frozen
 from cvat_sdk import Client
 
-from tasks.cvat_annotations import Patience
-from tasks.cvat_errors import CvatUnavailable
-from tasks.frames import Outcome
-from tasks.lease import LeaseLost, task_lease
-from tasks.manifest import Manifest
-from tasks.manifest_file import RunStamp
-from tasks.storage import FolderStorage
-from tasks.upload import upload_job
-from tasks.upload_plan import Existing
-from tasks.upload_report import UploadOptions
+from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.job_annotations import Patience
+from cvat_flows.tasks.model.frames import Outcome
+from cvat_flows.tasks.storage import FolderStorage
+from cvat_flows.tasks.upload.job import upload_job
+from cvat_flows.tasks.upload.lease import LeaseLost, task_lease
+from cvat_flows.tasks.upload.manifest import Manifest
+from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.upload.plan import Existing
+from cvat_flows.tasks.upload.result import UploadOptions
 
 DONE, INTERRUPTED, BROKEN = 0, 3, 9
 

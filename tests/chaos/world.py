@@ -14,9 +14,9 @@ from cvat_sdk import Client, Config, models
 from cvat_sdk.core.helpers import make_request_headers
 from PIL import Image
 
-from tasks.annotations import Annotation
-from tasks.digest import attribute_defaults, body_of
-from tasks.frames import Failure, Frame, Outcome
+from cvat_flows.tasks.cvat.digest import attribute_defaults, body_of
+from cvat_flows.tasks.model.annotations import Annotation
+from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 
 Content = dict[int, Counter[str]]
 """By job: its objects without ids, as JSON, counted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,8 @@ from typing import Any
 import pytest
 from cvat_sdk import Client
 
-sys.path.append(str(Path(__file__).parent))
-
-from live_prefect import LivePrefect
-from stack import FUNCTION, Stack
+from tests.support.live_prefect import LivePrefect
+from tests.support.stack import FUNCTION, Stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,8 +15,8 @@ from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
 
 from aa_functions.weights import FOLDERS_VARIABLE
-from deployments.setup_server import GPUS_VARIABLE
-from flows.sweep_rules import RULES_VARIABLE, read_rules
+from cvat_flows.deployments.setup.server import GPUS_VARIABLE
+from cvat_flows.flows.sweep.rules import RULES_VARIABLE, read_rules
 
 ROOT = Path(__file__).parents[2]
 ENTRYPOINT = ROOT / "deployments" / "docker-entrypoint.sh"

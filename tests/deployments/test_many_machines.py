@@ -14,11 +14,11 @@ import psutil
 import pytest
 from attrs import define, field
 from cvat_sdk import Client
-from live_prefect import LivePrefect
-from scaled_prefect import missing, scaled_prefect
-from stack import Stack
 
-from tests.waiting import wait_until
+from tests.support.live_prefect import LivePrefect
+from tests.support.scaled_prefect import missing, scaled_prefect
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
 
 DIED = "cvat-flows · runs whose worker died"
 HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}

@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 import httpx
-from stack import SECRET, Stack
 
-from deployments.deliveries import SIGNATURE, signature
-from tests.waiting import wait_until
+from cvat_flows.deployments.webhook.deliveries import SIGNATURE, signature
+from tests.support.stack import SECRET, Stack
+from tests.support.waiting import wait_until
 
 
 def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from cvat_sdk import Client
 
-from flows.annotate import Finished, run_here
-from flows.live import LiveInputs
-from flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.annotate import Finished, run_here
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.live import LiveInputs
 
 FUNCTION = '''
 """One box a frame, a pixel off the border; frames can be made to fail by name."""

@@ -12,16 +12,16 @@ import pytest
 from cvat_sdk import models
 from prefect.client.orchestration import get_client
 
-from deployments.sandbox.process import SandboxProcess
-from flows.detecting import step_for_detecting
-from tasks.annotation_run import AnnotationRun
-from tasks.cache_care import Bounds, keep_within
-from tasks.frames import Batch
-from tasks.lease import LeaseEntry, current_writer
-from tasks.steps import detect
-from tasks.storage import open_storage
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.flows.run.detect import step_for_detecting
+from cvat_flows.tasks.detect.pruning import Bounds, keep_within
+from cvat_flows.tasks.model.frames import Batch
+from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.steps import detect
+from cvat_flows.tasks.storage import open_storage
+from cvat_flows.tasks.upload.lease import LeaseEntry, current_writer
 from tests.flows.conftest import frames_of
-from tests.reports.prefect_records import task_runs_of
+from tests.support.prefect_records import task_runs_of
 
 
 def task_run(finished: Any, name: str) -> Any:
@@ -105,8 +105,8 @@ def test_a_run_that_writes_its_report_is_not_taken_for_dead(
         return current_writer(open_storage(), server=sandbox.url, task_id=task.id)
 
     seen: list[LeaseEntry | None] = []
-    monkeypatch.setattr("flows.annotate.publish", lambda *_: seen.append(writer()))
-    monkeypatch.setattr("flows.annotate.prune_if_due", lambda _: seen.append(writer()))
+    monkeypatch.setattr("cvat_flows.flows.annotate.publish", lambda *_: seen.append(writer()))
+    monkeypatch.setattr("cvat_flows.flows.annotate.prune_if_due", lambda _: seen.append(writer()))
     assert annotate(task).error is None
     assert [one is not None for one in seen] == [True, True]
     assert writer() is None

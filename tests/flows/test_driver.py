@@ -16,7 +16,7 @@ from cvat_sdk.core.progress import ProgressReporter
 from cvat_sdk.datasets import UnsupportedDatasetError
 
 import aa_functions as aa
-from flows import annotate_task
+from cvat_flows import annotate_task
 from tests.flows.conftest import frames_of
 from tests.flows.rich_function import (
     RICH_SPEC,

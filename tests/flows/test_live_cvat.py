@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 from cvat_sdk import Client, models
 
-from deployments.sandbox.process import SandboxProcess
-from flows import annotate_task
-from flows.annotate import Finished
-from flows.annotate_new import sweep_here
-from flows.cli import main
-from flows.sweep_rules import AnnotateNewTasksParameters, SweepRule
-from tasks.connection import ServerSettings, connect, settings_from_environment
+from cvat_flows import annotate_task
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.flows.annotate import Finished
+from cvat_flows.flows.annotate_new import sweep_here
+from cvat_flows.flows.cli import main
+from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.tasks.cvat.connection import ServerSettings, connect, settings_from_environment
 from tests.flows.conftest import frames_of
 from tests.flows.rich_function import RICH_SPEC, content, detect_everything, rich_labels
-from tests.frames.film import film
+from tests.tasks.fetch.film import film
 
 pytestmark = pytest.mark.usefixtures("settings", "storage_folder", "prefect_server")
 

@@ -9,9 +9,9 @@ from typing import Any
 from cvat_sdk import Client
 
 from bench.without_prefect import without_prefect
-from flows.annotate import annotate
-from flows.live import LiveInputs, hand_over
-from flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.annotate import annotate
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.live import LiveInputs, hand_over
 from tests.flows.conftest import frames_of
 
 

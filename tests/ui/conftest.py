@@ -24,9 +24,9 @@ from prefect.settings import (
 )
 
 from aa_functions.training.shape_images import make_shape_images
-from deployments.local_prefect import local_prefect
-from deployments.sandbox.process import SandboxProcess
-from tests.waiting import wait_until
+from cvat_flows.deployments.demo.local_prefect import local_prefect
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from tests.support.waiting import wait_until
 
 CHROMIUM = "/usr/bin/chromium"
 # As root, without a graphics card, and without the services that Chromium calls by itself.
@@ -201,7 +201,7 @@ class served:
             [
                 sys.executable,
                 "-c",
-                "from flows.annotate import annotate_task_flow as f; "
+                "from cvat_flows.flows.annotate import annotate_task_flow as f; "
                 "f.serve(name='ui', print_starting_message=False)",
             ],
             env={

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tasks.outside_text import MAY_BREAK, WORD_JOINER, file_name
+from cvat_flows.tasks.model.text import MAY_BREAK, WORD_JOINER, file_name
+from tests.support.waiting import wait_until
 from tests.ui.conftest import HOSTILE_ERROR, HOSTILE_NAME, Morning
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.ui
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tasks.pictures import small_picture
-from tasks.pictures_kept import Sample
-from tasks.pictures_outlines import outlines_of
-from tasks.preview import preview_page
-from tasks.spec_match import MatchRow
-from tests.reports.report_factory import (
+from cvat_flows.tasks.matching.result import MatchRow
+from cvat_flows.tasks.reports.outlines import outlines_of
+from cvat_flows.tasks.reports.preview import preview_page
+from cvat_flows.tasks.reports.samples import Sample
+from cvat_flows.tasks.reports.thumbnails import small_picture
+from tests.tasks.reports.report_factory import (
     HOSTILE,
     annotated,
     failed,

@@ -1,0 +1,1 @@
+"""Run an Ultralytics checkpoint with torch, OpenVINO or ONNX Runtime."""

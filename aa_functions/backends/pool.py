@@ -1,0 +1,177 @@
+"""Run a YOLO model over images: several copies on a CPU, batches on a GPU."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import PIL.Image
+
+from aa_functions.backends.predictor import Predictor, PreparedImage
+
+MOST_THREADS = 8
+"""For one image; more do not help."""
+
+MakePredictor = Callable[[int], Predictor]
+"""Takes the number of processor threads that the predictor is to use."""
+
+
+class PredictorPool:
+    """Lends predictors, each to one thread at a time.
+
+    A predictor shared by threads that call with different thresholds gives wrong results without
+    an error, and its detection head keeps state between calls.
+    """
+
+    def __init__(self, make: Callable[[], Predictor], size: int) -> None:
+        self._make = make
+        self._room = size
+        self._free: list[Predictor] = []
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def lend(self) -> Iterator[Predictor]:
+        """Wait for a predictor, or make one while there are fewer than the pool's size."""
+        predictor = self._take()
+        try:
+            yield predictor
+        finally:
+            with self._changed:
+                self._free.append(predictor)
+                self._changed.notify()
+
+    def _take(self) -> Predictor:
+        with self._changed:
+            while not self._free and not self._room:
+                self._changed.wait()
+            if self._free:
+                return self._free.pop()
+            self._room -= 1
+        try:
+            return self._make()
+        except BaseException:
+            with self._changed:
+                self._room += 1
+                self._changed.notify()
+            raise
+
+
+class CpuRunner:
+    """One image at a time on each core.
+
+    On a CPU a larger batch is no faster, and two single-threaded models are faster than one model
+    with two threads. One image on one thread also makes its boxes the same to the last bit,
+    whatever runs beside it: the number of torch's threads changes the last digits.
+    """
+
+    def __init__(self, make: MakePredictor, workers: int) -> None:
+        self._narrow = PredictorPool(lambda: make(1), workers)
+        # Threads that wait for each other get five times slower when something else runs on their
+        # cores, so a core is left to the rest of the process.
+        wide = min(MOST_THREADS, max(1, workers - 1))
+        self._wide = PredictorPool(lambda: make(wide), 1)
+        # A thread of torch has its own number of threads to work with; setting it in threads of
+        # our own leaves the caller's alone.
+        self._narrow_threads = _torch_threads(workers, 1, "yolo")
+        self._wide_thread = _torch_threads(1, wide, "yolo-wide")
+
+    def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[np.ndarray]:
+        """Boxes of each image, see `Predictor.run`."""
+        return list(
+            self._narrow_threads.map(lambda image: _run_one(self._narrow, image, conf), images)
+        )
+
+    def run_single(self, image: PIL.Image.Image, conf: float) -> np.ndarray:
+        """Boxes of one image with several threads: sooner there, but at a lower rate than `run`."""
+        return self._wide_thread.submit(_run_one, self._wide, image, conf).result()
+
+
+def _run_one(pool: PredictorPool, image: PIL.Image.Image, conf: float) -> np.ndarray:
+    with pool.lend() as predictor:
+        return predictor.run([predictor.prepare(image)], conf)[0]
+
+
+def _torch_threads(workers: int, threads: int, name: str) -> ThreadPoolExecutor:
+    import torch
+
+    return ThreadPoolExecutor(
+        workers, thread_name_prefix=name, initializer=torch.set_num_threads, initargs=(threads,)
+    )
+
+
+class GpuRunner:
+    """Batches of images of one shape; the CPU's cores prepare images while the GPU works.
+
+    In one batch images of several shapes would be padded to a common one, and their boxes would
+    depend on their neighbours.
+    """
+
+    def __init__(self, make: MakePredictor, workers: int, batch: int) -> None:
+        self._make = make
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="yolo-prepare")
+        self._batch = batch
+        self._making = threading.Lock()
+        self._running = threading.Lock()
+        self._made: Predictor | None = None
+
+    @property
+    def batch(self) -> int:
+        """Most images in a batch; it shrinks when the device runs out of memory."""
+        return self._batch
+
+    def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[np.ndarray]:
+        """Boxes of each image, see `Predictor.run`."""
+        with self._making:
+            predictor = self._made = self._made or self._make(1)
+        found: dict[int, np.ndarray] = {}
+        groups: dict[tuple[int, ...], dict[int, PreparedImage]] = {}
+        for index, prepared in enumerate(self._executor.map(predictor.prepare, images)):
+            shape = prepared.original.shape
+            group = groups.setdefault(shape, {})
+            group[index] = prepared
+            if len(group) >= self._batch:
+                found.update(self._run_group(predictor, groups.pop(shape), conf))
+        for group in groups.values():
+            found.update(self._run_group(predictor, group, conf))
+        return [found[index] for index in range(len(images))]
+
+    def run_single(self, image: PIL.Image.Image, conf: float) -> np.ndarray:
+        """Boxes of one image."""
+        return self.run([image], conf)[0]
+
+    def _run_group(
+        self, predictor: Predictor, group: dict[int, PreparedImage], conf: float
+    ) -> dict[int, np.ndarray]:
+        prepared = list(group.values())
+        rows: list[np.ndarray] = []
+        with self._running:
+            while len(rows) < len(prepared):
+                part = prepared[len(rows) : len(rows) + self._batch]
+                try:
+                    rows += predictor.run(part, conf)
+                except RuntimeError as error:
+                    if not is_out_of_memory(error) or len(part) == 1:
+                        raise
+                    self._batch = len(part) // 2
+                    _free_device_memory()
+        return dict(zip(group, rows, strict=True))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device had no memory left; CUDA libraries say so in several ways."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "alloc_failed" in text
+
+
+def _free_device_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,71 @@
+"""Annotate CVAT tasks with detection functions, as Prefect flows: the public interface.
+
+`annotate_task` replaces `cvat_sdk.auto_annotation.annotate_task` and takes the same arguments. The
+flows, with one parameter model each, run as subflows of your own flows. `docs/python.md` shows
+all three ways.
+
+>>> import cvat_flows
+>>> function = cvat_flows.load_function("aa_functions.shapes")
+>>> [label.name for label in function.function.spec.labels]
+['circle', 'square', 'triangle', 'star']
+>>> parameters = cvat_flows.AnnotateTaskParameters(task_id=12, function="aa_functions.shapes")
+>>> parameters.existing
+'keep'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aa_functions.reference import LoadedFunction, load_function
+    from cvat_flows.flows.annotate import annotate_task_flow
+    from cvat_flows.flows.annotate_new import annotate_new_tasks_flow
+    from cvat_flows.flows.driver import annotate_task
+    from cvat_flows.flows.maintain import MaintainParameters, maintain_flow
+    from cvat_flows.flows.parameters import AnnotateTaskParameters
+    from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+    from cvat_flows.tasks.model.errors import CvatFlowsError
+    from cvat_flows.tasks.reports.run_report import RunReport
+
+__all__ = [
+    "AnnotateNewTasksParameters",
+    "AnnotateTaskParameters",
+    "CvatFlowsError",
+    "LoadedFunction",
+    "MaintainParameters",
+    "RunReport",
+    "SweepRule",
+    "annotate_new_tasks_flow",
+    "annotate_task",
+    "annotate_task_flow",
+    "load_function",
+    "maintain_flow",
+]
+
+_HOMES = {
+    "AnnotateNewTasksParameters": "cvat_flows.flows.sweep.rules",
+    "AnnotateTaskParameters": "cvat_flows.flows.parameters",
+    "CvatFlowsError": "cvat_flows.tasks.model.errors",
+    "LoadedFunction": "aa_functions.reference",
+    "MaintainParameters": "cvat_flows.flows.maintain",
+    "RunReport": "cvat_flows.tasks.reports.run_report",
+    "SweepRule": "cvat_flows.flows.sweep.rules",
+    "annotate_new_tasks_flow": "cvat_flows.flows.annotate_new",
+    "annotate_task": "cvat_flows.flows.driver",
+    "annotate_task_flow": "cvat_flows.flows.annotate",
+    "load_function": "aa_functions.reference",
+    "maintain_flow": "cvat_flows.flows.maintain",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: the command line sets Prefect's settings before Prefect is imported.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cvat_flows' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

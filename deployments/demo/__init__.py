@@ -1,0 +1,1 @@
+"""Annotate a sandbox with a real model: `make demo`."""

@@ -1,0 +1,1 @@
+"""Make what cvat-flows needs on a Prefect server."""

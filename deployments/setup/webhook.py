@@ -1,0 +1,133 @@
+"""CVAT's side of the webhook: projects that tell the receiver about their tasks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+from typing import Any
+
+from attrs import frozen
+from cvat_sdk import Client
+
+from cvat_flows.deployments.commands.webhook import read_secret
+from cvat_flows.deployments.setup.changes import Change, SetupError
+from cvat_flows.tasks.cvat.connection import connect
+from cvat_flows.tasks.cvat.errors import cvat_errors
+from cvat_flows.tasks.cvat.http import get_all_pages
+from cvat_flows.tasks.cvat.server_block import find_settings
+
+EVENTS = ["create:job", "create:task", "update:task"]
+"""`update:task` is what shows an import; the others tell a person who looks at the deliveries
+what came before."""
+
+
+@frozen(kw_only=True)
+class Target:
+    """Where deliveries go, and what they are signed with."""
+
+    url: str
+    secret: str
+
+    @property
+    def is_https(self) -> bool:
+        return self.url.startswith("https://")
+
+
+def plan_webhooks(arguments: argparse.Namespace) -> list[Change]:
+    """A webhook for each project named; one with the same address is changed, not doubled.
+
+    Raises SetupError; CvatRefused if the account may not manage the project's webhooks.
+    """
+    if not arguments.webhook_url:
+        raise SetupError(
+            "--webhook needs --webhook-url: the address of `cvat-flows webhook` as CVAT reaches "
+            "it, for example https://flows.example.com/cvat"
+        )
+    target = Target(url=arguments.webhook_url, secret=read_secret(arguments.secret_file))
+    client = connect(find_settings())
+    return [
+        _plan(client, project, target)
+        for name in arguments.webhook
+        for project in [_project(client, name)]
+    ]
+
+
+def _project(client: Client, name: str) -> dict[str, Any]:
+    either: list[dict[str, Any]] = [{"==": [{"var": "name"}, name]}]
+    if name.isdecimal():
+        either.append({"==": [{"var": "id"}, int(name)]})
+    condition = either[0] if len(either) == 1 else {"or": either}
+    found = list(
+        get_all_pages(
+            client, "/api/projects", what="the list of projects", filter=json.dumps(condition)
+        )
+    )
+    if not found:
+        raise SetupError(f"CVAT has no project {name!r}, or the account may not see it")
+    if len(found) > 1:
+        ids = ", ".join(str(row["id"]) for row in found)
+        raise SetupError(f"CVAT has several projects {name!r}: name one by its id ({ids})")
+    project: dict[str, Any] = found[0]
+    return project
+
+
+def _plan(client: Client, project: dict[str, Any], target: Target) -> Change:
+    what = f"CVAT webhook of project {project['id']} {project['name']!r}"
+    rows = get_all_pages(client, "/api/webhooks", what=what, project_id=project["id"])
+    old = next((row for row in rows if row["target_url"] == target.url), None)
+    wanted = {
+        "target_url": target.url,
+        "content_type": "application/json",
+        "events": EVENTS,
+        "secret": target.secret,
+        "enable_ssl": target.is_https,
+        "is_active": True,
+    }
+    if old is None:
+        body = {
+            **wanted,
+            "type": "project",
+            "project_id": project["id"],
+            "description": "cvat-flows: annotate tasks as soon as they are ready",
+        }
+        return Change(
+            verb="create",
+            what=what,
+            detail=f"to {target.url}",
+            apply=partial(_send, client, "POST", "/api/webhooks", body, what),
+        )
+    differs = [key for key in ("enable_ssl", "is_active") if old.get(key) != wanted[key]]
+    if not set(EVENTS) <= set(old["events"]):
+        differs.append("events")
+        wanted["events"] = sorted({*EVENTS, *old["events"]})
+    # CVAT never shows the secret: a ping tells whether the receiver takes it.
+    if not differs and _ping(client, old["id"], what) == 401:
+        differs.append("secret")
+    if not differs:
+        return Change(verb="ok", what=what, detail=f"to {target.url}")
+    return Change(
+        verb="update",
+        what=what,
+        detail=", ".join(differs),
+        apply=partial(_send, client, "PATCH", f"/api/webhooks/{old['id']}", wanted, what),
+    )
+
+
+def _ping(client: Client, webhook_id: int, what: str) -> int | None:
+    """The receiver's answer to a ping; None if there was none."""
+    row = _send(client, "POST", f"/api/webhooks/{webhook_id}/ping", None, what)
+    status = row.get("status_code") if isinstance(row, dict) else None
+    return int(status) if status is not None else None
+
+
+def _send(client: Client, method: str, path: str, body: Any, what: str) -> Any:
+    with cvat_errors(what):
+        _, response = client.api_client.call_api(
+            path,
+            method,
+            header_params={"Content-Type": "application/json"},
+            body=body,
+            _parse_response=False,
+        )
+        return json.loads(response.data or b"null")

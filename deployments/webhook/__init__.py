@@ -1,0 +1,1 @@
+"""Receive CVAT webhooks and announce tasks that are ready."""

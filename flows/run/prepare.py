@@ -1,0 +1,100 @@
+"""What a run over a CVAT task is made of, from its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cvat_sdk import Client
+
+from aa_functions.reference import LoadedFunction
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.tasks.check.remap import RemapOptions
+from cvat_flows.tasks.check.validate import ValidationOptions
+from cvat_flows.tasks.detect.cache import ContentIndex, DetectionCache
+from cvat_flows.tasks.detect.cache_writer import CacheWriter
+from cvat_flows.tasks.detect.runner import FunctionRunner
+from cvat_flows.tasks.fetch.source import FrameSource
+from cvat_flows.tasks.matching.mapping import load_mapping
+from cvat_flows.tasks.matching.match import SpecMatch
+from cvat_flows.tasks.model.frames import Batch
+from cvat_flows.tasks.model.labels import Label
+from cvat_flows.tasks.model.media import TaskMedia
+from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.steps import match_spec
+from cvat_flows.tasks.storage import Storage
+
+
+def match_labels(
+    function: LoadedFunction, labels: Sequence[Label], parameters: AnnotateTaskParameters
+) -> SpecMatch:
+    """Match the function's labels with the task's. Raises SpecMismatch."""
+    return match_spec(
+        function,
+        labels,
+        parameters.label_thresholds or {},
+        {
+            "allow_unmatched_labels": parameters.allow_unmatched_labels,
+            "conv_mask_to_poly": parameters.conv_mask_to_poly,
+            "mapping": load_mapping(parameters.label_mapping),
+        },
+    )
+
+
+def make_run(
+    client: Client,
+    media: TaskMedia,
+    function: LoadedFunction,
+    match: SpecMatch,
+    parameters: AnnotateTaskParameters,
+    *,
+    batches: Sequence[Batch],
+    caches: tuple[DetectionCache | None, ContentIndex | None],
+    raise_at_once: bool = False,
+) -> AnnotationRun:
+    """Put a run together; `batches` come in the order in which they will be asked for."""
+    cache, content = caches
+    return AnnotationRun(
+        client=client,
+        media=media,
+        match=match,
+        source=FrameSource(client, media, batches, cache=cache, content=content),
+        cache=CacheWriter(cache) if cache else None,
+        validation=ValidationOptions(
+            geometry=parameters.geometry,
+            missing_keypoints=parameters.missing_keypoints,
+            max_shapes_per_frame=parameters.max_shapes_per_frame,
+            task_size=media.size,
+        ),
+        remapping=RemapOptions(label_thresholds=parameters.label_thresholds or {}),
+        runner=FunctionRunner(
+            function.function,
+            conf_threshold=parameters.conf_threshold,
+            conv_mask_to_poly=parameters.conv_mask_to_poly,
+            max_shapes_per_frame=parameters.max_shapes_per_frame,
+            detect_timeout=parameters.detect_timeout,
+            strict=raise_at_once,
+        ),
+        raise_at_once=raise_at_once,
+    )
+
+
+def caches_of(
+    storage: Storage,
+    media: TaskMedia,
+    function: LoadedFunction,
+    parameters: AnnotateTaskParameters,
+) -> tuple[DetectionCache | None, ContentIndex | None]:
+    """The cache of detections and the index of images; none for a function whose results cannot
+    be told from those of another."""
+    if function.fingerprint is None or not parameters.use_cache:
+        return None, None
+    cache = DetectionCache(
+        storage,
+        fingerprint=function.fingerprint,
+        parameters={
+            "conf_threshold": parameters.conf_threshold,
+            "conv_mask_to_poly": parameters.conv_mask_to_poly,
+        },
+        title=function.title,
+    )
+    return cache, ContentIndex(storage, media)

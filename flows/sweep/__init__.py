@@ -1,0 +1,1 @@
+"""Find new CVAT tasks and have them annotated."""

@@ -1,0 +1,123 @@
+"""What a sweep found and did: one row for each CVAT task that it looked at closely."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from cvat_flows.flows.sweep.find import Finding, ListedTask
+from cvat_flows.tasks.model.text import file_name, on_one_line
+from cvat_flows.tasks.reports.sweep_markdown import SweepLine, sweep_markdown
+
+Outcome = Literal[
+    "annotated",
+    "failed",
+    "handed over",
+    "under way",
+    "not repeated",
+    "would be annotated",
+    "import failed",
+    "unsupported",
+    "beyond the limit",
+    "not reached",
+]
+
+_SHOWN_FINDINGS = frozenset({"import failed", "unsupported", "beyond the limit"})
+
+
+@frozen(kw_only=True)
+class SweepRow:
+    """What became of one CVAT task."""
+
+    task: ListedTask
+    rule: str
+    outcome: Outcome
+    text: str = ""
+    run_url: str | None = None
+
+
+@define(kw_only=True)
+class SweepReport:
+    """The result of a sweep."""
+
+    rows: list[SweepRow] = field(factory=list)
+    rule_errors: list[str] = field(factory=list)
+    done: int = 0
+    """Tasks in which nothing is left to do."""
+    waiting: int = 0
+    """Tasks without data yet: left for the next sweep."""
+
+    def add_findings(self, findings: Iterable[Finding]) -> None:
+        """Take in what is decided before anything is annotated."""
+        for finding in findings:
+            if finding.state == "done":
+                self.done += 1
+            elif finding.state == "waiting":
+                self.waiting += 1
+            elif finding.state in _SHOWN_FINDINGS:
+                self.add(finding, finding.state, finding.reason)  # type: ignore[arg-type]
+
+    def add(
+        self, finding: Finding, outcome: Outcome, text: str = "", run_url: str | None = None
+    ) -> None:
+        self.rows.append(
+            SweepRow(
+                task=finding.task,
+                rule=str(finding.rule),
+                outcome=outcome,
+                text=text,
+                run_url=run_url,
+            )
+        )
+
+    def of(self, outcome: Outcome) -> list[SweepRow]:
+        return [row for row in self.rows if row.outcome == outcome]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a person has something to look at now."""
+        return bool(self.rule_errors or self.of("failed") or self.of("not reached"))
+
+    @property
+    def sentence(self) -> str:
+        """The state message of the flow run: what happened, and which tasks failed."""
+        counts = Counter(row.outcome for row in self.rows)
+        parts = [f"{count:,} {outcome}" for outcome, count in counts.items()]
+        parts += [f"{self.done:,} done before"] if self.done else []
+        parts += [f"{self.waiting:,} without data yet"] if self.waiting else []
+        text = ", ".join(parts) or "no CVAT task fits the rules"
+        if not counts and (self.done or self.waiting):
+            text = f"nothing new: {text}"
+        named = [row for row in self.rows if row.outcome in ("failed", "import failed")]
+        if named:
+            shown = ", ".join(f"task {row.task.id} {file_name(row.task.name)}" for row in named[:5])
+            more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
+            text += f" ({shown}{more})"
+        return on_one_line("; ".join([text, *self.rule_errors]))
+
+    def markdown(self) -> str:
+        """The report as a table with links, for an artifact."""
+        # What needs a look comes first.
+        urgent = ("failed", "not reached", "import failed")
+        counts: Counter[str] = Counter(row.outcome for row in self.rows)
+        counts.update({"done before": self.done, "without data yet": self.waiting})
+        return sweep_markdown(
+            self.sentence,
+            {outcome: count for outcome, count in counts.items() if count},
+            [
+                SweepLine(
+                    task_id=row.task.id,
+                    name=row.task.name,
+                    url=row.task.url,
+                    rule=row.rule,
+                    outcome=row.outcome,
+                    text=row.text,
+                    run_url=row.run_url,
+                )
+                for row in sorted(self.rows, key=lambda row: row.outcome not in urgent)
+            ],
+            self.rule_errors,
+        )

@@ -1,0 +1,1 @@
+"""Validate what the function returned, and replace its ids by the task's."""

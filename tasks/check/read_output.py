@@ -1,0 +1,194 @@
+"""Read what a function returned into Detections, literally: checking is `check.validate`'s part.
+
+The SDK's objects can be changed after they were made, filled without checks, or returned for two
+frames. So everything is copied into plain immutable values here, once, and the objects are left as
+they are. Whatever has no plain value is kept as an `Unreadable` with the name of its type: it
+fails where it is used, not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from attrs import fields, frozen
+from cvat_sdk import models
+
+from cvat_flows.tasks.model.annotations import TAG, Detection
+
+LARGEST_INTEGER = 2**63
+"""Beyond this an integer means nothing in CVAT, and text of it can be too long for JSON."""
+
+
+@frozen
+class Unreadable:
+    """In place of a value that is neither a number nor text, a truth value or None."""
+
+    type_name: str
+
+    def __repr__(self) -> str:
+        return f"<{self.type_name}>"
+
+
+def read_output(objects: Iterable[Any]) -> tuple[Detection, ...]:
+    """Read tags and shapes of the SDK's model types, in order.
+
+    An object of another type becomes a `Detection` whose `type` is the name of that type. What
+    iterating over `objects` raises is raised.
+    """
+    return tuple(_read(item) for item in objects)
+
+
+def _read(item: Any) -> Detection:
+    if isinstance(item, models.LabeledShapeRequest):
+        return _read_shape(item, elements=_read_elements(item.get("elements")))
+    if isinstance(item, models.LabeledImageRequest):
+        return Detection(
+            type=TAG,
+            label_id=plain(item.get("label_id")),
+            frame=plain(item.get("frame")),
+            group=plain(item.get("group")),
+            score=plain(item.get("score")),
+            attributes=_read_attributes(item),
+            preset=_preset(item),
+        )
+    return Detection(type=type(item).__name__, label_id=None)
+
+
+def _read_shape(shape: Any, *, elements: tuple[Detection, ...] = ()) -> Detection:
+    # `get` is the models' public way to a field that may not be set; it is ten times as fast as
+    # asking for an attribute that is not there.
+    get = shape.get
+    return Detection(
+        type=_type_name(get("type")),
+        label_id=plain(get("label_id")),
+        frame=plain(get("frame")),
+        points=_read_points(get("points", ())),
+        rotation=plain(get("rotation", 0.0)),
+        occluded=plain(get("occluded", False)),
+        outside=plain(get("outside", False)),
+        z_order=plain(get("z_order", 0)),
+        group=plain(get("group")),
+        score=plain(get("score")),
+        attributes=_read_attributes(shape),
+        elements=elements,
+        preset=_preset(shape),
+    )
+
+
+def _read_elements(elements: Any) -> tuple[Detection, ...]:
+    return tuple(
+        _read_shape(element)
+        if isinstance(element, models.SubLabeledShapeRequest | models.LabeledShapeRequest)
+        else _read(element)
+        for element in _items(elements, default=())
+    )
+
+
+def _read_attributes(owner: Any) -> tuple[tuple[Any, Any], ...]:
+    attributes = owner.get("attributes")
+    if not attributes and isinstance(attributes, list | None):
+        return ()
+    return tuple(
+        (
+            plain(getattr(attribute, "spec_id", attribute)),
+            plain(getattr(attribute, "value", attribute)),
+        )
+        for attribute in _items(attributes)
+    )
+
+
+def _read_points(points: Any) -> tuple[Any, ...]:
+    if type(points) is list and set(map(type, points)) == {float}:
+        return tuple(points)
+    return tuple(map(plain, _items(points)))
+
+
+def _items(values: Any, default: Any = None) -> Iterable[Any]:
+    """The members of a list; what is no list stands for itself, so that it is found wrong."""
+    if values is None and default is not None:
+        return ()
+    return values if isinstance(values, list | tuple | np.ndarray) else (values,)
+
+
+def _preset(item: Any) -> tuple[str, ...]:
+    return tuple(name for name in ("id", "source") if name in item)
+
+
+def _type_name(value: Any) -> str:
+    value = getattr(value, "value", value)
+    # A shape that calls itself a tag is neither.
+    return value if isinstance(value, str) and value != TAG else type(value).__name__
+
+
+def plain(value: Any) -> Any:
+    """The value as None, bool, int, float or str; numpy's scalars become Python's."""
+    kind = type(value)
+    if kind is float or kind is str or kind is bool or value is None:
+        return value
+    if isinstance(value, np.generic):
+        item = value.item()
+        return Unreadable(kind.__name__) if isinstance(item, np.generic) else plain(item)
+    if isinstance(value, int):
+        small = -LARGEST_INTEGER <= value < LARGEST_INTEGER
+        return int(value) if small else Unreadable(f"int of {value.bit_length()} bits")
+    if isinstance(value, float):
+        return float(value)
+    return "".join((value,)) if isinstance(value, str) else Unreadable(kind.__name__)
+
+
+_DEFAULTS = {item.name: item.default for item in fields(Detection)}
+
+
+def detections_to_json(detections: Iterable[Detection]) -> list[dict[str, Any]]:
+    """Detections as values that the `json` module writes and reads without loss.
+
+    NaN and infinities are kept as that module writes them. Fields at their default are left out.
+    """
+    return [
+        {
+            name: _to_json(value)
+            for name, default in _DEFAULTS.items()
+            if not _is_default(value := getattr(detection, name), default)
+        }
+        for detection in detections
+    ]
+
+
+def detections_from_json(content: list[dict[str, Any]]) -> tuple[Detection, ...]:
+    """The detections that `detections_to_json` was given.
+
+    Raises TypeError, KeyError or ValueError if `content` is something else.
+    """
+    if not isinstance(content, list):
+        raise TypeError(f"detections are a list, not a {type(content).__name__}")
+    return tuple(
+        Detection(**{name: _from_json(name, value) for name, value in item.items()})
+        for item in content
+    )
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    # 0, 0.0 and False are equal, but not the same.
+    return type(value) is type(default) and value == default and str(value) == str(default)
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Unreadable):
+        return {"unreadable": value.type_name}
+    if isinstance(value, tuple):
+        if value and isinstance(value[0], Detection):
+            return detections_to_json(value)
+        return [_to_json(item) for item in value]
+    return value
+
+
+def _from_json(name: str, value: Any) -> Any:
+    if name == "elements":
+        return detections_from_json(value)
+    if isinstance(value, list):
+        return tuple(_from_json("", item) for item in value)
+    if isinstance(value, dict):
+        return Unreadable(value["unreadable"])
+    return value

@@ -1,0 +1,1 @@
+"""Talk to CVAT: connection, requests, tasks, labels, jobs, annotations."""

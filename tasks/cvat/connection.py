@@ -1,0 +1,197 @@
+"""Which CVAT server, as whom: settings from several places, and one login a process.
+
+Credentials never travel as flow parameters: a flow names a block or a profile, or finds the
+environment's settings, and the client is made in the process that uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import urllib3
+from attrs import field, frozen
+from cvat_sdk import Client, Config
+from cvat_sdk.api_client import exceptions
+from cvat_sdk.core.auth import AuthStore
+from cvat_sdk.core.client import AccessTokenCredentials, PasswordCredentials
+from cvat_sdk.core.exceptions import AuthStoreError
+
+from cvat_flows.tasks.cvat.errors import PASSING
+from cvat_flows.tasks.model.errors import CvatFlowsError
+
+CONNECT_TIMEOUT = 10.0
+READ_TIMEOUT = 120.0
+"""Seconds. The SDK waits for ever by default, and Prefect cannot interrupt a thread that does."""
+
+ENVIRONMENT_HELP = (
+    "set CVAT_HOST with CVAT_ACCESS_TOKEN (or CVAT_USER and CVAT_PASSWORD), save a profile with "
+    "`cvat-cli profile create`, or make a CVATServer block in Prefect"
+)
+
+
+class ServerSettingsError(CvatFlowsError):
+    """The CVAT server's address or credentials are missing or contradict each other."""
+
+
+class CannotConnect(CvatFlowsError):
+    """The CVAT server does not answer, or refuses the credentials."""
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+        """Whether it speaks of the moment: CVAT is being restarted, or throttles logins."""
+
+
+@frozen(kw_only=True)
+class ServerSettings:
+    """Address and credentials of a CVAT server; secrets are left out of the representation."""
+
+    host: str
+    access_token: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    organization: str | None = None
+    """Slug; an empty string means the personal workspace, None leaves it to CVAT."""
+    verify_ssl: bool = True
+
+    def __attrs_post_init__(self) -> None:
+        if not self.access_token and not (self.username and self.password):
+            raise ServerSettingsError(
+                f"no credentials for the CVAT server {self.host}: {ENVIRONMENT_HELP}"
+            )
+
+
+def settings_from_environment() -> ServerSettings | None:
+    """Settings of `CVAT_HOST` and its companions; None if `CVAT_HOST` is not set."""
+    environ = os.environ
+    host = environ.get("CVAT_HOST")
+    if not host:
+        return None
+    return ServerSettings(
+        host=host,
+        access_token=environ.get("CVAT_ACCESS_TOKEN"),
+        username=environ.get("CVAT_USER"),
+        password=environ.get("CVAT_PASSWORD"),
+        organization=environ.get("CVAT_ORGANIZATION"),
+        verify_ssl=environ.get("CVAT_VERIFY_SSL", "1").lower() not in {"0", "false", "no"},
+    )
+
+
+def settings_from_profile(name: str | None = None) -> ServerSettings | None:
+    """Settings of a `cvat-cli` profile; None if no name is given and there is no default one."""
+    try:
+        store = AuthStore()
+        entry = (
+            store.get_profile(name) if name else (store.get_default_profile() or (None, None))[1]
+        )
+    except AuthStoreError as error:
+        raise ServerSettingsError(f"cannot read the profiles of cvat-cli: {error}") from error
+    if entry is None:
+        if name:
+            raise ServerSettingsError(
+                f"cvat-cli has no profile {name!r}: `cvat-cli profile list` shows those it has"
+            )
+        return None
+    return ServerSettings(host=entry.server, access_token=entry.token)
+
+
+def connect(settings: ServerSettings) -> Client:
+    """Log in to CVAT and return a client of this process's own for these settings.
+
+    The same settings give the same client as long as its credentials are accepted: CVAT throttles
+    logins (CVAT_FACTS 1). Raises CannotConnect.
+    """
+    with _lock:
+        client = _clients.get(settings)
+        if client is None or not _still_welcome(client):
+            client = _log_in(settings)
+            _clients[settings] = client
+        return client
+
+
+def _log_in(settings: ServerSettings) -> Client:
+    who = settings.username or "the access token"
+    try:
+        client = Client(
+            url=settings.host,
+            config=Config(verify_ssl=settings.verify_ssl),
+            check_server_version=False,
+        )
+        _set_default_timeout(client)
+        client.login(
+            AccessTokenCredentials(settings.access_token)
+            if settings.access_token
+            else PasswordCredentials(settings.username, settings.password)
+        )
+        if settings.organization is not None:
+            client.organization_slug = settings.organization
+        client.api_client.users_api.retrieve_self()
+    except exceptions.ApiException as error:
+        raise _refused(settings, who, error) from None
+    except (urllib3.exceptions.HTTPError, ValueError, OSError) as error:
+        raise CannotConnect(
+            f"the CVAT server {settings.host} cannot be reached ({_cause(error)}): "
+            "check the address and that the server is up",
+            may_pass=not isinstance(error, ValueError),
+        ) from None
+    return client
+
+
+def _refused(settings: ServerSettings, who: str, error: Any) -> CannotConnect:
+    if error.status in (400, 401):
+        return CannotConnect(
+            f"the CVAT server {settings.host} does not accept the credentials of {who}: check the "
+            "user name and password, or make a new access token in CVAT"
+        )
+    if error.status == 404 and settings.organization:
+        return CannotConnect(
+            f"the CVAT server {settings.host} has no organization {settings.organization!r}, or "
+            f"{who} is not a member of it"
+        )
+    if error.status == 429:
+        return CannotConnect(
+            f"the CVAT server {settings.host} throttles logins from this address: wait a minute, "
+            "or use an access token",
+            may_pass=True,
+        )
+    return CannotConnect(
+        f"{settings.host} answered {error.status} {error.reason} to a login: check that this is "
+        "the address of a CVAT server and that it is up",
+        may_pass=error.status in PASSING,
+    )
+
+
+def _still_welcome(client: Client) -> bool:
+    """Whether a client kept from an earlier run is still logged in: sessions end."""
+    try:
+        client.api_client.users_api.retrieve_self()
+    except (exceptions.ApiException, urllib3.exceptions.HTTPError, OSError):
+        return False
+    return True
+
+
+def _set_default_timeout(client: Client) -> None:
+    pool = client.api_client.rest_client.pool_manager
+    send: Callable[..., Any] = pool.request
+    default = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+
+    def request(*args: Any, timeout: Any = None, **kwargs: Any) -> Any:
+        return send(*args, timeout=timeout or default, **kwargs)
+
+    pool.request = request
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of a connection error, short enough for one line."""
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException) and reason is not error:
+        return _cause(reason)
+    text = str(error).rpartition(": ")[2] or str(error)
+    return text.strip() or type(error).__name__
+
+
+_clients: dict[ServerSettings, Client] = {}
+_lock = threading.Lock()

@@ -1,0 +1,1 @@
+"""Call the function, in order and within a time limit; cache what it returns."""

@@ -1,0 +1,50 @@
+"""Write a batch's detections to the cache while the next batch is with the model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from cvat_flows.tasks.detect.cache import DetectionCache
+from cvat_flows.tasks.model.frames import Outcome
+
+
+class CacheWriter:
+    """Puts outcomes into a cache from a thread of its own, one batch at a time.
+
+    Storage across a network takes longer for a batch than a fast model does: the function must not
+    wait for it. At most one batch is being written and none waits, so that a killed run has lost
+    one batch at most.
+    """
+
+    def __init__(self, cache: DetectionCache) -> None:
+        self._cache = cache
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache")
+        self._writing: Future[None] | None = None
+        self._lock = threading.Lock()
+
+    def put(self, outcomes: Iterable[Outcome]) -> None:
+        """Keep what was detected anew; returns when what was put before is written."""
+        detected = {
+            outcome.content_hash: outcome.detections
+            for outcome in outcomes
+            if outcome.content_hash and outcome.detections is not None
+            if not outcome.cached
+        }
+        with self._lock:
+            self._wait()
+            if detected:
+                self._writing = self._thread.submit(self._cache.put_many, detected)
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        try:
+            self._wait()
+        finally:
+            self._thread.shutdown()
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()

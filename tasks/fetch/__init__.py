@@ -1,0 +1,1 @@
+"""Decide which frames are annotated, download them and decode them."""

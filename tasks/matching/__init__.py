@@ -1,0 +1,1 @@
+"""Match the function's labels with the task's."""

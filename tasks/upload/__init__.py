@@ -1,0 +1,1 @@
+"""Put annotations into CVAT exactly once, and take them back."""

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+import yaml
+
+from aa_functions.reference import FunctionReference
+from cvat_flows.deployments.doctor import Verdict, machine, ok, prefect, run_checks
+from cvat_flows.deployments.doctor.cvat import clock_verdict
+from cvat_flows.deployments.setup.deployment_file import FILE
+from cvat_flows.tasks.model.errors import CvatFlowsError
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+
+def levels(verdicts: list[Verdict]) -> list[tuple[str, str]]:
+    return [(verdict.what, verdict.level) for verdict in verdicts]
+
+
+def test_a_healthy_installation(stack: Stack, project: Any) -> None:
+    stack.task(project, frames=1, jobs=1)
+    wait_until(
+        lambda: any(run["auto_scheduled"] for run in stack.ask("flow_runs/filter", {})),
+        what="the nightly runs are scheduled",
+    )
+    shown = stack.cvat_flows("doctor", "--json", "--function-file", str(stack.function))
+    rows = [json.loads(line) for line in shown.splitlines()]
+    by_what = {row["what"]: row for row in rows}
+    assert not [row for row in rows if row["level"] == "failure"]
+    for what in ("CVAT", "CVAT version", "CVAT rights", "storage", "function", "Prefect"):
+        assert by_what[what]["level"] == "ok", by_what[what]
+    assert "admin (an admin) sees" in by_what["CVAT rights"]["text"]
+    assert by_what["database"]["text"].startswith("SQLite")
+    assert f"GiB free in {stack.prefect.folder}" in by_what["database folder"]["text"]
+    assert by_what["lease storage"]["text"].endswith("filesystem")
+    assert by_what["work pool"]["text"].startswith("cvat: 1 workers")
+    assert by_what["GPU limit"]["text"] == "gpu: 0 of 2 slots are taken"
+    assert "next at" in by_what["deployment"]["text"] or "detect-jobs" in shown
+
+
+def test_everything_is_wrong(stack: Stack, tmp_path: Path) -> None:
+    done = stack.prefect.cvat_flows(
+        *("doctor", "--function-module", "no.such.module"),
+        **{
+            **stack.env,
+            "CVAT_PASSWORD": "wrong",
+            "CVAT_FLOWS_STORAGE": "/proc/nothing/can/be/here",
+            "PREFECT_API_URL": "http://127.0.0.1:9/api",
+        },
+    )
+    assert done.returncode == 1
+    text = " ".join(done.stdout.split())
+    assert "does not accept the credentials of admin" in text
+    assert "storage: Cannot write" in text
+    assert "There is no module 'no.such.module'" in text
+    assert "http://127.0.0.1:9/api does not answer" in text
+    assert "Traceback" not in text
+
+
+def test_warnings_count_if_asked(stack: Stack) -> None:
+    options = ("doctor", "--without", "cvat", "function", "schedules")
+    stack.ask("work_pools/cvat", {"is_paused": True}, method="PATCH")
+    try:
+        assert "paused" in stack.cvat_flows(*options)
+        stack.cvat_flows(*options, "--strict", expect=1)
+    finally:
+        stack.ask("work_pools/cvat", {"is_paused": False}, method="PATCH")
+
+
+def test_deployments_of_a_file_of_ones_own(stack: Stack, tmp_path: Path) -> None:
+    content = yaml.safe_load(FILE.read_text())
+    sweep = next(one for one in content["deployments"] if one["name"] == "annotate-new-tasks")
+    content["deployments"].append({**sweep, "name": "hourly"})
+    path = tmp_path / "prefect.yaml"
+    path.write_text(yaml.safe_dump(content))
+    options = ("doctor", "--only", "schedules", "--file", str(path))
+    shown = " ".join(stack.cvat_flows(*options, expect=1).split())
+    assert "'annotate-new-tasks/hourly' is missing" in shown
+
+
+@pytest.mark.parametrize(
+    ("driver", "here", "found"),
+    [
+        ("postgresql+asyncpg", True, {"database": "PostgreSQL"}),
+        (None, False, {"database": "cannot be seen from here"}),
+        (None, True, {"database": "SQLite", "database folder": "0.0 GiB free"}),
+    ],
+)
+def test_the_disk_of_the_database(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    driver: str | None,
+    here: bool,
+    found: dict[str, str],
+) -> None:
+    (tmp_path / "prefect.db").touch()
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    settings = {"database": {"driver": driver}}
+    verdicts = list(prefect._database(settings, tmp_path, on_this_machine=here))
+    assert [verdict.what for verdict in verdicts] == list(found)
+    assert all(verdict.text.startswith(found[verdict.what]) for verdict in verdicts)
+    assert {v.level for v in verdicts if v.what == "database folder"} <= {"failure"}
+
+
+@pytest.mark.parametrize(
+    ("age", "level", "text"),
+    [(10, "warning", "no run of its schedule yet"), (600, "failure", "has made no run of it")],
+)
+def test_a_schedule_without_runs(age: float, level: str, text: str) -> None:
+    """Whoever calls the doctor right after the set-up is told of no failure."""
+    changed = datetime.now(UTC) - timedelta(seconds=age)
+    nightly: Any = SimpleNamespace(full_name="maintain/maintain", entry={"schedules": [{}]})
+    deployment: Any = SimpleNamespace(
+        id=UUID(int=1),
+        paused=False,
+        schedules=[SimpleNamespace(active=True, updated=changed)],
+        updated=datetime.now(UTC),
+    )
+    client: Any = SimpleNamespace(read_flow_runs=lambda **_: [])
+    verdict = prefect._schedule(client, nightly, deployment)
+    assert (verdict.level, text in verdict.text) == (level, True)
+
+
+def test_a_check_that_breaks_stops_no_other() -> None:
+    def sentence() -> Any:
+        raise CvatFlowsError("it is like this: do that")
+
+    def bug() -> Any:
+        yield ok("half", "done")
+        raise ZeroDivisionError("oh")
+
+    found = list(run_checks([("one", sentence), ("two", bug), ("three", lambda: [ok("x", "y")])]))
+    assert levels(found) == [
+        ("one", "failure"),
+        ("half", "ok"),
+        ("two", "failure"),
+        ("x", "ok"),
+    ]
+    assert found[0].text == "it is like this: do that"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level", "text"),
+    [
+        (0, "ok", "agrees"),
+        (4, "ok", "agrees"),
+        (30, "warning", "30 s ahead"),
+        (-60, "warning", "60 s behind"),
+    ],
+)
+def test_clocks(ahead: float, level: str, text: str) -> None:
+    now = float(int(time.time()))
+    verdict = clock_verdict("clock", formatdate(now - ahead), now)
+    assert (verdict.level, text in verdict.text) == (level, True)
+
+
+def test_no_date() -> None:
+    assert clock_verdict("clock", None, 0.0).level == "warning"
+
+
+def test_a_function_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(
+        "import cvat_sdk.auto_annotation as cvataa\n"
+        "spec = cvataa.DetectionFunctionSpec(labels=[])\n"
+        "def detect(context, image):\n"
+        "    raise RuntimeError('no weights')\n"
+    )
+    found = list(machine.check_function(FunctionReference(file=path)))
+    assert levels(found) == [("function", "ok"), ("detection", "failure")]
+    assert "no weights" in found[1].text
+
+
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, storage_folder: Path) -> None:
+    monkeypatch.setattr(machine, "NO_SPACE", 1 << 60)
+    found = {verdict.what: verdict.level for verdict in machine.check_storage()}
+    assert found == {
+        "storage": "ok",
+        "temporary folder": "failure",
+        "storage folder": "failure",
+    }

@@ -1,0 +1,189 @@
+"""Every way in which the sandbox misbehaves on command, seen from the wire."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image, UnidentifiedImageError
+
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def http(sandbox: SandboxProcess) -> Iterator[httpx.Client]:
+    """A client that asks for plain bodies and does not try again."""
+    with httpx.Client(
+        base_url=sandbox.url,
+        auth=sandbox.admin,
+        headers={"Accept-Encoding": "identity"},
+        timeout=60,
+        trust_env=False,
+    ) as http:
+        yield http
+    sandbox.clear_faults()
+
+
+def projects(http: httpx.Client, name: str) -> int:
+    count: int = http.get("/api/projects", params={"name": name}).json()["count"]
+    return count
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
+def test_a_status_before_or_after_the_work(
+    sandbox: SandboxProcess, http: httpx.Client, status: int, when: str, made: int
+) -> None:
+    name = f"status {status} {when}"
+    rule = {"action": "status", "status": status, "when": when, "method": "POST", "retry_after": 3}
+    sandbox.faults([{**rule, "path": "^/api/projects$"}])
+    answer = http.post("/api/projects", json={"name": name})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (status, "3")
+    assert projects(http, name) == made
+    assert http.post("/api/projects", json={"name": name}).status_code == 201  # once only
+
+
+@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize("action", [{"action": "reset"}, {"action": "stall", "seconds": 0.3}])
+def test_a_connection_is_dropped_before_or_after_the_work(
+    sandbox: SandboxProcess, http: httpx.Client, action: dict[str, Any], when: str, made: int
+) -> None:
+    name = f"{action['action']} {when}"
+    sandbox.faults([{**action, "when": when, "method": "POST", "path": "/api/projects"}])
+    started = time.monotonic()
+    with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+        http.post("/api/projects", json={"name": name})
+    assert time.monotonic() - started >= action.get("seconds", 0)
+    assert projects(http, name) == made
+
+
+def test_a_stall_outlasts_the_time_out_of_the_client(
+    sandbox: SandboxProcess, http: httpx.Client
+) -> None:
+    sandbox.faults([{"action": "stall", "path": "/api/users/self"}])
+    with pytest.raises(httpx.ReadTimeout):
+        http.get("/api/users/self", timeout=httpx.Timeout(60, read=0.3))
+    wait_until(lambda: sandbox.list_faults()[0]["hits"], what="the request has come")
+    assert http.get("/api/users/self").status_code == 200
+
+
+def test_a_delay(sandbox: SandboxProcess, http: httpx.Client) -> None:
+    sandbox.faults([{"delay": 0.4, "path": "/api/users/self"}])
+    started = time.monotonic()
+    assert http.get("/api/users/self").status_code == 200
+    assert time.monotonic() - started >= 0.4
+
+
+def test_a_body_that_ends_early(sandbox: SandboxProcess, http: httpx.Client) -> None:
+    sandbox.faults([{"action": "truncate", "path": "/api/users/self"}])
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+        http.get("/api/users/self")
+    received: list[bytes] = []
+    sandbox.faults([{"action": "truncate", "path": "/api/users/self", "keep": 0.25}])
+    with (
+        http.stream("GET", "/api/users/self") as answer,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        received.extend(answer.iter_bytes())
+    whole = http.get("/api/users/self").content
+    assert b"".join(received) == whole[: len(whole) // 4]
+
+
+def test_a_body_with_damage(sandbox: SandboxProcess, http: httpx.Client) -> None:
+    whole = http.get("/api/users/self").content
+    sandbox.faults([{"action": "garble", "path": "/api/users/self"}])
+    damaged = http.get("/api/users/self").content
+    assert len(damaged) == len(whole)
+    differing = [n for n in range(len(whole)) if damaged[n] != whole[n]]
+    assert differing == list(range(len(whole) // 2, len(whole) // 2 + 64))
+
+
+def test_what_a_rule_hits(sandbox: SandboxProcess, http: httpx.Client) -> None:
+    def statuses(count: int) -> list[int]:
+        return [http.get("/api/tasks", params={"page_size": 1}).status_code for _ in range(count)]
+
+    sandbox.faults([{"action": "status", "status": 502, "skip": 1, "times": 2}])
+    assert statuses(4) == [200, 502, 502, 200]
+    sandbox.faults([{"action": "status", "query": "page_size=1$", "method": "GET", "times": None}])
+    assert statuses(3) == [503] * 3
+    assert http.get("/api/tasks", params={"page_size": 2}).status_code == 200
+    assert [(rule["matches"], rule["hits"]) for rule in sandbox.list_faults()] == [(3, 3)]
+    sandbox.clear_faults()
+    assert sandbox.list_faults() == []
+    assert statuses(1) == [200]
+
+
+def test_chance_repeats_with_its_seed(sandbox: SandboxProcess, http: httpx.Client) -> None:
+    def fallen(seed: int) -> list[bool]:
+        rule = {"action": "status", "probability": 0.5, "seed": seed, "times": None}
+        sandbox.faults([rule])
+        return [http.get("/api/users/self").status_code == 503 for _ in range(20)]
+
+    first = fallen(1)
+    assert first == fallen(1) != fallen(2)
+    assert 0 < sum(first) < 20
+
+
+@pytest.mark.parametrize("quality", ["original", "compressed"])
+def test_a_frame_is_made_unreadable_wherever_it_is_served(
+    sandbox: SandboxProcess, http: httpx.Client, make_task: Callable[..., Any], quality: str
+) -> None:
+    task = make_task(count=4, data={"chunk_size": 2})
+    url = f"/api/tasks/{task.id}/data?quality={quality}&number="
+    sandbox.faults(
+        [
+            {"action": "corrupt_frame", "task": task.id, "frame": 1},
+            {"action": "corrupt_frame", "task": task.id, "frame": 2, "how": "truncated"},
+        ]
+    )
+
+    def readable(content: bytes) -> bool:
+        try:
+            Image.open(io.BytesIO(content)).load()
+        except (UnidentifiedImageError, OSError):
+            return False
+        return True
+
+    frames = [http.get(f"{url}{n}&type=frame").content for n in range(4)]
+    assert [readable(content) for content in frames] == [True, False, False, True]
+    in_chunks = []
+    for number in range(2):
+        answer = http.get(f"{url}{number}&type=chunk")
+        assert answer.headers["X-Checksum"]
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            in_chunks += [archive.read(name) for name in archive.namelist()]
+    assert in_chunks == frames
+    job = task.get_jobs()[0].id
+    chunk = http.get(f"/api/jobs/{job}/data?type=chunk&index=0&quality={quality}").content
+    with zipfile.ZipFile(io.BytesIO(chunk)) as archive:
+        assert archive.read(archive.namelist()[1]) == frames[1]
+    sandbox.clear_faults()
+    assert readable(http.get(f"{url}1&type=frame").content)
+
+
+def test_requests_are_counted(
+    sandbox: SandboxProcess, http: httpx.Client, make_task: Callable[..., Any]
+) -> None:
+    task = make_task(count=2)
+    sandbox.reset_requests()
+    task.get_frame(0)
+    task.get_frame(1)
+    task.get_annotations()
+    http.get(f"/api/tasks/{task.id}/data", params={"type": "chunk", "number": 0})
+    http.patch(f"/api/tasks/{task.id}/annotations?action=create", json={})
+    http.get("/api/tasks", params={"page_size": 3})
+    assert sandbox.requests() == {
+        "GET /api/tasks/{id}/data?type=frame": 2,
+        "GET /api/tasks/{id}/data?type=chunk": 1,
+        "GET /api/tasks/{id}/annotations": 1,
+        "PATCH /api/tasks/{id}/annotations?action=create": 1,
+        "GET /api/tasks": 1,
+    }
+    sandbox.reset_requests()
+    assert sandbox.requests() == {}

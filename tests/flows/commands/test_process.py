@@ -1,0 +1,131 @@
+"""The command as a process of its own: no Prefect server set up, and killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import get_current_settings
+
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from tests.flows.conftest import frames_of
+from tests.support.waiting import wait_until
+
+HELD_FUNCTION = """
+import time
+from pathlib import Path
+
+from aa_functions import DetectionFunctionSpec, label_spec, rectangle
+
+spec = DetectionFunctionSpec(labels=[label_spec("car", 0)])
+
+
+def detect(context, image):
+    calls = Path(__file__ + ".calls")
+    while Path(__file__ + ".hold").exists() and len(calls.read_text().split()) >= 9:
+        time.sleep(0.05)
+    with calls.open("a") as file:
+        print(context.frame_name, file=file)
+    return [rectangle(0, [1, 2, 3, 4]), rectangle(0, [5, 6, 7, 8])]
+"""
+
+
+@pytest.fixture
+def environment(sandbox: SandboxProcess, storage_folder: Path, tmp_path: Path) -> dict[str, str]:
+    """As a user would have it who has set up CVAT's address and nothing else."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {
+        **kept,
+        "CVAT_HOST": sandbox.url,
+        "CVAT_USER": "admin",
+        "CVAT_PASSWORD": "admin",
+        "CVAT_FLOWS_STORAGE": str(storage_folder),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "COLUMNS": "200",
+    }
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "cvat_flows.flows.cli", *map(str, arguments)]
+
+
+def test_without_a_prefect_server(
+    make_task: Callable[..., Any], function_file: Path, environment: dict[str, str]
+) -> None:
+    task = make_task(10)
+    done = subprocess.run(
+        command(
+            "annotate", task.id, "--function-file", function_file, "-p", "fail=str:img_0003.jpg"
+        ),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "9 of 10 frames annotated, 1 failed" in done.stdout
+    assert "cannot look at img_0003.jpg" in done.stdout
+    # Neither Prefect's log nor the temporary server's farewell gets between the lines.
+    assert "Traceback" not in done.stderr
+    assert "ERROR" not in done.stderr
+    assert frames_of(task) == [0, 1, 2, *range(4, 10)]
+
+
+@pytest.mark.parametrize("killed_at", ["detecting", "uploading"])
+def test_killed_and_run_again(
+    make_task: Callable[..., Any],
+    environment: dict[str, str],
+    tmp_path: Path,
+    sandbox: SandboxProcess,
+    prefect_server: None,
+    killed_at: str,
+) -> None:
+    task = make_task(24, segment_size=6, data={"chunk_size": 6})
+    function = tmp_path / "held.py"
+    function.write_text(HELD_FUNCTION)
+    calls, hold = tmp_path / "held.py.calls", tmp_path / "held.py.hold"
+    calls.touch()
+    # There it stays until it is killed: in the tenth frame, or with the second job's annotations.
+    if killed_at == "detecting":
+        hold.touch()
+    else:
+        stall = {"action": "stall", "seconds": 600, "method": "PATCH", "skip": 1, "times": None}
+        sandbox.faults([{**stall, "path": "/jobs/.*/annotations$"}])
+    environment["PREFECT_API_URL"] = str(get_current_settings().api.url)
+    arguments = command(
+        "annotate", task.id, "--function-file", function, "--frames-per-run", 3,
+        "--wait-for-writer", 120,
+    )  # fmt: skip
+
+    def is_there() -> bool:
+        assert first.poll() is None
+        if killed_at == "uploading":
+            return bool(frames_of(task)) and sandbox.list_faults()[0]["hits"] > 0
+        return len(calls.read_text().split()) > 8
+
+    first = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(is_there, what=f"the run is {killed_at}")
+        assert first.poll() is None
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+        hold.unlink(missing_ok=True)
+        sandbox.clear_faults()
+    seen = len(calls.read_text().split())
+
+    second = subprocess.run(
+        arguments, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert second.returncode == 0, second.stderr
+    assert frames_of(task) == sorted([*range(24), *range(24)])
+    # What had been detected was not detected again, but for the batch that was under way.
+    assert len(calls.read_text().split()) <= 24 + 2 * 3
+    assert seen >= 9

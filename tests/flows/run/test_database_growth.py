@@ -1,0 +1,128 @@
+"""Ten thousand failed frames do not fill Prefect's database."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from typing import Any
+
+import pytest
+from cvat_sdk import Client
+from prefect import flow, task
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+
+from aa_functions.reference import FunctionReference, LoadedFunction
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.report import publish, show_pictures
+from cvat_flows.tasks.fetch.plan import Plan
+from cvat_flows.tasks.matching.result import SpecMatch
+from cvat_flows.tasks.model.frames import Batch, Outcome
+from cvat_flows.tasks.reports.artifacts import show_failed_frame
+from cvat_flows.tasks.reports.failed_frames import MOST_SHOWN
+from cvat_flows.tasks.reports.run_pictures import RunPictures
+from cvat_flows.tasks.reports.run_report import RunReport
+from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.storage import open_storage
+from tests.tasks.reports.report_factory import (
+    annotated,
+    failed,
+    media_of,
+    names_of,
+    noise,
+    rectangle,
+    report_of,
+)
+
+FRAMES = 10_000
+MOST_BYTES = 2_000_000
+
+
+def stored() -> int:
+    """Bytes of artifacts in the database: themselves, the latest of each key, events about them."""
+    path = str(PREFECT_API_DATABASE_CONNECTION_URL.value()).partition("///")[2]
+    with closing(sqlite3.connect(path)) as database:
+        counts = [
+            database.execute(query).fetchone()[0] or 0
+            for query in (
+                "select sum(length(data)) from artifact",
+                "select sum(length(data)) from artifact_collection",
+                "select sum(length(payload) + length(resource) + length(related)) from events "
+                "where event like 'prefect.artifact%'",
+            )
+        ]
+    return sum(counts)
+
+
+def settled() -> int:
+    """The same once it does not grow any more: events come late."""
+    before, now = -1, stored()
+    while now != before:
+        time.sleep(3)
+        before, now = now, stored()
+    return now
+
+
+@task(name="frame", task_run_name="detect {outcome.frame}")
+def fail_frame(pictures: RunPictures, outcome: Outcome) -> None:
+    show_failed_frame(pictures, outcome)
+
+
+@flow
+def ten_thousand_failures(run: AnnotationRun, report: RunReport, outcomes: list[Outcome]) -> None:
+    assert run.pictures
+    for outcome in outcomes[: MOST_SHOWN + 10]:
+        fail_frame.submit(run.pictures, outcome).wait()
+    publish(run, report, AnnotateTaskParameters(task_id=123), open_storage())
+
+
+def test_reports_of_ten_thousand_failed_frames_stay_below_two_megabytes(
+    prefect_server: None,
+    client: Client,
+    storage_folder: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    media = media_of([f"{'very_long_name_' * 20}{name}" for name in names_of(FRAMES + 20)])
+    shapes = tuple(rectangle(n, n, n + 300, n + 200, label=0) for n in range(100))
+    outcomes = [
+        failed(
+            media.frame(n),
+            f"frame {n}: {'an error that goes on and on | ' * 30}",
+            detail="Traceback (most recent call last):\n" + "  File 'some/where.py'\n" * 400,
+            detections=shapes,
+            at=50,
+            step="validate",
+        )
+        for n in range(FRAMES)
+    ]
+    others = [annotated(media.frame(n), 30) for n in range(FRAMES, FRAMES + 20)]
+    report = report_of(media, [*outcomes, *others])
+    run: Any = AnnotationRun(
+        client=client,
+        media=media,
+        match=SpecMatch(labels={}),
+        source=None,  # type: ignore[arg-type]
+        cache=None,
+        validation=None,  # type: ignore[arg-type]
+        remapping=None,  # type: ignore[arg-type]
+        runner=None,  # type: ignore[arg-type]
+    )
+    plan = Plan(
+        batches=(Batch(index=0, frames=tuple(media.frame(n) for n in range(media.size))),),
+        skipped=(),
+    )
+    function = LoadedFunction(
+        function=None,
+        reference=FunctionReference(module="aa_functions.yolov8n"),
+        fingerprint="f" * 64,
+        title="yolov8n",
+    )
+    show_pictures(run, plan, report, function, AnnotateTaskParameters(task_id=123))
+    pictures = run.pictures
+    monkeypatch.setattr(RunPictures, "_image", lambda self, frame: noise())
+    pictures.settle(others)
+    before = settled()
+    ten_thousand_failures(run, report, outcomes)
+    added = settled() - before
+    assert len(pictures.failed) == MOST_SHOWN
+    assert 300_000 < added < MOST_BYTES, f"{added:,} bytes"

@@ -1,0 +1,144 @@
+"""Progress reaches its readers often enough, and no more often."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from cvat_flows.flows.run import progress as progress_module
+from cvat_flows.flows.run.live import NoProgress
+from cvat_flows.flows.run.log import keep_log_for_people
+from cvat_flows.flows.run.progress import ShownProgress, in_words
+from cvat_flows.tasks.detect.timeout import KeepsHanging
+from cvat_flows.tasks.model.errors import FrameFailed
+from tests.support.waiting import A_HANG
+from tests.tasks.reports.report_factory import failed, media_of, names_of, report_of
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+    """What went to Prefect, in place of Prefect: the bar's states and the log's lines."""
+    seen: dict[str, list[Any]] = {"bar": [], "log": []}
+    logger = logging.Logger("run")
+
+    class Lines(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen["log"].append(record.getMessage())
+
+    logger.addHandler(Lines())
+    monkeypatch.setattr(progress_module, "get_run_logger", lambda: logger)
+    monkeypatch.setattr(progress_module, "start_progress", lambda text: uuid4())
+    monkeypatch.setattr(
+        progress_module,
+        "put_progress",
+        lambda bar, percent, text: seen["bar"].append((percent, text)),
+    )
+    return seen
+
+
+def run(seconds: float, *, step: float, frames: int, total: int) -> Clock:
+    media = media_of(names_of(10))
+    report = report_of(media, [failed(media.frame(0))])
+    clock = Clock()
+    with ShownProgress(NoProgress(), report, clock) as progress:
+        progress.start(total, "annotating task 1")
+        while clock.now < seconds:
+            clock.now += step
+            progress.advance(frames)
+        progress.uploading()
+        progress.finish()
+    return clock
+
+
+def test_a_fast_run_is_told_of_in_a_few_lines(shown: dict[str, list[Any]]) -> None:
+    run(60, step=0.25, frames=10, total=2400)
+    assert shown["log"][0] == "annotating task 1: 2,400 frames to do"
+    assert 5 <= len(shown["log"]) <= 13
+    assert "1,200" not in shown["log"][1]
+    assert shown["log"][1] == "200 of 2,400 frames, 1 failed, 40.0 frames/s, 55 s left"
+    assert len(shown["bar"]) <= 32
+    assert shown["bar"][-1] == (100.0, "2,400 of 2,400 frames, 1 failed, ended")
+    assert shown["bar"][-2][1].endswith("uploading")
+
+
+def test_a_long_run_is_told_of_once_a_minute_at_most(shown: dict[str, list[Any]]) -> None:
+    run(36_000, step=1.0, frames=1, total=36_000)
+    assert 300 < len(shown["log"]) < 800
+    assert "h left" in shown["log"][30]
+
+
+def test_a_run_over_nothing_shows_no_bar(shown: dict[str, list[Any]]) -> None:
+    run(0, step=1, frames=1, total=0)
+    assert shown == {"bar": [], "log": []}
+
+
+def test_a_slow_server_holds_up_no_frame(
+    shown: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def put_progress(bar: object, percent: float, text: str) -> None:
+        assert answers.wait(A_HANG)
+        shown["bar"].append((percent, text))
+
+    monkeypatch.setattr(progress_module, "put_progress", put_progress)
+    media = media_of(names_of(10))
+    clock = Clock()
+    with ShownProgress(NoProgress(), report_of(media, []), clock) as progress:
+        progress.start(100, "annotating task 1")
+        for _ in range(10):
+            clock.now += 10
+            progress.advance(10)
+        progress.finish()
+        answers.set()
+    # The first, while which no other was asked for, and the last.
+    assert [percent for percent, _ in shown["bar"]] == [10.0, 100.0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (7200, "2.0 h")]
+)
+def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def record(message: str, *arguments: Any, flow: str = "annotate-task", **facts: Any) -> bool:
+    """Whether the log of task runs lets a line through."""
+    keep_log_for_people()
+    keep_log_for_people()
+    logger = logging.getLogger("prefect.task_runs")
+    level = facts.pop("level", logging.INFO)
+    made = logger.makeRecord("n", level, "f", 1, message, arguments, facts.get("exc_info"))
+    made.flow_name = flow
+    return bool(logger.filter(made))
+
+
+def test_task_runs_that_end_well_are_left_out_of_the_log() -> None:
+    assert not record("Finished in state Completed()")
+    assert record("Finished in state Completed()", flow="somebody's flow")
+    assert record("Finished in state Failed('the image is damaged')", level=logging.ERROR)
+    assert record("Task run failed with %s: %r - Retry %s/%s will start %s", "exception", OSError())
+    assert not record("Task run failed with %s: %r - Retry %s/%s will start %s", "state", "Failed")
+    assert not record("Task run failed with state: Failed('x')", level=logging.ERROR)
+
+
+def test_the_traceback_of_prefects_engine_is_left_out_where_a_sentence_tells() -> None:
+    media = media_of(names_of(1))
+    outcome = failed(media.frame(0))
+    assert outcome.failure
+    text = "Task run failed with exception: ..."
+    for error in (FrameFailed(outcome.frame, outcome.failure), KeepsHanging("it hangs")):
+        assert not record(text, level=logging.ERROR, exc_info=(type(error), error, None))
+    other = OSError("gone")
+    assert record(text, level=logging.ERROR, exc_info=(OSError, other, None))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prefect.client.schemas.objects import FlowRun
+
+from aa_functions.reference import FunctionReference, LoadedFunction
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run import split
+from cvat_flows.flows.run.split import as_option, as_ranges, helpers, split_plan
+from cvat_flows.tasks.fetch.plan import Plan, parse_frames
+from cvat_flows.tasks.model.frames import Batch, Frame
+
+
+def plan_of(job_sizes: list[int], frames_per_run: int = 4) -> Plan:
+    batches: list[Batch] = []
+    number = 0
+    for job, size in enumerate(job_sizes, 1):
+        frames = [
+            Frame(number=number + n, name="x", width=1, height=1, chunk=0, job_ids=(job,))
+            for n in range(size)
+        ]
+        number += size
+        for first in range(0, size, frames_per_run):
+            part = tuple(frames[first : first + frames_per_run])
+            batches.append(Batch(index=len(batches), frames=part))
+    return Plan(batches=tuple(batches), skipped=())
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.integers(1, 8))
+def test_parts_cover_the_plan_once_in_order(job_sizes: list[int], count: int) -> None:
+    parts = split_plan(plan_of(job_sizes), count)
+    assert len(parts) <= count
+    assert [n for part in parts for n in part.frames] == list(range(sum(job_sizes)))
+    assert [job for part in parts for job in part.jobs] == list(range(1, len(job_sizes) + 1))
+
+
+@given(st.integers(1, 40), st.integers(1, 8))
+def test_equal_jobs_make_equal_parts(jobs: int, count: int) -> None:
+    sizes = [len(part.jobs) for part in split_plan(plan_of([5] * jobs), count)]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == min(jobs, count)
+
+
+def test_nothing_to_do_makes_no_parts() -> None:
+    assert split_plan(Plan(batches=(), skipped=()), 4) == []
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_ranges_are_read_back(numbers: set[int]) -> None:
+    assert parse_frames(as_ranges(list(numbers)), size=61) == sorted(numbers)
+
+
+def test_frames_that_prefect_would_not_take_become_one_range() -> None:
+    assert as_option([3, 4, 9]) == "3-4,9"
+    assert as_option(range(7, 200_000, 2)) == "7-199999"
+
+
+def test_helpers_are_called_off_when_one_cannot_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys: list[str] = []
+    asked: list[FlowRun] = []
+    called_off: list[Any] = []
+
+    def run_deployment(name: str, *, idempotency_key: str, **options: Any) -> FlowRun:
+        if asked:
+            raise ConnectionError("Prefect is gone")
+        keys.append(idempotency_key)
+        asked.append(FlowRun(id=uuid4(), flow_id=uuid4()))
+        return asked[-1]
+
+    monkeypatch.setattr(split, "run_deployment", run_deployment)
+    monkeypatch.setattr(
+        split, "_call_off", lambda runs, *, running: called_off.append(([*runs], running))
+    )
+    function = LoadedFunction(
+        function=None, reference=FunctionReference(file=Path("f.py")), fingerprint="f", title="f"
+    )
+    parameters = AnnotateTaskParameters(task_id=5, function="f.py", split="jobs", split_runs=2)
+    report: Any = None
+    with (
+        pytest.raises(ConnectionError),
+        helpers(plan_of([1] * 1500), function, parameters, report),
+    ):
+        raise AssertionError("it was to fail before")
+    assert called_off == [(asked, True)]
+    # PostgreSQL refuses what is too long for an index, beyond 2,700 bytes.
+    assert len(keys[0]) < 100

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cvat_flows.flows.sweep.find import FilterError, task_filter, why_new
+from cvat_flows.flows.sweep.rules import (
+    AnnotateNewTasksParameters,
+    RulesError,
+    SweepRule,
+    read_rules,
+)
+from cvat_flows.tasks.upload.manifest import Summary
+from cvat_flows.tasks.upload.manifest_file import RunStamp
+
+
+def summary(frames: int = 10, skipped: int = 0, done: Any = None, **states: int) -> Summary:
+    return Summary(
+        server="s",
+        task_id=1,
+        function="f",
+        frames=frames,
+        skipped=skipped,
+        run=RunStamp(id="r"),
+        when="now",
+        done=done or {},
+        states=states,
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "again_when", "why"),
+    [
+        (None, [], "never annotated"),
+        (summary(done={"f1 o1.labels": 10}), ["failed", "frames", "function"], None),
+        (summary(done={"f1 o1.other labels": 10}), ["failed", "frames", "function"], None),
+        (summary(skipped=3, done={"f1 o1": 7}), [], None),
+        (summary(skipped=10), ["failed"], None),
+        (summary(done={"f1 o1": 4}), [], "6 frames left"),
+        (summary(done={"f1 o1": 9}, failed=1), [], None),
+        (summary(done={"f1 o1": 9}, failed=1), ["failed"], "1 failed frames"),
+        (summary(done={"f1 o1": 8}, failed=1), [], "1 frames left"),
+        (summary(done={"f1 o1": 8}, undone=2), ["failed", "frames"], None),
+        (summary(frames=8, done={"f1 o1": 8}), ["frames"], "10 frames, were 8"),
+        (summary(frames=8, done={"f1 o1": 8}), [], None),
+        (summary(done={"f0 o1": 10}), ["failed", "frames"], None),
+        (
+            summary(done={"f0 o1": 10}),
+            ["function"],
+            "10 frames done with another version or other options",
+        ),
+        (
+            summary(done={"f1 o0": 6, "f1 o1": 4}),
+            ["function"],
+            "6 frames done with another version or other options",
+        ),
+    ],
+)
+def test_what_makes_a_task_new(found: Summary | None, again_when: list[str], why: Any) -> None:
+    assert why_new(found, frames=10, fingerprint="f1", options="o1", again_when=again_when) == why
+
+
+def test_conditions_go_to_cvat() -> None:
+    rule = SweepRule(
+        projects=["cars", "7"],
+        subsets=["Train"],
+        statuses=["annotation", "validation"],
+        filter='{"==": [{"var": "owner"}, "ann"]}',
+    )
+    name, number = {"var": "project_name"}, {"var": "project_id"}
+    assert task_filter(rule) == {
+        "and": [
+            {"or": [{"==": [name, "cars"]}, {"==": [name, "7"]}, {"==": [number, 7]}]},
+            {"==": [{"var": "subset"}, "Train"]},
+            {
+                "or": [
+                    {"==": [{"var": "status"}, "annotation"]},
+                    {"==": [{"var": "status"}, "validation"]},
+                ]
+            },
+            {"==": [{"var": "owner"}, "ann"]},
+        ]
+    }
+    assert task_filter(SweepRule()) is None
+    assert task_filter(SweepRule(), only=[2, 1]) == {"in": [{"var": "id"}, [1, 2]]}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '"x"'])
+def test_a_wrong_filter_is_named(text: str) -> None:
+    with pytest.raises(FilterError, match="rule lanes: its filter is no JSON"):
+        task_filter(SweepRule(name="lanes", filter=text))
+
+
+def test_a_rule_makes_the_parameters_of_a_task() -> None:
+    rule = SweepRule(
+        function="mine.py",
+        function_parameters={"size": 3},
+        options={"conf_threshold": 0.4, "max_failed_frames": 0},
+    )
+    parameters = rule.for_task(12, server="other")
+    assert (parameters.task_id, parameters.server, parameters.conf_threshold) == (12, "other", 0.4)
+    assert (parameters.function, parameters.function_parameters) == ("mine.py", {"size": 3})
+    assert parameters.only_unannotated
+    assert not SweepRule(only_unannotated=False).for_task(1).only_unannotated
+    assert not parameters.renew
+    assert SweepRule(again_when=["function"]).for_task(1).renew
+
+
+@pytest.mark.parametrize(
+    "options", [{"conf_treshold": 0.4}, {"conf_threshold": 2}, {"task_id": 3}, {"server": "x"}]
+)
+def test_a_wrong_option_is_refused_before_anything_is_listed(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(options))):
+        SweepRule(options=options)
+
+
+def test_rules_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "rules:\n"
+        "- name: cars\n"
+        "  projects: [cars, 12]\n"
+        "  function: aa_functions.shapes\n"
+        "  options: {conf_threshold: 0.3}\n"
+        "- projects: lanes\n".replace("projects: lanes", "projects: [lanes]")
+    )
+    first, second = read_rules(path)
+    assert (first.projects, first.function, str(second)) == (
+        ["cars", "12"],
+        "aa_functions.shapes",
+        "lanes",
+    )
+    given = AnnotateNewTasksParameters(rules=[SweepRule(name="mine")], rules_file=str(path))
+    assert [str(rule) for rule in given.all_rules()] == ["mine", "cars", "lanes"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: [", "is no YAML"),
+        ("rules:\n- {projects: [a], projects: [b]}", "'projects' is given twice, again on line 2"),
+        ("", "holds no list of rules"),
+        ("rules: 3", "holds no list of rules"),
+        ("- projekts: [cars]", "rule 1 of .*: projekts: Extra inputs"),
+        ("- {name: cars, order: random}", r"rule 1 \(cars\) of .*: order: "),
+        ("- {options: {frames_per_run: 0}}", "frames_per_run"),
+    ],
+)
+def test_a_wrong_file_is_explained(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(content)
+    with pytest.raises(RulesError, match=message):
+        read_rules(path)
+
+
+def test_no_rules_is_a_mistake() -> None:
+    with pytest.raises(RulesError, match="no rule says which CVAT tasks are meant"):
+        AnnotateNewTasksParameters().all_rules()
+    with pytest.raises(RulesError, match="cannot be read"):
+        AnnotateNewTasksParameters(rules_file="/no/such/file").all_rules()
+
+
+def test_the_form_of_the_ui_has_help_for_every_field() -> None:
+    for model in (SweepRule, AnnotateNewTasksParameters):
+        fields = json.loads(json.dumps(model.model_json_schema()))["properties"]
+        assert all(field.get("description") for field in fields.values())

@@ -1,0 +1,148 @@
+"""Real Prefect servers and workers as processes of their own, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from attrs import define, field
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    temporary_settings,
+)
+
+from cvat_flows import deployments
+from cvat_flows.deployments.demo.local_prefect import free_port
+from tests.support.waiting import wait_until
+
+FLAVOUR = {
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_WORKER_PREFETCH_SECONDS": "1",
+}
+
+
+def shipped_settings(url: str) -> dict[str, str]:
+    """What deployments/prefect-server.env says, for a server at another address."""
+    text = (Path(deployments.__file__).parent / "prefect-server.env").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.replace("http://127.0.0.1:4200", url).split("=", 1) for line in lines)
+
+
+@define(kw_only=True)
+class LivePrefect:
+    """A server, and what it takes to use it."""
+
+    folder: Path
+    url: str
+    env: dict[str, str]
+    processes: list[subprocess.Popen[bytes]] = field(factory=list)
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path, **env: str) -> Iterator[LivePrefect]:
+        """Start a server."""
+        url = f"http://127.0.0.1:{free_port()}"
+        server = cls(
+            folder=folder,
+            url=url,
+            env={
+                **shipped_settings(url),
+                **FLAVOUR,
+                "PREFECT_HOME": str(folder),
+                "PREFECT_API_URL": f"{url}/api",
+                **env,
+            },
+        )
+        with server:
+            server.prefect("server", "start", "--port", url.rpartition(":")[2])
+            wait_until(server.is_up, what="the Prefect server answers")
+            yield server
+
+    @contextmanager
+    def used_here(self) -> Iterator[None]:
+        """Make this process use it, too."""
+        with temporary_settings(
+            {PREFECT_API_URL: f"{self.url}/api", PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
+        ):
+            yield
+
+    def is_up(self) -> bool:
+        assert self.processes[0].poll() is None, self.log_of(0)
+        with suppress(OSError), urllib.request.urlopen(f"{self.url}/api/health", timeout=10):
+            return True
+        return False
+
+    def restart_server(self) -> None:
+        """Stop the server as an operator would, and start it again at its address."""
+        server = self.processes[0]
+        server.send_signal(signal.SIGTERM)
+        server.wait(120)
+        arguments = ("server", "start", "--port", self.url.rpartition(":")[2])
+        self.processes[0] = self.prefect(*arguments)
+        self.processes.pop()
+        wait_until(self.is_up, what="the Prefect server answers again")
+
+    def prefect(self, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
+        """Start a `prefect` command that goes on until the end; leader of its process group."""
+        return self.start([sys.executable, "-m", "prefect", *arguments], **env)
+
+    def start(self, command: list[str], **env: str) -> subprocess.Popen[bytes]:
+        log = self._log(len(self.processes))
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **self.env, **env},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, as a user of this server would."""
+        return subprocess.run(
+            command,
+            env={**os.environ, **self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    def cvat_flows(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return self.run(str(Path(sys.executable).parent / "cvat-flows"), *arguments, **env)
+
+    def log_of(self, number: int) -> str:
+        return (self.folder / f"process-{number}.log").read_text(errors="replace")
+
+    def _log(self, number: int) -> IO[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return (self.folder / f"process-{number}.log").open("wb")
+
+    def __enter__(self) -> LivePrefect:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in reversed(self.processes):
+            kill_group(process, signal.SIGTERM)
+        for process in self.processes:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            kill_group(process, signal.SIGKILL)
+            process.wait()
+
+
+def kill_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    """Signal a process and all that it has started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, how)

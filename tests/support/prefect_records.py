@@ -1,0 +1,76 @@
+"""What a Prefect server has recorded of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+)
+
+from tests.support.waiting import wait_until
+
+
+def run_id_of(finished: Any) -> UUID:
+    return UUID(str(finished.state.state_details.flow_run_id))
+
+
+def flow_run_of(finished: Any) -> Any:
+    with get_client(sync_client=True) as prefect:
+        return prefect.read_flow_run(run_id_of(finished))
+
+
+def artifacts_of(finished: Any, **wanted: Any) -> list[Any]:
+    """Artifacts of a flow run and its task runs, oldest first; with `key=...` those of a key."""
+    with get_client(sync_client=True) as prefect:
+        found = prefect.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=[run_id_of(finished)])
+            )
+        )
+    found.sort(key=lambda artifact: artifact.created)
+    return [
+        one for one in found if all(getattr(one, name) == value for name, value in wanted.items())
+    ]
+
+
+def task_runs_of(finished: Any, until: Callable[[list[Any]], bool]) -> list[Any]:
+    """The run's task runs, once they are as awaited: Prefect records them a little late."""
+    runs: list[Any] = []
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[run_id_of(finished)]))
+    with get_client(sync_client=True) as prefect:
+
+        def recorded() -> bool:
+            runs[:] = prefect.read_task_runs(flow_run_filter=wanted)
+            return until(runs)
+
+        wait_until(
+            recorded,
+            what="task runs are recorded",
+            story=lambda: [(run.name, run.state_name) for run in runs],
+        )
+    return runs
+
+
+def log_of(finished: Any, last: str) -> list[Any]:
+    """The run's log, once it has a line with `last` in it: Prefect sends lines in bunches."""
+    lines: list[Any] = []
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id_of(finished)]))
+    with get_client(sync_client=True) as prefect:
+
+        def sent() -> bool:
+            lines[:] = prefect.read_logs(wanted)
+            return any(last in line.message for line in lines)
+
+        wait_until(
+            sent, what=f"{last!r} is in the log", story=lambda: [line.message for line in lines]
+        )
+    return lines

@@ -1,0 +1,249 @@
+"""A sandbox CVAT, Prefect and workers, put together as an installation would be."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+from attrs import define, field
+from cvat_sdk import Client, models
+from PIL import Image
+
+from cvat_flows.deployments.demo.local_prefect import free_port
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from tests.support.live_prefect import LivePrefect
+from tests.support.waiting import A_HANG, wait_until
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+FUNCTION = '''
+import os
+import time
+from pathlib import Path
+
+import cvat_sdk.auto_annotation as cvataa
+
+
+class OneCar:
+    """Finds one car as large as the image; images 13 pixels wide make it fail.
+
+    With a folder to meet in, it begins when two processes have come there; with a file to wait
+    for, when that is there.
+    """
+
+    spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec("car", 0)])
+
+    def __init__(self, seconds, meet_in, wait_for):
+        self.seconds = seconds
+        self.meet_in = meet_in
+        self.wait_for = wait_for
+
+    def meet(self):
+        folder = Path(self.meet_in)
+        folder.mkdir(exist_ok=True)
+        (folder / str(os.getpid())).touch()
+        self.wait_until(lambda: len(list(folder.iterdir())) >= 2)
+
+    def wait_until(self, condition):
+        end = time.monotonic() + 240
+        while not condition() and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def detect(self, context, image):
+        if self.meet_in:
+            self.meet()
+        if self.wait_for:
+            self.wait_until(Path(self.wait_for).exists)
+        time.sleep(self.seconds)
+        if image.width == 13:
+            raise RuntimeError("a frame of bad luck")
+        return [cvataa.rectangle(0, [1, 1, image.width - 1, image.height - 1])]
+
+
+def create(seconds=0.0, meet_in=None, wait_for=None):
+    return OneCar(seconds, meet_in, wait_for)
+'''
+
+
+@define(kw_only=True)
+class Stack:
+    """An installation; its commands and workers use the sandbox, the storage and the server."""
+
+    folder: Path
+    prefect: LivePrefect
+    sandbox: SandboxProcess
+    client: Client
+    env: dict[str, str] = field(factory=dict)
+    function: Path = field(init=False)
+    images: list[Path] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.function = self.folder / "one_car.py"
+        self.function.write_text(FUNCTION)
+        self.env = {
+            "CVAT_HOST": self.sandbox.url,
+            "CVAT_USER": "admin",
+            "CVAT_PASSWORD": "admin",
+            "CVAT_FLOWS_STORAGE": str(self.folder / "storage"),
+            "CVAT_FLOWS_WEBHOOK_SECRET": SECRET,
+            **self.env,
+        }
+        self.images = []
+        for n in range(60):
+            path = self.folder / f"img_{n:03d}.png"
+            Image.new("RGB", (32, 24), (n * 4, 255 - n * 4, 90)).save(path)
+            self.images.append(path)
+
+    def cvat_flows(self, *arguments: str, expect: int = 0) -> str:
+        done = self.prefect.cvat_flows(*arguments, **self.env)
+        assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def worker(self, *arguments: str, **env: str) -> Any:
+        return self.prefect.prefect(
+            "worker", "start", "--pool", "cvat", *arguments, **{**self.env, **env}
+        )
+
+    def receiver(self, rules: list[dict[str, Any]]) -> str:
+        """Start `cvat-flows webhook`; returns its address once it answers."""
+        port = free_port()
+        path = self.folder / f"rules-{port}.yaml"
+        path.write_text(json.dumps(rules))
+        command = [str(Path(sys.executable).parent / "cvat-flows"), "webhook"]
+        number = len(self.prefect.processes)
+        process = self.prefect.start(
+            [*command, "--port", str(port), "--rules", str(path)], **self.env
+        )
+        url = f"http://127.0.0.1:{port}"
+
+        def answers() -> bool:
+            assert process.poll() is None, self.prefect.log_of(number)
+            try:
+                return httpx.get(f"{url}/health").is_success
+            except httpx.TransportError:
+                return False
+
+        wait_until(answers, what="the receiver answers")
+        return f"{url}/cvat"
+
+    def project(self, name: str) -> Any:
+        return self.client.projects.create(
+            spec=models.ProjectWriteRequest(
+                name=name, labels=[models.PatchedLabelRequest(name="car")]
+            )
+        )
+
+    def task(self, project: Any, *, frames: int = 6, jobs: int = 3, name: str = "drive") -> Any:
+        return self.client.tasks.create_from_data(
+            spec=models.TaskWriteRequest(
+                name=name, project_id=project.id, segment_size=-(-frames // jobs)
+            ),
+            resources=self.images[:frames],
+            data_params={"chunk_size": 2},
+        )
+
+    def webhooks(self, project: Any) -> list[dict[str, Any]]:
+        rows = self._cvat("GET", f"/api/webhooks?project_id={project.id}").json()["results"]
+        return list(rows)
+
+    def change_webhook(self, webhook_id: int, change: dict[str, Any]) -> None:
+        """Change a webhook as somebody in CVAT would."""
+        self._cvat("PATCH", f"/api/webhooks/{webhook_id}", change)
+
+    def _cvat(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        answer = httpx.request(
+            method, self.sandbox.url + path, json=body, auth=self.sandbox.admin, timeout=60
+        )
+        answer.raise_for_status()
+        return answer
+
+    def rule(self, project: Any, **rule: Any) -> dict[str, Any]:
+        return {"projects": [project.name], "function": str(self.function), **rule}
+
+    def is_annotated(self, task: Any) -> bool:
+        """Whether every frame holds its one shape. Fails at once if one holds more."""
+        shapes = Counter(shape.frame for shape in task.get_annotations().shapes)
+        assert not [n for n in shapes.values() if n > 1], f"annotated twice: {shapes}"
+        return len(shapes) == task.size
+
+    def wait_for(self, tasks: list[Any]) -> None:
+        wait_until(
+            lambda: all(self.is_annotated(task) for task in tasks),
+            what="every frame is annotated",
+            story=self.story,
+        )
+
+    # --- what the Prefect server knows -------------------------------------------------------
+
+    def ask(self, path: str, body: Any = None, *, method: str = "POST") -> Any:
+        """Ask the server, as patiently as Prefect's own client: SQLite may be locked."""
+        deadline = time.monotonic() + A_HANG
+        while True:
+            try:
+                answer = httpx.request(
+                    method, f"{self.prefect.url}/api/{path}", json=body, timeout=30
+                )
+                if answer.status_code != 503 or time.monotonic() > deadline:
+                    break
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def runs(self, deployment: str) -> list[dict[str, Any]]:
+        """The flow runs of a deployment that have begun or been asked for, oldest first."""
+        runs = self.ask(
+            "flow_runs/filter",
+            {"deployments": {"name": {"any_": [deployment]}}, "sort": "START_TIME_ASC"},
+        )
+        return [run for run in runs if not run["auto_scheduled"]]
+
+    def story(self) -> list[str]:
+        """What became of the annotating runs, for a failed test to say."""
+        return [
+            f"{run['name']}: {run['state']['name']} {run['labels'].get('prefect.worker.name')}"
+            for run in self.runs("annotate-task")
+        ]
+
+    def start_run(self, deployment: str, parameters: Any) -> str:
+        known = self.ask(f"deployments/name/{deployment}/{deployment}", method="GET")
+        made = self.ask(
+            f"deployments/{known['id']}/create_flow_run",
+            {"parameters": {"parameters": parameters}, "state": {"type": "SCHEDULED"}},
+        )
+        return str(made["id"])
+
+    def model_runs(self, flow_runs: list[str], *, count: int) -> list[dict[str, Any]]:
+        """The `count` task runs that detected or recalled a batch: they are recorded a bit late."""
+
+        def recorded() -> list[dict[str, Any]]:
+            runs: list[dict[str, Any]] = self.ask(
+                "task_runs/filter", {"flow_runs": {"id": {"any_": flow_runs}}, "limit": 200}
+            )
+            batches = [run for run in runs if run["name"].startswith(("detect ", "recall "))]
+            return [run for run in batches if run["end_time"]]
+
+        wait_until(
+            lambda: len(recorded()) >= count,
+            what="task runs are recorded",
+            story=recorded,
+        )
+        return recorded()
+
+    def state_of(self, run_id: str) -> tuple[str, str]:
+        run = self.ask(f"flow_runs/{run_id}", method="GET")
+        return run["state"]["name"], run["state"]["message"] or ""
+
+    def wait_for_run(self, run_id: str) -> tuple[str, str]:
+        final = {"Completed", "Failed", "Crashed", "Cancelled"}
+        wait_until(
+            lambda: self.state_of(run_id)[0] in final, what=f"run {run_id} ends", story=self.story
+        )
+        return self.state_of(run_id)

@@ -1,0 +1,83 @@
+"""Walking CVAT's JSON object by object gives what decoding it at once gives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cvat_flows.tasks.cvat.annotation_json import is_whole, walk
+
+scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+objects = st.fixed_dictionaries(
+    {
+        "id": st.integers(1),
+        "frame": st.integers(0),
+        "label_id": st.integers(1),
+        "type": st.text(min_size=1, max_size=4),
+        "points": st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=3),
+        "other": st.recursive(scalars, lambda inner: st.lists(inner, max_size=2), max_leaves=4),
+    }
+)
+answers = st.fixed_dictionaries(
+    {
+        "version": st.just(0),
+        "tags": st.lists(objects, max_size=3),
+        "shapes": st.lists(objects, max_size=3),
+        "tracks": st.lists(objects, max_size=2),
+    }
+)
+
+
+@given(answers, st.sampled_from([None, 1]), st.booleans(), st.randoms())
+def test_walking_is_decoding(
+    answer: dict[str, Any], indent: int | None, ascii_only: bool, order: Any
+) -> None:
+    names = list(answer)
+    order.shuffle(names)
+    answer = {name: answer[name] for name in names}
+    body = json.dumps(answer, indent=indent, ensure_ascii=ascii_only).encode()
+    expected = [
+        (kind, item) for kind in names if kind in ("tags", "shapes") for item in answer[kind]
+    ]
+    assert list(walk(body)) == expected
+    assert is_whole(body)
+
+
+@given(answers, st.data())
+def test_part_of_an_answer_is_not_whole(answer: dict[str, Any], data: st.DataObject) -> None:
+    body = json.dumps(answer).encode()
+    assert not is_whole(body[: data.draw(st.integers(0, len(body) - 1))])
+
+
+@given(answers, st.data())
+def test_what_is_not_text_is_not_whole(answer: dict[str, Any], data: st.DataObject) -> None:
+    body = json.dumps(answer).encode()
+    at = data.draw(st.integers(0, len(body)))
+    assert not is_whole(body[:at] + b"\xff" + body[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"{}",
+        b"<html>busy</html>",
+        b'{"tags": []}',
+        b'{"tags": [], "shapes": {}}',
+        b'{"tags": [], "shapes": [1]}',
+        b'{"tags": [], "shapes": [{}]}',
+        b'{"tags": [], "shapes": [] "tracks": []}',
+        b'{"tags": [], "shapes": []} and more',
+        b'{"tags": [{"id": "1", "frame": 0, "label_id": 1}], "shapes": []}',
+        b'{"tags": [{"id": 1, "frame": 0} {"id": 2, "frame": 0}], "shapes": []}',
+        b'{"tags": [{"id": 1, "frame": 0, "label_id": 1}], "shapes": [{"id": 1, "frame": 0}]}',
+    ],
+)
+def test_what_is_not_an_answer_of_cvat(body: bytes) -> None:
+    assert not is_whole(body)

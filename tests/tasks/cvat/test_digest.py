@@ -1,0 +1,195 @@
+"""What is sent and what CVAT gives back have one digest; anything a person can change another."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults, body_of, digest
+from cvat_flows.tasks.model.annotations import Annotation
+
+DEFAULTS = {1: {10: "red", 11: "no"}, 2: {20: ""}, 5: {}, 6: {60: "x"}, 7: {}}
+
+
+def digest_of(annotation: Annotation, defaults: AttributeDefaults) -> str:
+    return digest(body_of(annotation), defaults)
+
+
+coordinates = st.floats(-5000, 5000, allow_nan=False).map(lambda v: round(v, 4))
+attributes = st.lists(
+    st.tuples(st.sampled_from([10, 11, 99]), st.sampled_from(["red", "no", "blue", "yes", ""])),
+    unique_by=lambda pair: pair[0],
+).map(tuple)
+
+
+@st.composite
+def annotations(draw: st.DrawFn) -> Annotation:
+    kind = draw(st.sampled_from(["tag", "rectangle", "polygon", "mask", "skeleton"]))
+    common: dict[str, Any] = {
+        "label_id": draw(st.sampled_from([1, 2])),
+        "frame": draw(st.integers(0, 9)),
+        "group": draw(st.sampled_from([None, 0, 3])),
+        "attributes": draw(attributes),
+    }
+    if kind == "tag":
+        return Annotation(type=kind, **common)
+    common |= {
+        "rotation": draw(st.sampled_from([0, 0.0, 12.5, 360])),
+        "occluded": draw(st.booleans()),
+        "outside": draw(st.booleans()),
+        "z_order": draw(st.integers(-3, 3)),
+    }
+    if kind == "skeleton":
+        elements = tuple(
+            Annotation(
+                type="points",
+                label_id=label,
+                frame=common["frame"],
+                points=(draw(coordinates), draw(coordinates)),
+                outside=draw(st.booleans()),
+            )
+            for label in (6, 7)
+        )
+        return Annotation(type=kind, elements=elements, **common)
+    size = {"rectangle": 4, "polygon": 6, "mask": 7}[kind]
+    points = tuple(
+        draw(st.integers(0, 99)) if kind == "mask" else draw(coordinates) for _ in range(size)
+    )
+    return Annotation(type=kind, points=points, **common)
+
+
+def as_cvat_returns(body: dict[str, Any], number: int = 1) -> dict[str, Any]:
+    """What GET gives for a created object (CVAT_FACTS 5)."""
+    stored = copy.deepcopy(body)
+    given = {a["spec_id"]: a["value"] for a in stored["attributes"]}
+    filled = {**DEFAULTS.get(stored["label_id"], {}), **given}
+    stored |= {"id": number, "attributes": [{"spec_id": i, "value": v} for i, v in filled.items()]}
+    if "type" in stored:
+        stored["points"] = [float(v) for v in stored["points"]]
+        stored["rotation"] = float(stored["rotation"])
+        elements = [as_cvat_returns(e, number + n) for n, e in enumerate(body.get("elements", []))]
+        stored["elements"] = elements[::-1]
+        if elements:
+            stored["points"] = []
+            for element in elements:
+                del element["elements"]
+    return stored
+
+
+@given(annotations())
+def test_sent_and_read_back_are_equal(annotation: Annotation) -> None:
+    sent = digest_of(annotation, DEFAULTS)
+    assert digest(as_cvat_returns(body_of(annotation)), DEFAULTS) == sent
+    assert digest(body_of(annotation), DEFAULTS) == sent  # the echo of a create
+    scored = evolve(annotation, score=0.5)
+    assert body_of(scored) == {**body_of(annotation), "score": 0.5}
+    assert digest_of(scored, DEFAULTS) == sent
+
+
+@given(annotations(), annotations())
+def test_different_annotations_differ(one: Annotation, other: Annotation) -> None:
+    def facts(annotation: Annotation) -> Any:
+        usual = DEFAULTS[annotation.label_id]
+        return evolve(
+            annotation,
+            group=annotation.group or 0,
+            attributes=tuple(sorted(a for a in annotation.attributes if usual.get(a[0]) != a[1])),
+        )
+
+    same = digest_of(one, DEFAULTS) == digest_of(other, DEFAULTS)
+    assert same == (facts(one) == facts(other)) or (
+        # closer than a hundredth of a pixel
+        same
+        and evolve(facts(one), points=(), elements=())
+        == evolve(facts(other), points=(), elements=())
+    )
+
+
+BOX = Annotation(type="rectangle", label_id=1, frame=3, points=(1.0, 2.0, 30.5, 40.25))
+POSE = Annotation(
+    type="skeleton",
+    label_id=5,
+    frame=3,
+    elements=(
+        Annotation(type="points", label_id=6, frame=3, points=(1.0, 1.0)),
+        Annotation(type="points", label_id=7, frame=3, points=(2.0, 2.0)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"points": [1.02, 2.0, 30.5, 40.25]},
+        {"label_id": 2},
+        {"frame": 4},
+        {"attributes": [{"spec_id": 10, "value": "blue"}]},
+        {"rotation": 0.5},
+        {"occluded": True},
+        {"outside": True},
+        {"z_order": 1},
+        {"group": 1},
+        {"source": "semi-auto"},
+        {"source": "manual"},
+        {"type": "ellipse"},
+    ],
+)
+def test_an_edit_counts(edit: dict[str, Any]) -> None:
+    stored = as_cvat_returns(body_of(BOX))
+    assert digest({**stored, **edit}, DEFAULTS) != digest_of(BOX, DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"points": [1.0, 1.5]},
+        {"outside": True},
+        {"occluded": True},
+        {"attributes": [{"spec_id": 60, "value": "y"}]},
+    ],
+)
+def test_an_edited_keypoint_counts(edit: dict[str, Any]) -> None:
+    stored = as_cvat_returns(body_of(POSE))
+    stored["elements"][0].update(edit)
+    assert digest(stored, DEFAULTS) != digest_of(POSE, DEFAULTS)
+
+
+def test_a_new_attribute_of_the_label_changes_nothing() -> None:
+    later = {**DEFAULTS, 1: {**DEFAULTS[1], 12: "maybe"}}
+    stored = as_cvat_returns(body_of(BOX))
+    stored["attributes"].append({"spec_id": 12, "value": "maybe"})
+    assert digest(stored, later) == digest_of(BOX, DEFAULTS) == digest_of(BOX, later)
+
+
+@given(st.integers(-4000, 4000), st.sampled_from([2, 4, 8, 16, 5, 10, 20, 100]))
+def test_common_values_survive_noise_in_the_last_digits(number: int, parts: int) -> None:
+    value = number / parts
+    digests = {
+        digest_of(evolve(BOX, points=(value + noise, 0.0, 1.0, 1.0)), DEFAULTS)
+        for noise in (0.0, 1e-6, -1e-6)
+    }
+    assert len(digests) == 1
+
+
+def test_defaults_are_those_of_labels_and_sublabels() -> None:
+    rows = [
+        {"id": 1, "attributes": [{"id": 10, "default_value": "red"}], "sublabels": []},
+        {
+            "id": 5,
+            "attributes": [],
+            "sublabels": [{"id": 6, "attributes": [{"id": 60, "default_value": None}]}],
+        },
+    ]
+    expected = {1: {10: "red"}, 5: {}, 6: {60: ""}}
+    assert attribute_defaults(rows) == expected
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_numbers_that_are_none_have_no_digest(bad: float) -> None:
+    with pytest.raises((ValueError, OverflowError)):
+        digest_of(evolve(BOX, points=(bad, 0.0, 1.0, 1.0)), DEFAULTS)

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cvat_sdk import Client
+
+from cvat_flows.tasks.cvat import http
+from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.http import (
+    Interrupted,
+    NoRoom,
+    get,
+    get_all_pages,
+    get_json,
+    interruptible,
+)
+from tests.tasks.cvat.scripted_server import Reply, Scripted, hang_up, reply, torn
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with Scripted() as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def client(server: Scripted) -> Client:
+    client = Client(server.url, check_server_version=False)
+    client.api_client.configuration.access_token = "secret-token"
+    client.organization_slug = "acme"
+    return client
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+def test_credentials_organization_and_plain_transfer(server: Scripted, client: Client) -> None:
+    server.replies = [reply(200, b'{"a": 1}'), reply(200), reply(200)]
+    assert get_json(client, "/api/tasks/5", what="task 5", page=2, none=None) == {"a": 1}
+    get_json(client, "/api/jobs", what="jobs", organization=7)
+    get_json(client, "/api/jobs", what="jobs", organization="")
+    paths = [path for path, _ in server.requests]
+    assert paths == ["/api/tasks/5?page=2", "/api/jobs?org_id=7", "/api/jobs?org="]
+    first, second, third = (headers for _, headers in server.requests)
+    assert first["Authorization"] == "Bearer secret-token"
+    assert first["Accept-Encoding"] == "identity"
+    assert first["X-Organization"] == "acme"
+    assert "X-Organization" not in second
+    assert "X-Organization" not in third
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        [reply(502), reply(503), reply(504)],
+        [hang_up, hang_up],
+        [torn(1000, b'{"cut": '), torn(10, b"")],
+        [reply(200, b'{"cut": ')],
+        [reply(500), reply(500)],
+        [reply(408), reply(425)],
+    ],
+    ids=["5xx", "resets", "torn", "half", "500", "4xx that pass"],
+)
+def test_what_passes_is_tried_again(
+    server: Scripted, client: Client, trouble: list[Reply], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_backoff", lambda attempt: 0.0)
+    server.replies = [*trouble, reply(200, b'{"a": 1}')]
+    assert get_json(client, "/api/x", what="task 5") == {"a": 1}
+    assert server.replies == []
+
+
+def test_waits_grow_and_retry_after_is_obeyed(
+    server: Scripted, client: Client, waits: list[float]
+) -> None:
+    server.replies = [
+        reply(502),
+        reply(503),
+        reply(429, Retry_After="17"),
+        reply(429, Retry_After="soon"),
+        hang_up,
+        reply(200),
+    ]
+    get(client, "/api/x", what="task 5", wait=waits.append)
+    assert waits[2] == 17
+    assert 0.3 < waits[0] < 0.7 < waits[1] < 1.3 < waits[3] < waits[4] < 11
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
+def test_patience_ends(server: Scripted, client: Client, waits: list[float], status: int) -> None:
+    server.replies = [reply(status, b"busy") for _ in range(20)]
+    with pytest.raises(CvatUnavailable, match=f"task 5: CVAT answered {status}"):
+        get(client, "/api/x", what="task 5", wait=waits.append)
+    assert len(server.requests) == http.ATTEMPTS
+    assert len(waits) == http.ATTEMPTS - 1
+
+
+def test_a_lasting_500_is_given_up_sooner(
+    server: Scripted, client: Client, waits: list[float]
+) -> None:
+    server.replies = [reply(500) for _ in range(20)]
+    with pytest.raises(CvatUnavailable):
+        get(client, "/api/x", what="task 5", wait=waits.append)
+    assert len(server.requests) == http.ATTEMPTS_ON_500
+
+
+def test_an_endless_retry_after_is_not_waited_for(
+    server: Scripted, client: Client, waits: list[float]
+) -> None:
+    server.replies = [reply(429, Retry_After="86400")]
+    with pytest.raises(CvatUnavailable, match="429"):
+        get(client, "/api/x", what="task 5", wait=waits.append)
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "task 5: CVAT answered 400: no such thing"),
+        (401, "task 5: CVAT no longer accepts the credentials"),
+        (403, "task 5: .* no permission"),
+        (404, "task 5 does not exist on the CVAT server"),
+    ],
+)
+def test_refusals_are_final(server: Scripted, client: Client, status: int, words: str) -> None:
+    server.replies = [reply(status, b"no such thing")]
+    with pytest.raises(CvatRefused, match=words) as caught:
+        get(client, "/api/x", what="task 5")
+    assert caught.value.status == status
+    assert "secret-token" not in repr(caught.value) + str(caught.value.__cause__)
+
+
+def test_nobody_there(waits: list[float]) -> None:
+    client = Client("http://127.0.0.1:9", check_server_version=False)
+    with pytest.raises(CvatUnavailable, match="task 5: no answer from CVAT"):
+        get(client, "/api/x", what="task 5", wait=waits.append, attempts=2)
+    assert len(waits) == 1
+
+
+def test_a_sink_holds_the_last_attempt_alone(
+    server: Scripted, client: Client, waits: list[float]
+) -> None:
+    sink = io.BytesIO()
+    server.replies = [torn(5_000_000, b"x" * 3_000_000), reply(200, b"whole", X_Checksum="7")]
+    answer = get(client, "/api/x", what="chunk 0", sink=sink, wait=waits.append)
+    assert sink.getvalue() == b"whole"
+    assert answer.body == b""
+    assert answer.headers["X-Checksum"] == "7"
+
+
+def test_a_full_disk_is_not_blamed_on_cvat(server: Scripted, client: Client) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            raise OSError(28, "No space left on device")
+
+    server.replies = [reply(200, b"whole")]
+    with pytest.raises(NoRoom, match=r"No space left on device.*TMPDIR"):
+        get(client, "/api/x", what="chunk 0", sink=Full())
+
+
+def test_redirects_are_followed(server: Scripted, client: Client) -> None:
+    server.replies = [reply(301, Location="/api/y"), reply(200, b"[1]")]
+    assert get_json(client, "/api/x", what="task 5") == [1]
+    server.replies = [reply(302, Location="/api/x") for _ in range(60)]
+    with pytest.raises(CvatUnavailable):
+        get(client, "/api/x", what="task 5", attempts=1)
+
+
+def test_a_wait_can_be_broken_off(server: Scripted, client: Client) -> None:
+    server.replies = [reply(429, Retry_After="50")]
+    stop = threading.Event()
+    threading.Timer(0.05, stop.set).start()
+    begin = time.monotonic()
+    with pytest.raises(Interrupted):
+        get(client, "/api/x", what="task 5", wait=interruptible(stop))
+    assert time.monotonic() - begin < 45
+
+
+def test_all_pages(server: Scripted, client: Client) -> None:
+    pages = [{"results": [1, 2], "next": "…"}, {"results": [3], "next": None}]
+    server.replies = [reply(200, json.dumps(page).encode()) for page in pages]
+    assert list(get_all_pages(client, "/api/jobs", what="jobs", task_id=5)) == [1, 2, 3]
+    assert [path for path, _ in server.requests] == [
+        "/api/jobs?page=1&page_size=500&task_id=5",
+        "/api/jobs?page=2&page_size=500&task_id=5",
+    ]
+
+
+def test_many_threads_share_one_client(server: Scripted, client: Client) -> None:
+    server.replies = [reply(200, b"[1]", Set_Cookie="a=b")] * 60
+    answers: list[Any] = []
+
+    def ask() -> None:
+        for _ in range(10):
+            answers.append(get_json(client, "/api/x", what="task 5"))
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [[1]] * 60

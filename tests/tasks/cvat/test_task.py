@@ -1,0 +1,274 @@
+"""What `fetch_media` reads, from the sandbox over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cvat_sdk import Client, models
+from cvat_sdk.core.exceptions import BackgroundRequestException
+
+from cvat_flows.tasks.cvat.errors import CvatRefused
+from cvat_flows.tasks.cvat.task import (
+    ImportFailed,
+    ImportRunning,
+    TaskHasNoData,
+    UnsupportedMedia,
+    fetch_media,
+    media_of,
+)
+from cvat_flows.tasks.fetch.plan import plan_frames
+from cvat_flows.tasks.model.media import JobRange, TaskMedia
+from tests.tasks.cvat.scripted_server import Scripted, answers
+from tests.tasks.fetch.media_factory import make_media
+
+MakeTask = Callable[..., Any]
+
+
+def test_an_image_task(client: Client, make_task: MakeTask, sandbox: Any) -> None:
+    task = make_task(7, name="street", segment_size=3, data={"chunk_size": 4}, subset="Train")
+    media = fetch_media(client, task.id)
+    assert (media.task_id, media.name, media.subset) == (task.id, "street", "Train")
+    assert (media.size, media.chunk_size) == (7, 4)
+    assert (media.mode, media.chunk_type) == ("annotation", "imageset")
+    assert media.host == sandbox.url.rstrip("/")
+    assert (media.project_id, media.project_name) == (None, None)
+    assert media.names == tuple(f"img_{n:04d}.jpg" for n in range(7))
+    assert set(media.sizes) == {(64, 48)}
+    assert media.data_id == task.data
+    assert media.chunks_updated_date
+    jobs = sorted(task.get_jobs(), key=lambda job: job.start_frame)
+    assert media.jobs == tuple(
+        JobRange(id=job.id, first=job.start_frame, last=job.stop_frame) for job in jobs
+    )
+    assert [(job.first, job.last) for job in media.jobs] == [(0, 2), (3, 5), (6, 6)]
+    frame = media.frame(4)
+    assert (frame.name, frame.width, frame.height) == ("img_0004.jpg", 64, 48)
+    assert (frame.chunk, frame.job_ids) == (1, (jobs[1].id,))
+    assert media.frame_url(frame) == (f"{media.host}/tasks/{task.id}/jobs/{jobs[1].id}?frame=4")
+
+
+def test_overlapping_jobs(client: Client, make_task: MakeTask) -> None:
+    task = make_task(10, segment_size=4, overlap=2)
+    media = fetch_media(client, task.id)
+    first, second, third, fourth = media.jobs
+    assert [(job.first, job.last) for job in media.jobs] == [(0, 3), (2, 5), (4, 7), (6, 9)]
+    assert media.jobs_of(1) == (first.id,)
+    assert media.jobs_of(3) == (first.id, second.id)
+    assert media.jobs_of(5) == (second.id, third.id)
+    assert media.jobs_of(9) == (fourth.id,)
+    assert plan_frames(media).frame_count == 10
+
+
+@pytest.fixture
+def project(client: Client) -> Iterator[Any]:
+    project = client.projects.create(
+        models.ProjectWriteRequest(name="roads", labels=[models.PatchedLabelRequest(name="car")])
+    )
+    yield project
+    project.remove()
+
+
+def test_deleted_frames_and_projects(client: Client, project: Any, make_task: MakeTask) -> None:
+    task = make_task(4, project_id=project.id)
+    task.remove_frames_by_ids([1, 3])
+    media = fetch_media(client, task.id)
+    assert media.deleted_frames == {1, 3}
+    assert (media.project_id, media.project_name) == (project.id, "roads")
+
+
+def test_few_requests(
+    client: Client, make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = make_task(4, segment_size=1)
+    with caplog.at_level("DEBUG", logger="urllib3.connectionpool"):
+        fetch_media(client, task.id)
+    assert sum('"GET /api/' in message for message in caplog.messages) == 3
+
+
+def test_more_jobs_than_a_page(client: Client, make_task: MakeTask) -> None:
+    media = fetch_media(client, make_task(12, segment_size=1).id)
+    assert [job.first for job in media.jobs] == list(range(12))
+
+
+def test_a_ground_truth_job_does_not_own_frames(client: Client, make_task: MakeTask) -> None:
+    task = make_task(6, segment_size=3)
+    job, _ = client.api_client.jobs_api.create(
+        models.JobWriteRequest(
+            type="ground_truth", task_id=task.id, frame_selection_method="manual", frames=[1, 4]
+        )
+    )
+    media = fetch_media(client, task.id)
+    assert media.ground_truth_job_id == job.id
+    assert media.pool_job is None
+    assert job.id not in media.all_job_ids
+    assert len(media.jobs) == 2
+    assert plan_frames(media).frame_count == 6
+
+
+def test_honeypots_and_their_pool(client: Client, make_task: MakeTask) -> None:
+    task = make_task(
+        10,
+        segment_size=4,
+        data={
+            "sorting_method": "random",
+            "validation_params": {
+                "mode": "gt_pool",
+                "frame_selection_method": "manual",
+                "frames": ["img_0001.jpg", "img_0005.jpg"],
+                "frames_per_job_count": 1,
+            },
+        },
+    )
+    media = fetch_media(client, task.id)
+    layout, _ = client.api_client.tasks_api.retrieve_validation_layout(task.id)
+    assert media.size == 12
+    assert media.pool_job is not None
+    assert (media.pool_job.first, media.pool_job.last) == (10, 11)
+    assert media.honeypot_frames == set(layout.honeypot_frames)
+    assert len(media.honeypot_frames) == 2
+    plan = plan_frames(media)
+    assert plan.frame_count == 8
+    assert not {frame.number for frame in plan.frames} & {*layout.honeypot_frames, 10, 11}
+
+
+# -- not ready ---------------------------------------------------------------------------------
+
+
+def empty_task(client: Client) -> Any:
+    return client.tasks.create(
+        models.TaskWriteRequest(name="hollow", labels=[models.PatchedLabelRequest(name="car")])
+    )
+
+
+def test_a_task_without_data(client: Client) -> None:
+    task = empty_task(client)
+    with pytest.raises(TaskHasNoData, match=rf"^task {task.id} \('hollow'\) has no data yet"):
+        fetch_media(client, task.id)
+    task.remove()
+
+
+def test_a_failed_import_is_quoted(client: Client, tmp_path: Path) -> None:
+    task = empty_task(client)
+    bad = tmp_path / "bad.png"
+    bad.write_text("not an image at all")
+    with pytest.raises(BackgroundRequestException):
+        task.upload_data([bad])
+    with pytest.raises(
+        ImportFailed,
+        match=rf"^task {task.id} .*UnidentifiedImageError: cannot identify .*make a new task",
+    ):
+        fetch_media(client, task.id)
+    task.remove()
+
+
+def test_an_unknown_task(client: Client) -> None:
+    with pytest.raises(CvatRefused, match=r"^task 999999 does not exist") as caught:
+        fetch_media(client, 999_999)
+    assert caught.value.status == 404
+
+
+def test_point_clouds_are_not_supported() -> None:
+    task = {"id": 5, "name": "lidar", "dimension": "3d", "size": 3}
+    with (
+        answering({"/api/tasks/5": task}) as client,
+        pytest.raises(UnsupportedMedia, match="task 5 holds 3D point clouds"),
+    ):
+        fetch_media(client, 5)
+
+
+@pytest.mark.parametrize(
+    ("requests", "error"),
+    [
+        ([("started", "2026-01-01")], ImportRunning),
+        ([("queued", "2026-01-01")], ImportRunning),
+        ([("failed", "2026-01-01"), ("queued", "2026-01-02")], ImportRunning),
+        ([("queued", "2026-01-01"), ("failed", "2026-01-02")], ImportFailed),
+        ([], TaskHasNoData),
+    ],
+)
+def test_an_import_under_way(requests: list[tuple[str, str]], error: type[Exception]) -> None:
+    rows = [
+        {
+            "status": status,
+            "message": "",
+            "created_date": created,
+            "operation": {"type": "create:task", "task_id": 5},
+        }
+        for status, created in requests
+    ]
+    rows.append(
+        {
+            "status": "failed",
+            "message": "somebody's export",
+            "created_date": "2026-03-03",
+            "operation": {"type": "export:dataset", "task_id": 5},
+        }
+    )
+    by_path = {
+        "/api/tasks/5": {"id": 5, "name": "new", "dimension": "2d", "size": 0},
+        "/api/requests": {"results": rows, "next": None},
+    }
+    with (
+        answering(by_path) as client,
+        pytest.raises(error, match=r"^task 5 \('new'\)"),
+    ):
+        fetch_media(client, 5)
+
+
+@contextmanager
+def answering(by_path: dict[str, Any]) -> Iterator[Client]:
+    """A client of a server in a state that lasts for milliseconds only, or is never reached."""
+    with Scripted() as server:
+        server.replies = [answers(by_path)] * 9
+        yield Client(server.url, check_server_version=False)
+
+
+# -- values ------------------------------------------------------------------------------------
+
+
+def test_a_video_has_one_name_and_size_for_all_frames() -> None:
+    media = media_of(
+        {
+            "id": 5,
+            "name": "clip",
+            "size": 9,
+            "mode": "interpolation",
+            "data_original_chunk_type": "video",
+        },
+        {"chunk_size": 4, "frames": [{"name": "clip.mp4", "width": 64, "height": 48}]},
+        [{"id": 1, "type": "annotation", "start_frame": 0, "stop_frame": 8}],
+        host="http://cvat.test",
+    )
+    assert {media.frame(n).name for n in range(9)} == {"clip.mp4"}
+    assert media.frame(8).chunk == 2
+    assert (media.frame(8).width, media.frame(8).height) == (64, 48)
+
+
+def test_consensus_replicas_are_no_jobs_to_annotate() -> None:
+    media = media_of(
+        {"id": 5, "name": "x", "size": 2, "mode": "annotation", "data_original_chunk_type": "i"},
+        {"chunk_size": 2, "frames": [{"name": "a"}, {"name": "b"}]},
+        [
+            {"id": 1, "type": "annotation", "start_frame": 0, "stop_frame": 1},
+            {"id": 2, "type": "consensus_replica", "start_frame": 0, "stop_frame": 1},
+        ],
+        host="http://cvat.test",
+    )
+    assert media.all_job_ids == (1,)
+
+
+def test_a_frame_without_a_job_links_to_the_task() -> None:
+    media = make_media(4, segments=[(0, 1)])
+    frame = media.frame(3)
+    assert frame.job_ids == ()
+    assert media.frame_url(frame) == "http://cvat.test/tasks/5"
+
+
+def test_long_tasks_print_short() -> None:
+    media: TaskMedia = make_media(5000, deleted=range(4000))
+    assert len(repr(media)) < 1000
+    assert str(media) == "task 5 · street"

@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from cvat_flows.tasks.detect.cache import ContentIndex, DetectionCache
+from cvat_flows.tasks.detect.pruning import Bounds, keep_within, look, prune, prune_if_due
+from cvat_flows.tasks.model.annotations import Detection
+from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError, StoredFile
+from tests.tasks.fetch.media_factory import make_media
+
+A, B = "aa" * 32, "bb" * 32
+FOUND = (
+    Detection(
+        type="rectangle",
+        label_id=1,
+        points=(0.1, 2 / 3, 1e300, 5.0),
+        score=0.25,
+        attributes=((3, "é"),),
+    ),
+    Detection(
+        type="skeleton",
+        label_id=2,
+        elements=(Detection(type="points", label_id=7, points=(1.0, 2.0), outside=True),),
+    ),
+)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FolderStorage:
+    return FolderStorage(tmp_path)
+
+
+def cache_in(storage: Storage, fingerprint: str = "f1", **parameters: Any) -> DetectionCache:
+    return DetectionCache(storage, fingerprint=fingerprint, parameters=parameters, title="yolo")
+
+
+def entries(storage: Storage) -> list[StoredFile]:
+    return [f for f in storage.list("detections") if not f.path.endswith("about.json")]
+
+
+def test_what_was_put_comes_back_exactly(storage: FolderStorage) -> None:
+    cache_in(storage).put(A, FOUND)
+    cache_in(storage).put(B, ())
+    assert cache_in(storage).get(A) == FOUND
+    assert cache_in(storage).get(B) == ()
+    assert cache_in(storage).get("cc" * 32) is None
+
+
+def test_another_function_or_parameter_is_another_entry(storage: FolderStorage) -> None:
+    cache_in(storage, conf_threshold=0.3).put(A, FOUND)
+    assert cache_in(storage, conf_threshold=0.3).get(A) == FOUND
+    assert cache_in(storage, conf_threshold=0.4).get(A) is None
+    assert cache_in(storage, conf_threshold=None).get(A) is None
+    assert cache_in(storage, "f2", conf_threshold=0.3).get(A) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"{}",
+        b"[5]",
+        b'{"%s":[{"type":"tag"}]}' % A.encode(),
+        b'{"%s":[{"x":1}]}' % A.encode(),
+        b'{"%s":[]}' % B.encode(),
+        b"\xff\x00",
+    ],
+)
+def test_a_damaged_entry_is_an_unknown_one(storage: FolderStorage, content: bytes) -> None:
+    cache = cache_in(storage)
+    cache.put(A, FOUND)
+    (entry,) = entries(storage)
+    storage.write(entry.path, content)
+    assert cache.get(A) is None
+    cache.put(A, FOUND)
+    assert cache.get(A) == FOUND
+
+
+def test_detections_that_json_cannot_hold_are_not_kept(storage: FolderStorage) -> None:
+    cache = cache_in(storage)
+    cache.put(A, (attrs.evolve(FOUND[0], score=object()),))
+    assert cache.get(A) is None
+
+
+class Broken:
+    """Storage whose disk is gone."""
+
+    exclusive = True
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(*args: Any, **options: Any) -> Any:
+            raise StorageError("the disk is gone")
+
+        return fail
+
+
+def test_a_failing_storage_fails_no_run() -> None:
+    broken: Any = Broken()
+    cache = cache_in(broken)
+    cache.put(A, FOUND)
+    assert cache.get(A) is None
+    index = ContentIndex(broken, make_media())
+    index.add(0, {0: A})
+    assert index.read(0) == {}
+    assert prune_if_due(broken) is None
+
+
+class Remote:
+    """Storage that is no folder; remembers how many threads used it at the same time."""
+
+    exclusive = False
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.meet = threading.Barrier(4)
+
+    def read(self, path: str) -> bytes | None:
+        self.meet.wait(timeout=120)
+        return self.files.get(path)
+
+    def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
+        if not path.endswith("about.json"):
+            self.meet.wait(timeout=120)
+        self.files[path] = content
+
+
+def test_remote_storage_is_used_by_several_threads_at_once() -> None:
+    cache = cache_in(Remote())  # type: ignore[arg-type]
+    detected = {f"{n:02d}" * 32: FOUND[: n % 2] for n in range(4)}
+    cache.put_many(detected)
+    assert cache.get_many([*detected, *detected]) == detected
+
+
+def test_many_at_once_from_a_folder(storage: FolderStorage) -> None:
+    cache = cache_in(storage)
+    cache.put_many({A: FOUND})
+    assert cache.get_many([A, B]) == {A: FOUND}
+    assert cache.get_many([]) == {}
+
+
+def test_a_folder_keeps_a_batch_in_few_files_and_each_image_by_its_name(
+    storage: FolderStorage,
+) -> None:
+    cache = cache_in(storage)
+    detected = {f"{n:02x}" * 32: (FOUND * 20)[: n % 40] for n in range(100)}
+    cache.put_many(detected)
+    assert cache.get_many(detected) == detected
+    assert [cache.get(content_hash) for content_hash in detected] == list(detected.values())
+    assert {Path(f.path).stem for f in entries(storage)} == set(detected)
+    files = {(storage.root / f.path).stat().st_ino for f in entries(storage)}
+    assert 2 <= len(files) <= 20
+    assert not list(storage.root.rglob(".tmp-*"))
+    # what is put again replaces what was there, and only that
+    one, two, *_ = detected
+    storage.write(cache_path(storage, one), b"damaged")
+    cache.put_many({one: FOUND, two: ()})
+    assert cache.get_many(detected) == {**detected, one: FOUND, two: ()}
+    assert not list(storage.root.rglob(".tmp-*"))
+
+
+def cache_path(storage: FolderStorage, content_hash: str) -> str:
+    (path,) = [f.path for f in entries(storage) if content_hash in f.path]
+    return path
+
+
+def test_a_file_system_without_links_keeps_each_image_in_a_file(
+    storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*names: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    cache = cache_in(storage)
+    cache.put_many({A: FOUND, B: ()})
+    assert cache.get_many([A, B]) == {A: FOUND, B: ()}
+    sizes = {f.size for f in entries(storage)}
+    assert len(sizes) == 2, "each file holds its own image alone"
+
+
+def test_prune_by_size_counts_a_file_once(storage: FolderStorage) -> None:
+    cache = cache_in(storage)
+    detected = {f"{n:02x}" * 32: FOUND for n in range(64)}
+    cache.put_many(detected)
+    files = {place.stat().st_ino: place.stat().st_size for place in place_of(storage)}
+    assert look(storage).images == 64
+    assert sum(f.size for f in entries(storage)) == pytest.approx(sum(files.values()), rel=0.05)
+    assert prune(storage, max_bytes=look(storage).size).removed == 0
+    assert prune(storage, max_bytes=look(storage).size // 2).removed in range(30, 36)
+
+
+def place_of(storage: FolderStorage) -> list[Path]:
+    return [storage.root / f.path for f in entries(storage)]
+
+
+# -- content index ---------------------------------------------------------------------------
+
+
+def test_the_content_index_grows_chunk_by_chunk(storage: FolderStorage) -> None:
+    index = ContentIndex(storage, make_media())
+    index.add(0, {0: A, 1: B})
+    index.add(0, {2: A})
+    index.add(3, {12: B})
+    again = ContentIndex(storage, make_media())
+    assert again.read(0) == {0: A, 1: B, 2: A}
+    assert again.read(3) == {12: B}
+    assert again.read(1) == {}
+
+
+def test_the_content_index_is_not_written_when_nothing_is_new(storage: FolderStorage) -> None:
+    index = ContentIndex(storage, make_media())
+    index.add(0, {0: A})
+    (file,) = storage.list("content")
+    os.utime(storage.root / file.path, (1e9, 1e9))
+    index.add(0, {0: A})
+    index.add(5, {})
+    assert [f.modified.year for f in storage.list("content")] == [2001]
+
+
+@pytest.mark.parametrize("change", [{"data": 4}, {"id": 6}], ids=["other data", "other task"])
+def test_other_data_has_its_own_content_index(
+    storage: FolderStorage, change: dict[str, Any]
+) -> None:
+    ContentIndex(storage, make_media()).add(0, {0: A})
+    assert ContentIndex(storage, make_media(**change)).read(0) == {}
+    changed = attrs.evolve(make_media(), chunks_updated_date="2026-02-02T00:00:00Z")
+    assert ContentIndex(storage, changed).read(0) == {}
+    elsewhere = attrs.evolve(make_media(), host="http://other.test")
+    assert ContentIndex(storage, elsewhere).read(0) == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"x": "y"}', b"null", b"\xff"])
+def test_a_damaged_content_index_is_an_empty_one(storage: FolderStorage, content: bytes) -> None:
+    index = ContentIndex(storage, make_media())
+    index.add(0, {0: A})
+    (file,) = storage.list("content")
+    storage.write(file.path, content)
+    assert index.read(0) == {}
+
+
+# -- look and prune --------------------------------------------------------------------------
+
+
+def age(storage: FolderStorage, file: StoredFile, days: float) -> None:
+    moment = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+    os.utime(storage.root / file.path, (moment, moment))
+
+
+def test_look_counts_by_function(storage: FolderStorage) -> None:
+    assert look(storage).images == 0
+    assert look(storage).oldest is None
+    cache_in(storage, "f1", conf_threshold=0.3).put_many({A: FOUND, B: ()})
+    cache_in(storage, "f2").put(A, FOUND)
+    ContentIndex(storage, make_media()).add(0, {0: A})
+    content = look(storage)
+    assert content.images == 3
+    assert content.size == sum(f.size for f in storage.list(""))
+    kept = {one.fingerprint: one for one in content.functions}
+    assert (kept["f1"].images, kept["f2"].images) == (2, 1)
+    assert kept["f1"].parameters == {"conf_threshold": 0.3}
+    assert kept["f1"].title == "yolo"
+
+
+def test_prune_by_age(storage: FolderStorage) -> None:
+    cache = cache_in(storage)
+    cache.put(A, FOUND)
+    cache.put(B, FOUND)
+    for file in entries(storage):
+        age(storage, file, 10 if A in file.path else 1)
+    pruned = prune(storage, max_age=timedelta(days=5))
+    assert (pruned.removed, pruned.kept) == (1, 2)
+    assert cache.get(A) is None
+    assert cache.get(B) == FOUND
+
+
+def test_prune_by_size_takes_the_oldest(storage: FolderStorage) -> None:
+    cache = cache_in(storage)
+    hashes = [f"{n:02d}" * 32 for n in range(10)]
+    for content_hash in hashes:
+        cache.put(content_hash, FOUND)
+    for file in entries(storage):
+        age(storage, file, int(file.path[-7:-5]))
+    size = entries(storage)[0].size
+    pruned = prune(storage, max_bytes=5 * size)
+    assert pruned.kept_size <= 5 * size
+    assert sum(f.size for f in storage.list("")) == pruned.kept_size
+    left = [n for n, content_hash in enumerate(hashes) if cache.get(content_hash)]
+    assert left == list(range(len(left)))
+    assert len(left) >= 4
+
+
+def test_prune_without_bounds_removes_nothing(storage: FolderStorage) -> None:
+    cache_in(storage).put(A, FOUND)
+    assert prune(storage).removed == 0
+
+
+def test_prune_leaves_what_is_not_the_caches(storage: FolderStorage) -> None:
+    storage.write("manifests/5.json", b"{}")
+    cache_in(storage).put(A, FOUND)
+    prune(storage, max_bytes=0)
+    assert [f.path for f in storage.list("")] == ["manifests/5.json"]
+
+
+def test_pruning_is_due_once_a_day_within_the_bounds_that_were_set(storage: FolderStorage) -> None:
+    cache = cache_in(storage)
+    cache.put(A, FOUND)
+    keep_within(storage, Bounds(max_age=timedelta(days=1), max_bytes=0))
+    assert cache.get(A) is None
+    cache.put(A, FOUND)
+    assert prune_if_due(storage) is None
+    assert cache.get(A) == FOUND
+    known = json.loads(storage.read("cache-pruned.json") or b"")
+    known["at"] = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    storage.write("cache-pruned.json", json.dumps(known).encode())
+    assert prune_if_due(storage) is not None
+    assert cache.get(A) is None
+
+
+def test_results_of_runs_are_kept_within_bounds_of_their_own(storage: FolderStorage) -> None:
+    runs = [f"results/cvat/task-5/run-{n}/frames.csv" for n in range(3)]
+    for days, path in enumerate(runs):
+        storage.write(path, b"0123456789")
+        written = (datetime.now(UTC) - timedelta(days=days * 60)).timestamp()
+        os.utime(storage.root / path, (written, written))
+    cache_in(storage).put(A, FOUND)
+    pruned = prune_if_due(storage)
+    assert pruned is not None
+    assert pruned.removed == 1
+    assert [f.path for f in storage.list("results")] == runs[:2]
+    assert sorted(p.name for p in (storage.root / "results/cvat/task-5").iterdir()) == [
+        "run-0",
+        "run-1",
+    ]
+    keep_within(storage, Bounds(results_max_bytes=10))
+    assert [f.path for f in storage.list("results")] == runs[:1]
+    known = json.loads(storage.read("cache-pruned.json") or b"")
+    storage.write("cache-pruned.json", json.dumps({**known, "at": "2020-01-01T00:00Z"}).encode())
+    storage.write(runs[1], b"0123456789")
+    prune_if_due(storage)
+    assert [f.path for f in storage.list("results")] == runs[1:2]
+    assert cache_in(storage).get(A) == FOUND
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"at": 3}', b'{"days": "x"}'])
+def test_pruning_is_due_if_nothing_is_known(storage: FolderStorage, content: bytes | None) -> None:
+    if content is not None:
+        storage.write("cache-pruned.json", content)
+    cache_in(storage).put(A, FOUND)
+    pruned = prune_if_due(storage)
+    assert pruned is not None
+    assert (pruned.removed, pruned.kept > 0) == (0, True)
+    assert prune_if_due(storage) is None

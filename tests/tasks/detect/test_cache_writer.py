@@ -1,0 +1,91 @@
+"""The cache is written beside the model, and nothing that was put is lost at the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from cvat_flows.tasks.detect.cache_writer import CacheWriter
+from cvat_flows.tasks.model.annotations import Detection
+from cvat_flows.tasks.model.frames import Outcome
+from tests.tasks.fetch.media_factory import make_media
+
+FOUND = (Detection(type="rectangle", label_id=1, points=(1.0, 2.0, 3.0, 4.0)),)
+
+
+def outcome(number: int, **facts: Any) -> Outcome:
+    made = Outcome(
+        frame=make_media().frame(number), content_hash=f"{number:064x}", detections=FOUND
+    )
+    return evolve(made, **facts)
+
+
+class SlowCache:
+    """Keeps what it is given once it is let."""
+
+    def __init__(self) -> None:
+        self.let = threading.Event()
+        self.batches: list[dict[str, Any]] = []
+
+    def put_many(self, detected: dict[str, Any]) -> None:
+        assert self.let.wait(timeout=60)
+        self.batches.append(detected)
+
+
+@pytest.fixture
+def cache() -> Any:
+    return SlowCache()
+
+
+@pytest.fixture
+def writer(cache: Any) -> Iterator[CacheWriter]:
+    made = CacheWriter(cache)
+    yield made
+    cache.let.set()
+    made.close()
+
+
+def test_put_does_not_wait_for_the_storage(cache: Any, writer: CacheWriter) -> None:
+    writer.put([outcome(0), outcome(1)])
+    assert not cache.batches
+    cache.let.set()
+    writer.close()
+    assert cache.batches == [{f"{n:064x}": FOUND for n in range(2)}]
+
+
+def test_one_batch_is_written_and_none_waits(cache: Any, writer: CacheWriter) -> None:
+    writer.put([outcome(0)])
+    second = threading.Thread(target=writer.put, args=([outcome(1)],))
+    second.start()
+    second.join(timeout=0.2)
+    assert second.is_alive()
+    cache.let.set()
+    second.join(timeout=60)
+    writer.close()
+    assert [list(batch) for batch in cache.batches] == [[f"{n:064x}"] for n in range(2)]
+
+
+def test_what_the_cache_knew_or_has_no_detections_is_not_put(
+    cache: Any, writer: CacheWriter
+) -> None:
+    cache.let.set()
+    writer.put(
+        [outcome(0, cached=True), outcome(1, detections=None), outcome(2, content_hash=None)]
+    )
+    writer.close()
+    assert cache.batches == []
+
+
+def test_an_error_of_our_own_comes_out(cache: Any) -> None:
+    def fail(detected: dict[str, Any]) -> None:
+        raise RuntimeError("a bug")
+
+    cache.put_many = fail
+    writer = CacheWriter(cache)
+    writer.put([outcome(0)])
+    with pytest.raises(RuntimeError, match="a bug"):
+        writer.close()

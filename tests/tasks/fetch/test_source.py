@@ -1,0 +1,493 @@
+"""Damage, order and bounds of `FrameSource`, against a server that does what the test says."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import PIL.Image
+import pytest
+
+from cvat_flows.tasks.cvat import http
+from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.detect.cache import ContentIndex, DetectionCache
+from cvat_flows.tasks.fetch import chunks
+from cvat_flows.tasks.fetch.images import LoadedFrame, hash_of
+from cvat_flows.tasks.fetch.loader import NICENESS
+from cvat_flows.tasks.fetch.plan import plan_frames
+from cvat_flows.tasks.fetch.source import FrameSource
+from cvat_flows.tasks.model.annotations import Detection
+from cvat_flows.tasks.model.frames import Batch
+from cvat_flows.tasks.storage import FolderStorage
+from tests.support.waiting import wait_until
+from tests.tasks.cvat.scripted_server import Reply, hang_up, reply, torn
+from tests.tasks.fetch.chunk_server import ChunkServer, archive, png
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "_backoff", lambda attempt: 0.0)
+
+
+@pytest.fixture
+def server() -> Iterator[ChunkServer]:
+    with ChunkServer([png(n) for n in range(10)]) as server:
+        yield server
+
+
+def batches_of(server: ChunkServer, frames_per_run: int = 3, **options: Any) -> tuple[Batch, ...]:
+    return plan_frames(server.media, frames_per_run=frames_per_run, **options).batches
+
+
+def fetch_all(server: ChunkServer, **options: Any) -> list[LoadedFrame]:
+    batches = batches_of(server)
+    with FrameSource(server.client, server.media, batches, **options) as source:
+        return [loaded for batch in batches for loaded in source.fetch(batch)]
+
+
+def widths(loaded: Sequence[LoadedFrame]) -> dict[int, int | None]:
+    return {one.frame.number: one.image.width if one.image else None for one in loaded}
+
+
+ALL = {n: 40 + n for n in range(10)}
+
+
+def test_every_frame_comes_with_its_image_and_hash(server: ChunkServer) -> None:
+    loaded = fetch_all(server)
+    assert widths(loaded) == ALL
+    for one in loaded:
+        assert one.outcome.content_hash == hash_of(server.files[one.frame.number])
+        assert one.outcome.failure is None
+        assert not one.outcome.cached
+    assert server.asked == {("chunk", 0): 1, ("chunk", 1): 1, ("chunk", 2): 1}
+
+
+def test_batches_may_be_asked_for_in_any_order_and_again(server: ChunkServer) -> None:
+    batches = batches_of(server)
+    with FrameSource(server.client, server.media, batches) as source:
+        for index in (3, 0, 4, 0, 2, 1, 3):
+            loaded = source.fetch(batches[index])
+            assert [one.frame for one in loaded] == list(batches[index].frames)
+            assert all(one.image is not None for one in loaded)
+
+
+def test_a_single_frame_again_is_fetched_alone(server: ChunkServer) -> None:
+    batches = batches_of(server)
+    with FrameSource(server.client, server.media, batches) as source:
+        for batch in batches:
+            source.fetch(batch)
+        alone = attrs.evolve(batches[1], frames=batches[1].frames[:1])
+        (loaded,) = source.fetch(alone)
+    assert widths([loaded]) == {2: 42}
+    assert server.asked["frame", 2] == 1
+    assert server.asked["chunk", 0] == 1
+
+
+def test_without_a_plan(server: ChunkServer) -> None:
+    with FrameSource(server.client, server.media) as source:
+        for batch in batches_of(server):
+            assert all(one.image is not None for one in source.fetch(batch))
+
+
+def test_several_threads(server: ChunkServer) -> None:
+    batches = batches_of(server, 1)
+    found: dict[int, int | None] = {}
+    with FrameSource(server.client, server.media, batches) as source:
+
+        def take(mine: Sequence[Batch]) -> None:
+            for batch in mine:
+                found.update(widths(source.fetch(batch)))
+
+        threads = [threading.Thread(target=take, args=(batches[n::3],)) for n in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found == ALL
+
+
+# -- damage ------------------------------------------------------------------------------------
+
+BAD = b"no image"
+
+
+def spoiled(server: ChunkServer, number: int, content: bytes) -> None:
+    server.files[number] = content
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "0 bytes"),
+        (BAD, "is no image that Pillow can read"),
+        (png(5)[:-60], "the image is damaged"),
+    ],
+    ids=["empty", "text", "truncated"],
+)
+def test_an_unreadable_image_fails_alone(server: ChunkServer, content: bytes, words: str) -> None:
+    spoiled(server, 5, content)
+    loaded = fetch_all(server)
+    assert widths(loaded) == ALL | {5: None}
+    failure = loaded[5].outcome.failure
+    assert failure is not None
+    assert failure.step == "fetch"
+    assert failure.error.startswith("frame 5 · im005.png: ")
+    assert words in failure.error
+    assert failure.error_type == "ImageUnreadable"
+
+
+def test_a_decompression_bomb_fails_alone(
+    server: ChunkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 49 * 30 // 2 + 10)
+    bomb = io.BytesIO()
+    PIL.Image.new("L", (500, 500)).save(bomb, "PNG")
+    spoiled(server, 2, bomb.getvalue())
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 500 * 500 // 2 - 1)
+    loaded = fetch_all(server)
+    assert widths(loaded) == ALL | {2: None}
+    failure = loaded[2].outcome.failure
+    assert failure is not None
+    assert "too large to be decoded safely" in failure.error
+
+
+def damaged_member(body: bytes) -> bytes:
+    """Change a byte of the last image, which only the archive's own checksum covers."""
+    place = body.rindex(b"IDAT") + 8
+    return body[:place] + bytes([body[place] ^ 255]) + body[place + 1 :]
+
+
+def damaged_directory(body: bytes) -> bytes:
+    """Have the archive's directory ask for a version of ZIP that nobody knows."""
+    place = body.index(b"PK\x01\x02") + 6
+    return body[:place] + b"\xff" + body[place + 1 :]
+
+
+def test_a_member_with_a_wrong_checksum_is_fetched_alone(server: ChunkServer) -> None:
+    body = damaged_member(archive(server.files[4:8]))
+    server.chunk_reply[1] = [server.chunk_of(body)]
+    assert widths(fetch_all(server)) == ALL
+    assert server.asked["frame", 7] == 1
+    assert sum(count for (kind, _), count in server.asked.items() if kind == "frame") == 1
+
+
+def test_a_chunk_that_lacks_members_is_made_up_for(server: ChunkServer) -> None:
+    server.chunk_reply[1] = [server.chunk_of(archive(server.files[4:6]))]
+    assert widths(fetch_all(server)) == ALL
+    assert {key for key in server.asked if key[0] == "frame"} == {("frame", 6), ("frame", 7)}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda server: server.chunk_of(archive(server.files[4:8])[:-300]),
+        lambda server: server.chunk_of(archive(server.files[4:8]), X_Checksum="5"),
+        lambda server: server.chunk_of(b"<html>gateway</html>"),
+        lambda server: server.chunk_of(b""),
+        lambda server: reply(200, b""),
+        lambda server: torn(90_000, archive(server.files[4:8])),
+        lambda server: hang_up,
+        lambda server: reply(503),
+        lambda server: reply(504),
+        lambda server: reply(429, Retry_After="0"),
+    ],
+    ids=["truncated", "checksum", "html", "empty", "bare", "torn", "reset", "503", "504", "429"],
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_chunk_that_arrives_damaged_is_downloaded_again(
+    server: ChunkServer, spoil: Callable[[ChunkServer], Reply], times: int
+) -> None:
+    server.chunk_reply[1] = [spoil(server)] * times
+    assert widths(fetch_all(server)) == ALL
+    assert server.asked["chunk", 1] == times + 1
+    assert not any(kind == "frame" for kind, _ in server.asked)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda server: server.chunk_of(archive(server.files[4:8]), X_Checksum="5"),
+        lambda server: server.chunk_of(BAD),
+        lambda server: server.chunk_of(damaged_directory(archive(server.files[4:8]))),
+        lambda server: reply(500, b"UnidentifiedImageError"),
+        lambda server: reply(504),
+    ],
+    ids=["checksum", "no archive", "directory", "500", "504"],
+)
+def test_a_chunk_that_stays_damaged_is_fetched_frame_by_frame(
+    server: ChunkServer, spoil: Callable[[ChunkServer], Reply]
+) -> None:
+    server.chunk_reply[1] = [spoil(server)] * 50
+    server.frame_reply[6] = [reply(500)] * 50
+    server.frame_reply[7] = [reply(400, b"[]")]
+    loaded = fetch_all(server)
+    assert widths(loaded) == ALL | {6: None, 7: None}
+    errors = [loaded[n].outcome.failure for n in (6, 7)]
+    assert all(failure is not None and failure.step == "fetch" for failure in errors)
+    assert "frame 6 (im006.png) of task 5: CVAT answered 500" in str(errors[0])
+    assert "frame 7 (im007.png) of task 5: CVAT answered 400" in str(errors[1])
+    assert server.asked["chunk", 1] <= 2 * max(chunks.DOWNLOADS_OF_A_BROKEN_CHUNK, http.ATTEMPTS)
+
+
+def test_a_connection_that_keeps_breaking_is_no_fault_of_the_frames(server: ChunkServer) -> None:
+    server.chunk_reply[0] = [hang_up] * http.ATTEMPTS
+    (first, *_) = batches = batches_of(server, 4)
+    with FrameSource(server.client, server.media, batches) as source:
+        with pytest.raises(CvatUnavailable, match="chunk 0 of task 5: no answer from CVAT"):
+            source.fetch(first)
+        assert len(source.fetch(first)) == 4
+    assert not any(kind == "frame" for kind, _ in server.asked)
+
+
+def test_a_server_that_is_down_is_no_fault_of_the_frames(server: ChunkServer) -> None:
+    server.chunk_reply[1] = [reply(503)] * 99
+    server.frame_reply = {n: [reply(503)] * 99 for n in range(4, 8)}
+    batches = batches_of(server, 4)
+    with FrameSource(server.client, server.media, batches) as source:
+        assert len(source.fetch(batches[0])) == 4
+        for _ in range(2):
+            with pytest.raises(CvatUnavailable, match=r"frame \d .* of task 5: CVAT answered 503"):
+                source.fetch(batches[1])
+        assert len(source.fetch(batches[2])) == 2
+        server.chunk_reply, server.frame_reply = {}, {}
+        assert widths(source.fetch(batches[1])) == {n: 40 + n for n in range(4, 8)}
+
+
+def test_a_task_that_is_gone_is_a_refusal(server: ChunkServer) -> None:
+    server.chunk_reply[0] = [reply(404)] * 9
+    (first, *_) = batches = batches_of(server, 4)
+    with (
+        FrameSource(server.client, server.media, batches) as source,
+        pytest.raises(CvatRefused, match="chunk 0 of task 5 does not exist"),
+    ):
+        source.fetch(first)
+    assert server.asked["chunk", 0] == 1
+
+
+# -- bounds ------------------------------------------------------------------------------------
+
+
+def nothing_left(seen: Sequence[weakref.ref[PIL.Image.Image]]) -> bool:
+    gc.collect()
+    return all(reference() is None for reference in seen)
+
+
+def test_no_more_is_held_than_allowed() -> None:
+    with ChunkServer([png(n % 90) for n in range(120)], chunk_size=4) as server:
+        seen: list[weakref.ref[PIL.Image.Image]] = []
+        batches = batches_of(server, 4)
+        source = FrameSource(server.client, server.media, batches, chunks_ahead=2)
+        with source:
+            for batch in batches:
+                loaded = source.fetch(batch)
+                seen.extend(weakref.ref(one.image) for one in loaded if one.image is not None)
+                assert len(source._chunks.held) <= 2 + 2
+                del loaded
+                # The thread that loaded them lets go of them a moment after it has handed them out.
+                wait_until(lambda: nothing_left(seen), what="the images are given back")
+                asked = max(number for _, number in list(server.asked))
+                assert asked <= batch.chunk + 4
+            assert source._chunks.held == ()
+        assert len(seen) == 120
+        assert source._hashes == {}
+        assert source._waiting == {}
+
+
+def test_a_slow_consumer_finds_the_next_chunks_here(server: ChunkServer) -> None:
+    batches = batches_of(server, 4)
+    with FrameSource(server.client, server.media, batches) as source:
+        source.fetch(batches[0])
+        wait_until(lambda: source._chunks.peek(1), what="the next chunk is here")
+        wait_until(lambda: source._chunks.peek(2), what="the chunk after that is here")
+        asked = server.asked.copy()
+        source.fetch(batches[1])
+        source.fetch(batches[2])
+        assert server.asked == asked
+
+
+def test_large_chunks_go_to_an_unnamed_file(
+    server: ChunkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "MAX_CHUNK_IN_MEMORY", 100)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    batches = batches_of(server)
+    with FrameSource(server.client, server.media, batches) as source:
+        loaded = [one for batch in batches for one in source.fetch(batch)]
+        # Nothing is left behind even by a process that is killed now.
+        assert list(tmp_path.iterdir()) == []
+    assert widths(loaded) == ALL
+
+
+def test_closing_early_is_quick_and_clean(server: ChunkServer) -> None:
+    server.chunk_reply[1] = [reply(429, Retry_After="55")] * 9
+    batches = batches_of(server, 4)
+    with FrameSource(server.client, server.media, batches) as source:
+        source.fetch(batches[0])
+        wait_until(lambda: server.asked["chunk", 1], what="the chunk is asked for")
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 50
+    assert not [t for t in threading.enumerate() if t.name.startswith(("chunk", "decode"))]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+def test_decoding_gives_way_to_the_model(server: ChunkServer) -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    batches = batches_of(server, 4)
+    with FrameSource(server.client, server.media, batches) as source:
+        source.fetch(batches[0])
+        niceness = {
+            os.getpriority(os.PRIO_PROCESS, thread.native_id or 0)
+            for thread in threading.enumerate()
+            if thread.name.startswith("decode")
+        }
+    assert niceness == {min(19, own + NICENESS)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+# -- cache -------------------------------------------------------------------------------------
+
+FOUND = (Detection(type="rectangle", label_id=1, points=(0.0, 0.0, 1.0, 1.0)),)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FolderStorage:
+    return FolderStorage(tmp_path / "storage")
+
+
+def known(server: ChunkServer, storage: FolderStorage) -> dict[str, Any]:
+    return {
+        "cache": DetectionCache(storage, fingerprint="f", parameters={}),
+        "content": ContentIndex(storage, server.media),
+    }
+
+
+def test_a_second_run_downloads_nothing(server: ChunkServer, storage: FolderStorage) -> None:
+    options = known(server, storage)
+    for one in fetch_all(server, **options):
+        assert not one.outcome.cached
+        options["cache"].put(one.outcome.content_hash, FOUND)
+    server.asked.clear()
+    loaded = fetch_all(server, **known(server, storage))
+    assert not server.asked
+    assert widths(loaded) == dict.fromkeys(range(10))
+    assert all(one.outcome.cached and one.outcome.detections == FOUND for one in loaded)
+    assert [one.outcome.content_hash for one in loaded] == [hash_of(f) for f in server.files]
+
+
+def test_what_the_cache_holds_is_known_before_anything_is_fetched(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    options = known(server, storage)
+    batches = batches_of(server, 2)
+    with FrameSource(server.client, server.media, batches, **options) as source:
+        assert not any(source.knows(batch) for batch in batches)
+    for one in fetch_all(server, **options):
+        if one.frame.number != 6:
+            options["cache"].put(one.outcome.content_hash, FOUND)
+    source = FrameSource(server.client, server.media, batches, **options)
+    whole = [6 not in [frame.number for frame in batch.frames] for batch in batches]
+    assert [source.knows(batch) for batch in batches] == whole
+    assert whole.count(False) == 1
+    source.close()
+    without = FrameSource(server.client, server.media, batches)
+    assert not any(without.knows(batch) for batch in batches)
+    without.close()
+
+
+def test_only_chunks_with_unknown_frames_are_downloaded(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    options = known(server, storage)
+    for one in fetch_all(server, **options):
+        if one.frame.number != 6:
+            options["cache"].put(one.outcome.content_hash, FOUND)
+    server.asked.clear()
+    loaded = fetch_all(server, **options)
+    assert server.asked == {("chunk", 1): 1}
+    assert widths(loaded) == dict.fromkeys(range(10)) | {6: 46}
+
+
+def test_an_image_known_from_another_task_is_not_decoded(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    cache = DetectionCache(storage, fingerprint="f", parameters={})
+    cache.put(hash_of(server.files[3]), FOUND)
+    loaded = fetch_all(server, cache=cache)
+    assert loaded[3].outcome.cached
+    assert widths(loaded) == ALL | {3: None}
+
+
+def test_an_unreadable_image_is_no_content_to_remember(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    spoiled(server, 5, BAD)
+    options = known(server, storage)
+    fetch_all(server, **options)
+    assert sorted(options["content"].read(1)) == [4, 6, 7]
+
+
+def test_content_that_changes_meanwhile_is_not_remembered(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    server.updated = "2026-12-24T00:00:00Z"
+    options = known(server, storage)
+    fetch_all(server, **options)
+    assert list(storage.list("content")) == []
+
+
+def test_the_index_may_go_between_two_looks_at_it(
+    server: ChunkServer, storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Any] = []
+    gone_after_one_look = property(
+        lambda source: looks.pop() if looks else None,
+        lambda source, content: looks.append(content),
+    )
+    monkeypatch.setattr(FrameSource, "_content", gone_after_one_look, raising=False)
+    with FrameSource(server.client, server.media, **known(server, storage)) as source:
+        loaded = source.fetch(batches_of(server)[0])
+    assert all(one.image is not None for one in loaded)
+
+
+def test_content_that_changed_is_not_taken_from_the_index(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    options = known(server, storage)
+    for one in fetch_all(server, **options):
+        if one.frame.number != 4:
+            options["cache"].put(one.outcome.content_hash, FOUND)
+    spoiled(server, 5, png(60))
+    server.updated = "2026-12-24T00:00:00Z"
+    loaded = fetch_all(server, **options)
+    assert loaded[5].outcome.content_hash == hash_of(png(60))
+    assert not loaded[5].outcome.cached
+
+
+def test_a_cache_that_forgets_between_is_no_harm(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    options = known(server, storage)
+    for one in fetch_all(server, **options):
+        options["cache"].put(one.outcome.content_hash, FOUND)
+    for file in list(storage.list("detections")):
+        storage.delete(file.path)
+    assert widths(fetch_all(server, **options)) == ALL
+
+
+def test_a_fresh_image_for_another_attempt(server: ChunkServer) -> None:
+    one = fetch_all(server)[2]
+    assert one.image is not None
+    one.image.putpixel((0, 0), (9, 9, 9))
+    fresh = one.fresh()
+    assert fresh.image is not None
+    assert fresh.image.getpixel((0, 0)) == (2, 0, 0)
+    assert fresh.outcome == one.outcome

@@ -1,0 +1,87 @@
+"""What a mapping may look like, and what is said about one that does not."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvat_flows.tasks.matching.mapping import LabelMapping, MappingError, load_mapping
+
+
+def test_dict_text_and_file_say_the_same(tmp_path: Path) -> None:
+    text = 'car: vehicle\nbird: null\ncat: {sublabels: {nose: {name: tip}}}\n"*": "*"\n'
+    path = tmp_path / "mapping.yaml"
+    path.write_text(text)
+    plain = {
+        "car": "vehicle",
+        "bird": None,
+        "cat": {"sublabels": {"nose": {"name": "tip"}}},
+        "*": "*",
+    }
+    assert load_mapping(plain) == load_mapping(text) == load_mapping(path)
+
+
+def test_the_form_of_cvat_itself_is_taken() -> None:
+    mapping = load_mapping(
+        {
+            "person": {
+                "name": "human",
+                "attributes": {"sex": "gender"},
+                "sublabels": {"nose": {"name": "tip", "attributes": {"seen": "visible"}}},
+            }
+        }
+    )
+    person = mapping.label("person")
+    assert person.target("person") == "human"
+    assert person.attribute("sex").target("sex") == "gender"
+    assert person.sublabel("nose").attribute("seen").target("seen") == "visible"
+
+
+@pytest.mark.parametrize("nothing", [None, {}, "", "# only a comment"])
+def test_nothing_is_by_name(nothing: Any) -> None:
+    assert load_mapping(nothing).label("car") == LabelMapping()
+    assert load_mapping(nothing).label("car").target("car") == "car"
+
+
+def test_the_rest_covers_what_is_not_listed() -> None:
+    mapping = load_mapping({"car": {"attributes": {"*": None}}, "*": None})
+    assert mapping.label("bus").target("bus") is None
+    assert mapping.label("car").target("car") == "car"
+    assert mapping.label("car").attribute("any").target("any") is None
+    assert mapping.label("car").sublabel("any").target("any") == "any"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("- car", "it is a list; expected label names"),
+        ("car: [1]", r"car: \[1\] is neither a name, nor null"),
+        ("no: car", "False is not text; put it in quotes"),
+        ("car: 1", "car: 1 is neither a name"),
+        ("car: {name: 1}", "car > name: 1 is not text; put it in quotes"),
+        ("car: bus\ncar: cat", "'car' is given twice, again on line 2"),
+        ("car: {nmae: bus}", "car > nmae: unknown field"),
+        ("car: {attributes: {age: {values: {1: '2'}}}}", "car > attributes > age > values > 1: 1 "),
+        (
+            "car: {name: null, attributes: {a: b}}",
+            r"car: what is dropped .* cannot have attributes",
+        ),
+        ('car: ""', "car > name: String should have at least 1"),
+        ("car: {a", "this is not YAML"),
+        (Path("no such file"), "cannot read 'no such file'"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(source: Any, said: str) -> None:
+    with pytest.raises(MappingError, match=said):
+        load_mapping(source)
+
+
+def test_all_problems_are_said_at_once() -> None:
+    with pytest.raises(MappingError) as caught:
+        load_mapping({"car": {"nmae": "x"}, "cat": 5, "labels": {"attributes": 3}})
+    assert len(caught.value.problems) == 3
+    assert all(problem in str(caught.value) for problem in caught.value.problems)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)

@@ -1,0 +1,101 @@
+"""Text from outside stays text."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cvat_flows.tasks.model.text import (
+    WORD_JOINER,
+    code_block,
+    file_name,
+    host_slug,
+    in_markdown,
+    in_xml,
+    link,
+    on_one_line,
+    slug,
+)
+from tests.tasks.reports.markdown_reader import read
+from tests.tasks.reports.report_factory import HOSTILE
+
+ANY_TEXT = st.one_of(st.text(), st.sampled_from(HOSTILE))
+ALLOWED = {"inline", "text", "text_special", "table_open", "table_close", "thead_open"}
+ALLOWED |= {"thead_close", "tbody_open", "tbody_close", "tr_open", "tr_close", "th_open"}
+ALLOWED |= {"th_close", "td_open", "td_close"}
+
+
+@given(ANY_TEXT)
+def test_a_line_can_be_stored_and_hides_nothing(text: str) -> None:
+    line = on_one_line(text, 200)
+    line.encode()
+    json.dumps(line)
+    assert len(line) <= 200
+    assert not any(ord(character) < 32 or character == "\x7f" for character in line)
+    assert not set(line) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\n\r\u2028")
+
+
+@given(ANY_TEXT)
+def test_a_table_cell_shows_the_text_and_nothing_else(text: str) -> None:
+    page = read(f"| head | next |\n|---|---|\n| {in_markdown(text)} | end |")
+    (table,) = page.tables
+    assert [row[1] for row in table] == ["next", "end"]
+    assert table[1][0].strip() == on_one_line(text).strip()
+    assert page.kinds <= ALLOWED
+    assert not page.links
+
+
+@given(ANY_TEXT)
+def test_a_code_block_ends_where_it_should(text: str) -> None:
+    page = read(f"{code_block(text)}\n\nafter")
+    assert len(page.code) == 1
+    assert page.text.endswith("after\n")
+    assert page.kinds <= {"fence", "paragraph_open", "paragraph_close", "inline", "text"}
+
+
+@given(ANY_TEXT)
+def test_xml_shows_the_text(text: str) -> None:
+    element = ET.fromstring(f'<a title="{in_xml(text, 500)}">{in_xml(text, 500)}</a>')
+    assert (element.text or "") == on_one_line(text, 500)
+    assert element.get("title") == on_one_line(text, 500)
+
+
+@given(ANY_TEXT)
+def test_a_key_or_path_has_letters_digits_and_dashes(text: str) -> None:
+    made = slug(text)
+    assert made
+    assert len(made) <= 60
+    assert set(made) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+@pytest.mark.parametrize(
+    "text", ["http://a.example", "HTTPS://a.example", "www.a.example", "x@a.b"]
+)
+def test_an_address_is_broken_so_that_no_ui_makes_it_a_link(text: str) -> None:
+    shown = in_markdown(text)
+    assert WORD_JOINER in shown
+    assert shown.replace(WORD_JOINER, "").replace("\\", "") == text
+
+
+def test_a_long_word_may_be_broken() -> None:
+    assert max(map(len, in_markdown("x" * 100).split("\u200b"))) == 32
+
+
+def test_a_long_name_keeps_its_end() -> None:
+    assert file_name("a" * 60 + "_0005.jpg", 20) == "aaaaaaaaa…a_0005.jpg"
+    assert file_name("short.jpg", 20) == "short.jpg"
+
+
+def test_what_would_end_an_address_is_encoded() -> None:
+    page = read(link("open", "https://a.example/x) [y](z|<w> `v`"))
+    assert page.links == ["https://a.example/x%29%20%5By%5D%28z%7C%3Cw%3E%20%60v%60"]
+    assert link("open", None) == "open"
+
+
+def test_a_host_is_named_by_its_address() -> None:
+    assert host_slug("https://CVAT.example.com:8443/") == "cvat-example-com-8443"
+    assert host_slug("nonsense") == "nonsense"

@@ -1,0 +1,296 @@
+"""Whatever happens to an exchange: each annotation is in CVAT exactly once at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.job_annotations import _retry_after
+from tests.support.fault_proxy import Action, Fault
+from tests.tasks.upload.upload_bench import HASTE, Bench, Spoiled
+
+Spoil = Callable[..., Spoiled]
+
+FAULTS = [
+    Fault(action="refuse", seconds=0.05),
+    Fault(action="reset_before"),
+    Fault(action="reset_after"),
+    *(
+        Fault(action=action, status=status)
+        for action in ("status_before", "status_after")
+        for status in (429, 500, 502, 503, 504)
+    ),
+    Fault(action="truncate", seed=3),
+    Fault(action="garble", seed=4),
+    Fault(action="stall", seconds=60),
+    Fault(action="stall_after", seconds=60),
+    Fault(action="late"),
+]
+TIMED_OUT = ("stall", "stall_after", "late")
+IMPATIENT = evolve(HASTE, read=1.5, settle=0.3)
+"""For time-outs that are meant, long enough for an answer that is only slow."""
+
+
+def name(fault: Fault) -> str:
+    return f"{fault.action} {fault.status}" if fault.action.startswith("status") else fault.action
+
+
+def points(bench: Bench) -> Counter[str]:
+    found = bench.annotations()
+    return Counter(
+        f"{item['frame']} {item.get('type', 'tag')} {item['source']} {item.get('points')}"
+        for item in found["shapes"] + found["tags"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "fault"),
+    [
+        pytest.param(target, fault, id=f"{target} {name(fault)}")
+        for target in ("read", "create", "delete")
+        for fault in FAULTS
+        # Reading does no work that a fault could come after.
+        if target != "read" or "after" not in fault.action
+    ],
+)
+def test_a_fault_at_any_exchange_changes_nothing(
+    bench: Bench, spoil: Spoil, target: str, fault: Fault
+) -> None:
+    bench.add(bench.box(0, 40))
+    bench.upload(*(bench.outcome(n, bench.box(n), bench.tag(n)) for n in range(3)))
+    hits: list[int] = []
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        if kind != target or len(hits) >= 2:
+            return None
+        hits.append(index)
+        return fault
+
+    spoiled = spoil(strike)
+    # A box twice on a frame: copies must be told from copies.
+    new = [bench.outcome(n, bench.box(n, 20), bench.box(n, 20), bench.tag(n)) for n in range(3)]
+    report = bench.upload(
+        *new,
+        client=spoiled.client,
+        run="run-2",
+        existing="replace",
+        patience=IMPATIENT if fault.action in TIMED_OUT else HASTE,
+        max_shapes=4,
+    )
+    assert hits
+    assert (report.created, report.kept, report.failed) == (6, 3, ())
+    assert report.deleted >= 3  # more if a late copy had to go
+    expected = Counter({"0 rectangle manual [40.0, 2.0, 50.0, 12.5]": 1})
+    for n in range(3):
+        expected[f"{n} rectangle auto [20.0, 2.0, 30.0, 12.5]"] = 2
+        expected[f"{n} tag auto None"] = 1
+    assert points(bench) == expected
+    if target != "read":
+        assert report.doubtful == len(hits)
+    assert bench.upload(*new, run="run-3", existing="replace").requests == 0
+
+
+def test_a_doubtful_create_is_read_back_before_anything_is_sent_again(
+    bench: Bench, spoil: Spoil
+) -> None:
+    struck: list[int] = []
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        if kind == "create" and not struck:
+            struck.append(index)
+            return Fault(action="reset_after")
+        return None
+
+    spoiled = spoil(strike)
+    report = bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client)
+    # read, create without an answer, read back: it is there; verify at the end
+    assert spoiled.log == ["read", "create", "read", "read"]
+    assert (report.created, report.doubtful) == (1, 1)
+
+
+def test_a_request_carried_out_very_late_is_cleared_up_by_the_next_run(
+    bench: Bench, spoil: Spoil
+) -> None:
+    over = threading.Event()
+    late = [Fault(action="late", release=over)]
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        return late.pop() if kind == "create" and late else None
+
+    spoiled = spoil(strike)
+    outcome = bench.outcome(0, bench.box(0), bench.tag(0))
+    bench.upload(outcome, client=spoiled.client, patience=IMPATIENT)
+    over.set()
+    spoiled.proxy.drain()
+    assert bench.frames() == bench.frames("tags") == [0, 0]
+    bench.upload(outcome, run="run-2")
+    assert bench.frames() == bench.frames("tags") == [0]
+
+
+@pytest.mark.parametrize("existing", ["keep", "replace", "clear"])
+def test_a_request_that_lands_beside_its_repetition_leaves_no_copy(
+    bench: Bench, spoil: Spoil, existing: str
+) -> None:
+    late = [Fault(action="late", overtaken=True)]
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        return late.pop() if kind == "create" and late else None
+
+    spoiled = spoil(strike)
+    outcome = bench.outcome(0, bench.box(0), bench.box(0), bench.tag(0), bench.pose(0))
+    report = bench.upload(
+        outcome,
+        client=spoiled.client,
+        existing=existing,
+        patience=IMPATIENT,
+    )
+    assert spoiled.log == ["read", "create", "read", "create", "read", "delete", "read"]
+    assert (report.created, report.deleted) == (4, 4)
+    assert (bench.frames(), bench.frames("tags")) == ([0, 0, 0], [0])
+    assert bench.upload(outcome, run="run-2").requests == 0
+
+
+def test_another_tools_copies_are_not_cleared_up(bench: Bench) -> None:
+    outcome = bench.outcome(0, bench.box(0))
+    bench.upload(outcome)
+    bench.add(bench.box(0), source="auto")  # the same box by `cvat-cli`
+    for existing in ("keep", "replace"):
+        bench.upload(outcome, run=existing, existing=existing)
+        assert bench.frames() == [0, 0]
+
+
+def test_retry_after_is_honoured(bench: Bench, spoil: Spoil) -> None:
+    busy = [Fault(action="status_before", status=429, retry_after="1")] * 2
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        return busy.pop() if busy and (kind == "create" or len(busy) == 2) else None
+
+    spoiled = spoil(strike)
+    started = time.monotonic()
+    report = bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client)
+    assert time.monotonic() - started > 2.0
+    assert (report.created, bench.frames()) == (1, [0])
+
+
+def test_a_date_to_try_again_at_is_understood() -> None:
+    later = formatdate(time.time() + 3600, usegmt=True)
+    assert 3000 < (_retry_after({"Retry-After": later}) or 0) <= 3600
+    assert _retry_after({"Retry-After": formatdate(0)}) == 0.0
+    assert _retry_after({"Retry-After": "2.5"}) == 2.5
+    assert _retry_after({"Retry-After": "soon"}) is _retry_after({}) is None
+
+
+@pytest.mark.parametrize("action", ["status_before", "reset_before", "garble"])
+def test_an_outage_ends_the_run_and_the_next_one_finishes_it(
+    bench: Bench, spoil: Spoil, action: Action
+) -> None:
+    outage = [False]
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        outage[0] = outage[0] or index == 2
+        return Fault(action=action, status=503) if outage[0] else None
+
+    outcomes = [bench.outcome(n, bench.box(n), bench.tag(n)) for n in range(6)]
+    impatient = evolve(HASTE, give_up_after=0.5)
+    with pytest.raises(CvatUnavailable, match=r"job \d+.*run this again"):
+        bench.upload(*outcomes, client=spoil(strike).client, patience=impatient, max_shapes=4)
+    assert bench.frames() in ([0, 1], [0, 1, 2, 3])
+    record = bench.manifest().record(bench.jobs[0].id, 5)
+    assert record is not None
+    assert record.state == "pending"
+    assert not bench.manifest().done(bench.frame(0))
+    report = bench.upload(*outcomes, run="run-2")
+    assert report.created + report.kept == 12
+    assert bench.frames() == bench.frames("tags") == list(range(6))
+
+
+def test_a_lasting_500_fails_the_frame_that_causes_it(bench: Bench, spoil: Spoil) -> None:
+    """CVAT's accidents (CVAT_FACTS 5) answer 500 each time, whatever it is about the content."""
+
+    def strike(index: int, kind: str, exchange: Any) -> Fault | None:
+        poisonous = kind == "create" and b'"frame":2' in exchange.body
+        return Fault(action="status_before", status=500) if poisonous else None
+
+    outcomes = [bench.outcome(n, bench.box(n)) for n in range(5)]
+    report = bench.upload(*outcomes, client=spoil(strike).client)
+    assert [o.frame.number for o in report.failed] == [2]
+    assert bench.frames() == [0, 1, 3, 4]
+
+
+def test_an_unreadable_job_is_explained(bench: Bench, spoil: Spoil) -> None:
+    spoiled = spoil(lambda i, kind, e: Fault(action="status_before", status=500))
+    with pytest.raises(CvatUnavailable, match="damaged"):
+        bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client)
+    assert set(spoiled.log) == {"read"}
+
+
+def test_what_cvat_drops_silently_is_sent_again(bench: Bench, spoil: Spoil) -> None:
+    drops = [Fault(action="drop", frame=1)]
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        return drops.pop() if kind == "create" and drops else None
+
+    outcomes = [bench.outcome(n, bench.box(n), bench.tag(n)) for n in range(3)]
+    report = bench.upload(*outcomes, client=spoil(strike).client)
+    assert (report.created, report.failed) == (6, ())
+    assert bench.frames() == bench.frames("tags") == [0, 1, 2]
+
+
+def test_what_cvat_always_drops_fails(bench: Bench, spoil: Spoil) -> None:
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        return Fault(action="drop", frame=1) if kind == "create" else None
+
+    bench.upload(bench.outcome(1, bench.box(1, 40)))
+    outcomes = [bench.outcome(n, bench.box(n), bench.tag(n)) for n in range(3)]
+    report = bench.upload(*outcomes, client=spoil(strike).client, run="run-2", existing="replace")
+    (failed,) = report.failed
+    assert failed.failure is not None
+    assert "left out 2 of the frame's annotations" in failed.failure.error
+    assert bench.frames() == [0, 1, 2]  # on frame 1 what it had
+    assert bench.frames("tags") == [0, 2]
+
+
+def test_a_delete_that_cvat_leaves_out_is_repeated(bench: Bench, spoil: Spoil) -> None:
+    """CVAT answers 200 to a delete that it has not carried out, too (CVAT_FACTS 5)."""
+    drops = [Fault(action="drop", frame=1)] * 2
+
+    def strike(index: int, kind: str, _: Any) -> Fault | None:
+        return drops.pop() if kind == "delete" and drops else None
+
+    bench.upload(*(bench.outcome(n, bench.box(n), bench.tag(n)) for n in range(3)))
+    empty = [bench.outcome(n) for n in range(3)]
+    spoiled = spoil(strike)
+    report = bench.upload(*empty, client=spoiled.client, run="run-2", existing="replace")
+    assert report.deleted == 6
+    assert spoiled.log.count("delete") == 3
+    assert bench.frames() == bench.frames("tags") == []
+
+
+@pytest.mark.parametrize("stubborn", [b'"points":[3.5', b'"frame":1'])
+def test_what_cvat_does_not_let_go_is_named(bench: Bench, spoil: Spoil, stubborn: bytes) -> None:
+    """Only the id decides what is deleted, so a damaged object goes with stand-in points."""
+
+    def strike(index: int, kind: str, exchange: Any) -> Fault | None:
+        refused = kind == "delete" and stubborn in exchange.body
+        return Fault(action="status_before", status=400) if refused else None
+
+    bench.add(bench.box(1, 3.5), bench.pose(1), bench.box(0, 20))
+    new = [bench.outcome(n, bench.box(n)) for n in range(2)]
+    report = bench.upload(*new, client=spoil(strike).client, existing="clear")
+    if stubborn == b'"frame":1':
+        (failed,) = report.failed
+        assert failed.frame.number == 1
+        assert failed.failure is not None
+        assert "delete it in CVAT" in failed.failure.error
+        assert bench.frames() == [0, 1, 1, 1]
+    else:
+        assert report.failed == ()
+        assert bench.frames() == [0, 1]

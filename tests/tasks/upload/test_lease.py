@@ -1,0 +1,300 @@
+"""One writer at a time, on a folder and on object storage, whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import cvat_flows.tasks.upload.lease as lease_module
+from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError, open_storage
+from cvat_flows.tasks.upload.lease import CLOCK_ALLOWANCE, Lease, LeaseLost, TaskIsBusy, task_lease
+from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.upload.process import is_dead, this_machine
+from tests.support.waiting import A_HANG, wait_until
+
+FIRST = RunStamp(id="run-1", name="brave-otter")
+SECOND = RunStamp(id="run-2", name="calm-newt")
+Take = Callable[..., Any]
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "folder":
+        return FolderStorage(tmp_path)
+    bucket = "memory://leases" if request.param == "memory" else request.getfixturevalue("s3")
+    return open_storage(f"{bucket}/{tmp_path.name}")
+
+
+@pytest.fixture
+def take(storage: Storage) -> Take:
+    def take(run: RunStamp, *, task_id: int = 5, **options: Any) -> Any:
+        return task_lease(
+            options.pop("storage", storage),
+            server="http://cvat",
+            task_id=task_id,
+            run=run,
+            **{"wait": 0, "poll": 0.01, "settle": 0.02, **options},
+        )
+
+    return take
+
+
+def test_the_second_run_is_told_about_the_first(take: Take) -> None:
+    with take(FIRST) as lease:
+        lease.check()
+        with (
+            pytest.raises(TaskIsBusy, match=r"brave-otter.*run-1.*waited 0 s") as caught,
+            take(SECOND),
+        ):
+            pass
+        assert caught.value.holder.run_id == "run-1"
+        with take(SECOND, task_id=6) as other:
+            other.check()
+        lease.check()
+
+
+def test_the_second_run_gets_its_turn(take: Take) -> None:
+    for _ in range(3):
+        with take(FIRST):
+            pass
+    order: list[str] = []
+    started = threading.Event()
+
+    def first() -> None:
+        with take(FIRST):
+            started.set()
+            time.sleep(0.2)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert started.wait(A_HANG)
+    with take(SECOND, wait=A_HANG):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_killed_writer_blocks_no_longer_than_its_lease(take: Take) -> None:
+    now = time.time()
+    killed = take(FIRST, seconds=60, clock=lambda: now)
+    lease = killed.__enter__()
+    lease._stop.set()  # no renewal, no giving back: it is dead
+    soon = now + 60 + CLOCK_ALLOWANCE
+    with pytest.raises(TaskIsBusy), take(SECOND, clock=lambda: soon - 1):
+        pass
+    with take(SECOND, clock=lambda: soon + 1) as next_one:
+        next_one.check()
+        # and if it was only asleep, it does not take the lease back
+        lease.give_back()
+        next_one.check()
+        with pytest.raises(TaskIsBusy), take(FIRST, clock=lambda: soon + 2):
+            pass
+
+
+def test_a_later_versions_lease_counts(tmp_path: Path, take: Take) -> None:
+    storage = FolderStorage(tmp_path / "other")
+    with take(FIRST, storage=storage):
+        (stored,) = storage.list("leases")
+        content = json.loads(storage.read(stored.path) or b"")
+        storage.write(stored.path, json.dumps({**content, "priority": 7}).encode())
+        with pytest.raises(TaskIsBusy, match="brave-otter"), take(SECOND, storage=storage):
+            pass
+
+
+def await_renewal(lease: Lease) -> None:
+    end = lease._good_until
+    wait_until(lambda: lease._good_until > end, what="the lease is renewed")
+
+
+def test_other_files_beside_a_lease_are_passed_over(tmp_path: Path, take: Take) -> None:
+    storage = FolderStorage(tmp_path / "shared")
+    with take(FIRST, storage=storage, seconds=4.0) as lease:
+        (stored,) = storage.list("leases")
+        folder = (storage.root / stored.path).parent
+        (folder / ".nfs000000000001").write_bytes(b"{}")
+        (folder / ".DS_Store").write_bytes(b"\0")
+        await_renewal(lease)
+        lease.check()
+        with pytest.raises(TaskIsBusy, match="brave-otter"), take(SECOND, storage=storage):
+            pass
+    with take(SECOND, storage=storage) as lease:
+        lease.check()
+
+
+def test_the_living_and_the_far_are_not_taken_for_dead() -> None:
+    assert not is_dead(this_machine(), os.getpid())
+    assert not is_dead(this_machine(), 1)
+    assert not is_dead("another", 2**22 + 1)
+    assert not is_dead("", 2**22 + 1)
+    assert is_dead(this_machine(), 2**22 + 1)  # above the highest number there can be
+
+
+def test_a_lease_is_renewed(take: Take) -> None:
+    seconds = 6.0
+    with take(FIRST, seconds=seconds) as lease:
+        for _ in range(2):
+            end = lease._good_until
+            await_renewal(lease)
+            # Begun while it was ours, with time to spare: a quarter of the lease had gone by.
+            assert lease._good_until - seconds < end
+        lease.check()
+
+
+class Failing:
+    """Storage that stops working."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.broken = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.broken and name in ("read", "write"):
+            raise StorageError("gone")
+        return getattr(self.storage, name)
+
+
+def test_a_run_that_cannot_renew_stops_in_time(storage: Storage, take: Take) -> None:
+    failing = Failing(storage)
+    with take(FIRST, storage=failing, seconds=0.4) as lease:
+        failing.broken = True
+        time.sleep(0.5)
+        with pytest.raises(LeaseLost, match="task-5"):
+            lease.check()
+
+
+def test_of_many_takers_one_is_in_at_a_time(take: Take) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+    done: list[int] = []
+
+    def work(n: int) -> None:
+        # On object storage a claim has to stand longer than a write takes.
+        with take(RunStamp(id=str(n)), wait=A_HANG, settle=1.0):
+            inside.append(n)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.remove(n)
+            done.append(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == list(range(5))
+    assert max(most) == 1
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_dead_process_of_this_machine_blocks_for_seconds_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    storage = FolderStorage(tmp_path)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        time.sleep(seconds)
+
+    clocks = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=sleep)
+    monkeypatch.setattr(lease_module, "time", clocks)
+    monkeypatch.setattr(lease_module, "DEAD_HOLDER_SECONDS", 1.0)
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from cvat_flows.tasks.upload.lease import task_lease\n"
+        "from cvat_flows.tasks.upload.manifest_file import RunStamp\n"
+        "from cvat_flows.tasks.storage import FolderStorage\n"
+        "with task_lease(FolderStorage(Path(sys.argv[1])), server='s', task_id=1,\n"
+        "                run=RunStamp(id='killed')): os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=A_HANG)
+    started = time.monotonic()
+    with task_lease(
+        storage,
+        server="s",
+        task_id=1,
+        run=RunStamp(id="next"),
+        wait=50,
+        poll=0.05,
+        at_once=at_once,
+    ) as lease:
+        assert (not slept) == at_once
+        lease.begin_writing()  # what the dead one had sent may still be at work
+        # The lease itself would have held for more than a minute.
+        assert 1.0 <= time.monotonic() - started < 60
+
+
+def killed(folder: Path, what: str) -> None:
+    """A run in a process of its own that takes the lease, does `what`, and dies."""
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from cvat_flows.tasks.upload.lease import task_lease\n"
+        "from cvat_flows.tasks.upload.manifest_file import RunStamp\n"
+        "from cvat_flows.tasks.storage import FolderStorage\n"
+        "with task_lease(FolderStorage(Path(sys.argv[1])), server='s', task_id=1,\n"
+        "                run=RunStamp(id='killed'), at_once=True) as lease:\n"
+        f"    {what}\n"
+        "    os._exit(9)\n"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    assert subprocess.run(command, check=False, timeout=A_HANG).returncode == 9
+
+
+@pytest.mark.parametrize(
+    ("fates", "waits"),
+    [
+        (["pass"], False),
+        (["lease.begin_writing()"], True),
+        # What the first had sent may be at work while the second is killed, too.
+        (["lease.begin_writing()", "pass"], True),
+    ],
+    ids=["detecting", "writing", "writing, then detecting"],
+)
+def test_only_who_had_begun_to_write_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fates: list[str], waits: bool
+) -> None:
+    monkeypatch.setattr(lease_module, "DEAD_HOLDER_SECONDS", 0.5)
+    slept: list[float] = []
+    clocks = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=slept.append)
+    for what in fates:
+        killed(tmp_path, what)
+    monkeypatch.setattr(lease_module, "time", clocks)
+    run = RunStamp(id="next")
+    storage = FolderStorage(tmp_path)
+    with task_lease(storage, server="s", task_id=1, run=run, at_once=True) as lease:
+        lease.begin_writing()
+        assert (max(slept) > 0) == waits
+        (file,) = storage.list("leases")
+        assert b'"writes": true' in (storage.read(file.path) or b"")
+
+
+def test_a_renewal_does_not_take_back_that_writing_has_begun(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    run = RunStamp(id="long")
+    options: Any = {"server": "s", "task_id": 1, "run": run, "at_once": True, "seconds": 0.4}
+    with task_lease(storage, **options) as lease:
+        before = lease.entry
+        assert not before.writes
+        lease._good_until = float("inf")  # however slow the machine is
+        lease.begin_writing()
+        (file,) = storage.list("leases")
+
+        def renewed() -> bool:
+            entry = lease_module._parse(storage.read(file.path))
+            assert entry is not None
+            assert entry.writes
+            return entry.expires > begun + 0.2
+
+        begun = lease_module._parse(storage.read(file.path)).expires  # type: ignore[union-attr]
+        wait_until(renewed, what="the lease is renewed")

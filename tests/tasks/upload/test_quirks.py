@@ -1,0 +1,69 @@
+"""A server with the accidents of CVAT 2.54.1 (CVAT_FACTS 5): each is survived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from attrs import evolve
+from cvat_sdk import Client, Config
+
+from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.tasks.cvat.digest import body_of
+from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.model.annotations import Annotation
+from cvat_flows.tasks.upload.frame import LONGEST_SOURCE
+from tests.tasks.upload.upload_bench import Bench
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with SandboxProcess(tmp_path_factory.mktemp("quirky"), quirks=True) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def client(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    config = Config(status_check_period=0.05, cache_dir=tmp_path_factory.mktemp("cache"))
+    with Client(sandbox.url, config=config, check_server_version=False) as client:
+        client.login(sandbox.admin)
+        yield client
+
+
+def test_a_jobs_frames_are_checked_before_cvat_stores_anything(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(segment_size=3)
+    bench.change("create", {"shapes": [body_of(bench.box(99))]})
+    assert bench.frames(job=0) == [99]  # the accident
+    stray = evolve(bench.outcome(0, bench.box(4)), frame=evolve(bench.frame(4), number=4))
+    report = bench.upload(stray, bench.outcome(0, bench.box(0)))
+    assert [o.frame.number for o in report.failed] == [4]
+    assert bench.frames(job=0) == [0, 99]
+
+
+def test_a_source_that_makes_cvat_fail_is_not_sent(bench: Bench) -> None:
+    good = bench.box(0, source="x" * LONGEST_SOURCE)
+    report = bench.upload(
+        bench.outcome(0, good), bench.outcome(1, bench.box(1, source="x" * (LONGEST_SOURCE + 1)))
+    )
+    assert [o.frame.number for o in report.failed] == [1]
+    assert bench.frames() == [0]
+
+
+def _askew(bench: Bench) -> Annotation:
+    head, tail = bench.pose(0).elements
+    return evolve(bench.pose(0), elements=(evolve(head, frame=1), tail))
+
+
+def test_a_skeleton_that_would_poison_the_task_is_not_sent(bench: Bench) -> None:
+    report = bench.upload(bench.outcome(0, _askew(bench)), bench.outcome(1, bench.pose(1)))
+    assert [o.frame.number for o in report.failed] == [0]
+    assert bench.frames() == [1]
+
+
+def test_a_task_that_somebody_poisoned_is_named_and_left_alone(bench: Bench) -> None:
+    bench.change("create", {"shapes": [body_of(_askew(bench))]})
+    with pytest.raises(CvatUnavailable, match=rf"job {bench.jobs[0].id}.*damaged"):
+        bench.upload(bench.outcome(1, bench.box(1)))
+    assert list(bench.storage.list("")) == []

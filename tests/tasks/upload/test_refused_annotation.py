@@ -1,0 +1,54 @@
+"""Which annotation CVAT's refusal is about: it is the one that the picture points out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cvat_flows.tasks.cvat.job_annotations import Reply
+from cvat_flows.tasks.upload.create import Sender
+from cvat_flows.tasks.upload.frame import prepare
+from cvat_flows.tasks.upload.plan import Known
+from cvat_flows.tasks.upload.result import UploadOptions
+from tests.tasks.reports.report_factory import annotated, media_of, names_of
+
+
+class Refusing:
+    """CVAT, as far as it says no."""
+
+    job_id = 1
+
+    def __init__(self, answer: Any) -> None:
+        self.reply = Reply(
+            end="refused", status=400, text="400 no", answer=json.dumps(answer).encode()
+        )
+
+    def create(self, body: bytes) -> Reply:
+        return self.reply
+
+
+def index_of_fault(answer: Any) -> int | None:
+    work = prepare(annotated(media_of(names_of(1)).frame(0), 3), frames={0}, defaults={})
+    work.make_plan([], Known(), "keep")
+    channel: Any = Refusing(answer)
+    sender = Sender(
+        channel=channel,
+        defaults={},
+        options=UploadOptions(),
+        run_id="run",
+        read_present=lambda frames: {},
+    )
+    sender.send([work])
+    assert work.failure is not None
+    assert work.failure.error.startswith("CVAT refused the frame's annotations: ")
+    return work.failure.annotation_index
+
+
+def test_a_list_of_errors_names_the_annotation() -> None:
+    assert index_of_fault({"shapes": [{}, {}, {"points": ["no"]}]}) == 2
+    assert index_of_fault({"shapes": [{}, {"points": ["no"]}, {}]}) == 1
+
+
+def test_any_other_answer_names_none() -> None:
+    assert index_of_fault(["label_id `9` is invalid"]) is None
+    assert index_of_fault({"shapes": []}) is None

@@ -1,0 +1,158 @@
+"""A CVAT task with all that is needed to upload to it, to look at it and to be a person in it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import define
+from cvat_sdk import Client
+from cvat_sdk.core.helpers import make_request_headers
+
+from cvat_flows.tasks.cvat.digest import body_of
+from cvat_flows.tasks.cvat.job_annotations import Patience
+from cvat_flows.tasks.model.annotations import Annotation
+from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
+from cvat_flows.tasks.storage import FolderStorage
+from cvat_flows.tasks.upload.job import upload_job
+from cvat_flows.tasks.upload.manifest import Manifest
+from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
+from tests.support.fault_proxy import FaultProxy
+
+HASTE = Patience(
+    connect=60.0, read=60.0, backoff=0.005, longest_wait=0.05, give_up_after=300.0, settle=0.05
+)
+"""In no haste where a slow machine would look like a fault of CVAT."""
+
+
+@define(kw_only=True)
+class Bench:
+    """A CVAT task and everything to upload to it and look at it."""
+
+    client: Client
+    task: Any
+    storage: FolderStorage
+    jobs: list[Any]
+    labels: dict[str, int]
+    attributes: dict[str, int]
+
+    def box(self, frame: int, x: float = 1.0, **extra: Any) -> Annotation:
+        return Annotation(
+            type="rectangle",
+            label_id=self.labels["car"],
+            frame=frame,
+            points=(x, 2.0, x + 10, 12.5),
+            **extra,
+        )
+
+    def tag(self, frame: int) -> Annotation:
+        return Annotation(type="tag", label_id=self.labels["sunny"], frame=frame)
+
+    def pose(self, frame: int, **of_head: Any) -> Annotation:
+        head = {"type": "points", "label_id": self.labels["head"], "frame": frame, **of_head}
+        tail = Annotation(
+            type="points", label_id=self.labels["tail"], frame=frame, points=(5.0, 5.0)
+        )
+        return Annotation(
+            type="skeleton",
+            label_id=self.labels["pose"],
+            frame=frame,
+            elements=(Annotation(points=(2.0, 2.0), **head), tail),
+        )
+
+    def frame(self, number: int) -> Frame:
+        jobs = [j for j in self.jobs if j.start_frame <= number <= j.stop_frame]
+        return Frame(
+            number=number,
+            name=f"img_{number:04d}.jpg",
+            width=64,
+            height=48,
+            chunk=0,
+            job_ids=tuple(job.id for job in jobs),
+        )
+
+    def outcome(self, number: int, *annotations: Annotation) -> Outcome:
+        return Outcome(
+            frame=self.frame(number), annotations=annotations, content_hash=f"{number:064x}"
+        )
+
+    def failed(self, number: int) -> Outcome:
+        failure = Failure(step="detect", error="no luck", error_type="RuntimeError")
+        return Outcome(frame=self.frame(number), failure=failure)
+
+    def manifest(self, run: str = "run-1", function: str = "f", **stamp: str) -> Manifest:
+        return Manifest(
+            self.storage,
+            server="http://cvat",
+            task_id=self.task.id,
+            function=function,
+            run=RunStamp(id=run, **{"fingerprint": "v1", "parameters": "p", **stamp}),
+        )
+
+    def upload(
+        self,
+        *outcomes: Outcome,
+        job: int = 0,
+        run: str = "run-1",
+        client: Client | None = None,
+        manifest: Manifest | None = None,
+        **options: Any,
+    ) -> UploadReport:
+        return upload_job(
+            client or self.client,
+            task_id=self.task.id,
+            job_id=self.jobs[job].id,
+            outcomes=outcomes,
+            manifest=manifest or self.manifest(run),
+            options=UploadOptions(**{"patience": HASTE, **options}),
+        )
+
+    def annotations(self, job: int | None = None) -> dict[str, list[dict[str, Any]]]:
+        """Tags, shapes and tracks of a job, or of the task."""
+        target = self.task if job is None else self.jobs[job]
+        kind = "tasks" if job is None else "jobs"
+        api = self.client.api_client
+        response = api.rest_client.GET(
+            f"{self.client.api_map.host}/api/{kind}/{target.id}/annotations",
+            headers=make_request_headers(api),
+        )
+        content: dict[str, list[dict[str, Any]]] = json.loads(response.data)
+        return content
+
+    def frames(self, kind: str = "shapes", job: int | None = None) -> list[int]:
+        return sorted(item["frame"] for item in self.annotations(job)[kind])
+
+    def add(self, *annotations: Annotation, job: int = 0, **extra: Any) -> list[dict[str, Any]]:
+        """A person draws."""
+        shapes = [{**body_of(a), "source": "manual", **extra} for a in annotations]
+        made: list[dict[str, Any]] = self.change("create", {"shapes": shapes}, job)["shapes"]
+        return made
+
+    def edit(self, shape: dict[str, Any], job: int = 0, **changes: Any) -> None:
+        """A person changes a shape."""
+        self.change("update", {"shapes": [{**shape, **changes}]}, job)
+
+    def remove(self, shape: dict[str, Any], job: int = 0) -> None:
+        """A person deletes a shape."""
+        self.change("delete", {"shapes": [shape]}, job)
+
+    def change(self, action: str, body: dict[str, Any], job: int = 0) -> dict[str, Any]:
+        api = self.client.api_client
+        response = api.rest_client.PATCH(
+            f"{self.client.api_map.host}/api/jobs/{self.jobs[job].id}/annotations?action={action}",
+            headers=make_request_headers(api),
+            body=body,
+        )
+        answer: dict[str, Any] = json.loads(response.data)
+        return answer
+
+
+@define(kw_only=True)
+class Spoiled:
+    """A client whose exchanges with the sandbox go through a proxy."""
+
+    client: Client
+    proxy: FaultProxy
+    log: list[str]
+    """Method and action of each exchange on annotations."""
