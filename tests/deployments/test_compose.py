@@ -218,14 +218,3 @@ def test_every_extra_is_held() -> None:
     for extra, requirements in PYPROJECT["project"]["optional-dependencies"].items():
         names = {re.match(r"[\w-]+", one)[0].lower() for one in requirements}  # type: ignore[index]
         assert names <= held, extra
-
-
-def test_an_installed_package_has_what_is_used_without_a_checkout() -> None:
-    patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["deployments"]
-    left_out = {
-        path.name
-        for path in (ROOT / "deployments").iterdir()
-        if path.is_file() and path.suffix != ".py" and not any(map(path.match, patterns))
-    }
-    # compose.yaml builds its images from a checkout, and these belong to it.
-    assert left_out == {"docker-entrypoint.sh", "make-secrets.sh"}
