@@ -14,8 +14,9 @@ from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from cvat_flows.flows import annotate, detecting, preparing, reporting, shown_progress, uploading
-from cvat_flows.tasks import artifacts
+from cvat_flows.flows import annotate
+from cvat_flows.flows.run import detect, prepare, progress, report, upload
+from cvat_flows.tasks.reports import artifacts
 
 
 @frozen
@@ -64,18 +65,18 @@ def without_prefect() -> Iterator[None]:
     limits, events, artifacts (their text and pictures are made) and lines in its log.
     """
     logger = logging.getLogger(__name__)
-    with ThreadPoolExecutor(detecting.THREADS) as threads, ExitStack() as patches:
-        for module in (annotate, detecting, preparing, uploading):
+    with ThreadPoolExecutor(detect.THREADS) as threads, ExitStack() as patches:
+        for module in (annotate, detect, prepare, upload):
             for name, value in list(vars(module).items()):
                 if isinstance(value, Task):
                     task = _PlainTask(value.fn, threads)
                     patches.enter_context(patch.object(module, name, task))
         patches.enter_context(
-            patch.object(detecting, "step_for_detecting", lambda: detecting.detect_unlimited)
+            patch.object(detect, "step_for_detecting", lambda: detect.detect_unlimited)
         )
-        for module in (reporting, shown_progress, artifacts):
+        for module in (report, progress, artifacts):
             patches.enter_context(patch.object(module, "get_run_logger", lambda: logger))
         for name in ("create_markdown_artifact", "create_progress_artifact"):
             patches.enter_context(patch.object(artifacts, name, lambda *_, **__: None))
-        patches.enter_context(patch.object(reporting, "last_description", lambda key: None))
+        patches.enter_context(patch.object(report, "last_description", lambda key: None))
         yield
