@@ -10,13 +10,13 @@ import argparse
 import os
 import sys
 
-from cvat_flows.flows.cli import quieten_prefect
+from cvat_flows.flows.cli import set_prefect_defaults
 
 
 def main() -> int:
     """Measure, print, and return 1 if a target is missed."""
     # Prefect reads its settings when it is imported. These are the command line's.
-    quieten_prefect()
+    set_prefect_defaults()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
     from bench.stage import own_prefect_home
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from cvat_flows.flows.cli import quieten_prefect
+from cvat_flows.flows.cli import set_prefect_defaults
 
 LIMITED, FREE = "cvat-flows-bench-limited", "cvat-flows-bench-free"
 
@@ -22,7 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.prefect_cost", description=__doc__)
     parser.add_argument("--runs", type=int, default=60, help="task runs of each kind")
     runs = parser.parse_args().runs
-    quieten_prefect()
+    set_prefect_defaults()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 
     from prefect import flow, task

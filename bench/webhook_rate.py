@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cvat_flows.deployments.demo.local_prefect import free_port
-from cvat_flows.flows.cli import quieten_prefect
+from cvat_flows.flows.cli import set_prefect_defaults
 
 SECRET = "a secret for the benchmark"
 NEW_IN = 20
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--deliveries", type=int, default=3000)
     parser.add_argument("--senders", type=int, default=32, help="deliveries under way at once")
     arguments = parser.parse_args()
-    quieten_prefect()
+    set_prefect_defaults()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webhook-rate-")))
         return _measure(stack, folder, arguments.deliveries, arguments.senders)

@@ -155,7 +155,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
         dry_run=parameters.dry_run,
     )
     with (
-        _young_objects_alone(),
+        _freeze_gc(),
         open_record(client, media, function, labels, parameters) as record,
         ShownProgress(live.progress, report) as progress,
     ):
@@ -210,7 +210,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
 
 
 @contextmanager
-def _young_objects_alone() -> Iterator[None]:
+def _freeze_gc() -> Iterator[None]:
     """Keep Python's collector from what was there before, such as the modules of Prefect and torch.
 
     To look through all of it takes 0.2 to 0.4 s, in which no thread of Python's does anything.

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 
-MISTAKE = 2
+USAGE_ERROR = 2
 INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status."""
-    quieten_prefect()
+    set_prefect_defaults()
     given = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(
         prog="cvat-flows",
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
     except (CvatFlowsError, FunctionReferenceError) as error:
         print(f"cvat-flows {arguments.command}: {error}", file=sys.stderr)
-        return MISTAKE
+        return USAGE_ERROR
     except KeyboardInterrupt:
         print("interrupted; run it again and it goes on where it was", file=sys.stderr)
         return INTERRUPTED
@@ -52,7 +52,7 @@ def _commands(given: Sequence[str]) -> list[EntryPoint]:
     return [entry for entry in known if given and entry.name == given[0]] or known
 
 
-def quieten_prefect() -> None:
+def set_prefect_defaults() -> None:
     """Leave the terminal to the progress bar; the log of a run is in Prefect all the same.
 
     So it is the console's handler that is silenced: a level for all would empty Prefect's log, too.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from cvat_flows.flows.cli import quieten_prefect
+from cvat_flows.flows.cli import set_prefect_defaults
 
 if TYPE_CHECKING:
     from cvat_sdk import Client
@@ -73,7 +73,7 @@ def main() -> int:
     os.environ["CVAT_FLOWS_STORAGE"] = str((OUTPUT / "storage").absolute())
     os.environ["PREFECT_HOME"] = str((OUTPUT / "prefect").absolute())
     # Prefect reads its settings when it is imported: from here on, not before.
-    quieten_prefect()
+    set_prefect_defaults()
     with ExitStack() as stack:
         if arguments.ui:
             from cvat_flows.deployments.demo.local_prefect import local_prefect

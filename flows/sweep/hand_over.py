@@ -21,7 +21,7 @@ from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.lease import current_writer
 
 _BEGUN = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
-SIGN_OF_LIFE = timedelta(minutes=10)
+STARTUP_GRACE = timedelta(minutes=10)
 """From its start a run has so long to load its function and to take its CVAT task."""
 
 
@@ -63,7 +63,7 @@ class HandOver:
                 runs = known.under_way.get(finding.task.id, [])
                 dead = [run for run in runs if self._is_dead(run, finding, server)]
                 for run in dead:
-                    _bury(client, run)
+                    _mark_crashed(client, run)
                 if len(dead) < len(runs):
                     report.add(finding, "under way", "a run for it has not ended yet")
                     continue
@@ -93,7 +93,7 @@ class HandOver:
         """
         if run.state is None or run.state.type not in _BEGUN:
             return False
-        if datetime.now(UTC) - run.state.timestamp < SIGN_OF_LIFE:
+        if datetime.now(UTC) - run.state.timestamp < STARTUP_GRACE:
             return False
         if parameters_of(run).get("server") != server:
             return False  # it may be the task of this number of another CVAT
@@ -101,9 +101,9 @@ class HandOver:
         return current_writer(self.storage, server=host, task_id=finding.task.id) is None
 
 
-def _bury(client: SyncPrefectClient, run: FlowRun) -> None:
+def _mark_crashed(client: SyncPrefectClient, run: FlowRun) -> None:
     message = (
-        f"It began more than {SIGN_OF_LIFE.seconds // 60} minutes ago and does not hold its CVAT "
+        f"It began more than {STARTUP_GRACE.seconds // 60} minutes ago and does not hold its CVAT "
         "task: its worker died."
     )
     client.set_flow_run_state(run.id, Crashed(message=message), force=True)

@@ -381,7 +381,7 @@ def test_a_run_is_judged_by_its_lease_only_if_it_must_have_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     task, other = (make_task(count=1, project_id=project.id) for _ in range(2))
-    monkeypatch.setattr(hand_over, "SIGN_OF_LIFE", timedelta())
+    monkeypatch.setattr(hand_over, "STARTUP_GRACE", timedelta())
     dead = deployment.start(Running(), task_id=task.id)
     dry = deployment.start(Running(), task_id=task.id, dry_run=True)
     elsewhere = deployment.start(Running(), task_id=other.id, server="another")
