@@ -51,7 +51,7 @@ FRAME_BACK_OFF = [0.2, 1.0]
 """Seconds. Short: a run tagged `gpu` keeps its slot through them."""
 
 
-def _may_pass(task: Any, task_run: Any, state: State[Any]) -> bool:
+def _is_transient(task: Any, task_run: Any, state: State[Any]) -> bool:
     """Whether trying again can help. Prefect wants a plain function here (PREFECT_FACTS)."""
     return isinstance(state.result(raise_on_failure=False), CvatUnavailable)
 
@@ -60,7 +60,7 @@ _network: dict[str, Any] = {
     "retries": len(BACK_OFF),
     "retry_delay_seconds": BACK_OFF,
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": _may_pass,
+    "retry_condition_fn": _is_transient,
     "cache_policy": NO_CACHE,
     "persist_result": False,
 }

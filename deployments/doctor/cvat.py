@@ -48,7 +48,7 @@ def clock_verdict(what: str, date: str | None, now: float) -> Verdict:
 
 
 def _version(client: Client) -> Verdict:
-    version = str(get_json(client, "/api/server/about", what="the CVAT server").get("version"))
+    version = str(get_json(client, "/api/server/about", subject="the CVAT server").get("version"))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if len(numbers) == 2 and numbers[0] == OLDEST[0] and numbers >= OLDEST:
         return ok("CVAT version", version)
@@ -58,9 +58,9 @@ def _version(client: Client) -> Verdict:
 
 
 def _rights(client: Client) -> Iterator[Verdict]:
-    user = get_json(client, "/api/users/self", what="the user")
+    user = get_json(client, "/api/users/self", subject="the user")
     name = user["username"]
-    tasks = get_json(client, "/api/tasks", what="the list of tasks", page_size=1)["count"]
+    tasks = get_json(client, "/api/tasks", subject="the list of tasks", page_size=1)["count"]
     if _token_is_read_only(client):
         yield failure(
             "CVAT rights",
@@ -81,12 +81,12 @@ def _rights(client: Client) -> Iterator[Verdict]:
 def _token_is_read_only(client: Client) -> bool:
     """Whether the token that is used may not write; False where CVAT does not tell."""
     try:
-        token = get_json(client, "/api/auth/access_tokens/self", what="the access token")
+        token = get_json(client, "/api/auth/access_tokens/self", subject="the access token")
     except CvatRefused:
         return False
     return bool(token.get("read_only"))
 
 
 def _clock(client: Client) -> Verdict:
-    answer = get(client, "/api/server/about", what="the CVAT server")
+    answer = get(client, "/api/server/about", subject="the CVAT server")
     return clock_verdict("CVAT clock", answer.headers.get("Date"), time.time())

@@ -60,7 +60,7 @@ def _project(client: Client, name: str) -> dict[str, Any]:
     condition = either[0] if len(either) == 1 else {"or": either}
     found = list(
         get_all_pages(
-            client, "/api/projects", what="the list of projects", filter=json.dumps(condition)
+            client, "/api/projects", subject="the list of projects", filter=json.dumps(condition)
         )
     )
     if not found:
@@ -74,7 +74,7 @@ def _project(client: Client, name: str) -> dict[str, Any]:
 
 def _plan(client: Client, project: dict[str, Any], target: Target) -> Change:
     what = f"CVAT webhook of project {project['id']} {project['name']!r}"
-    rows = get_all_pages(client, "/api/webhooks", what=what, project_id=project["id"])
+    rows = get_all_pages(client, "/api/webhooks", subject=what, project_id=project["id"])
     old = next((row for row in rows if row["target_url"] == target.url), None)
     wanted = {
         "target_url": target.url,

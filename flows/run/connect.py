@@ -31,7 +31,7 @@ def connect_patiently(settings: ServerSettings) -> Client:
         try:
             return connect(settings)
         except CannotConnect as error:
-            if not error.may_pass or time.monotonic() + wait > end:
+            if not error.is_transient or time.monotonic() + wait > end:
                 raise
             get_run_logger().warning("%s; trying again in %g s", error, wait)
         time.sleep(wait)

@@ -125,7 +125,7 @@ def list_tasks(
         for row in get_all_pages(
             client,
             "/api/tasks",
-            what="the list of tasks",
+            subject="the list of tasks",
             sort="id" if rule.order == "oldest" else "-id",
             filter=json.dumps(condition) if condition else None,
         ):
@@ -208,7 +208,7 @@ def failed_imports(client: Client) -> dict[int, str]:
     for row in get_all_pages(
         client,
         "/api/requests",
-        what="the list of imports",
+        subject="the list of imports",
         status="failed",
         action="create",
         target="task",
@@ -245,14 +245,14 @@ def _labels_by_owner(
 ) -> dict[tuple[str, int], set[str]]:
     found: dict[tuple[str, int], set[str]] = {}
     if len(owners) > LABEL_LOOKUPS:
-        for row in get_all_pages(client, "/api/labels", what="the list of labels"):
+        for row in get_all_pages(client, "/api/labels", subject="the list of labels"):
             for kind in ("project_id", "task_id"):
                 if row.get(kind) is not None:
                     found.setdefault((kind, row[kind]), set()).add(row["name"])
         return found
     for kind, number in sorted(owners):
-        what = f"the labels of {kind.removesuffix('_id')} {number}"
-        rows = get_all_pages(client, "/api/labels", what=what, **{kind: number})
+        subject = f"the labels of {kind.removesuffix('_id')} {number}"
+        rows = get_all_pages(client, "/api/labels", subject=subject, **{kind: number})
         found[kind, number] = {row["name"] for row in rows}
     return found
 

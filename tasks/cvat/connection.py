@@ -1,7 +1,7 @@
-"""Which CVAT server, as whom: settings from several places, and one login a process.
+"""Find the address and credentials of the CVAT server, and log in once per process.
 
-Credentials never travel as flow parameters: a flow names a block or a profile, or finds the
-environment's settings, and the client is made in the process that uses it.
+Credentials are never flow parameters, because Prefect stores and shows those. A flow names a block
+or uses the settings of its environment, and each process logs in for itself.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from cvat_sdk.core.auth import AuthStore
 from cvat_sdk.core.client import AccessTokenCredentials, PasswordCredentials
 from cvat_sdk.core.exceptions import AuthStoreError
 
-from cvat_flows.tasks.cvat.errors import PASSING
+from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 120.0
-"""Seconds. The SDK waits for ever by default, and Prefect cannot interrupt a thread that does."""
+"""Seconds without a byte, not of the whole transfer: CVAT may need long before the first byte of a
+chunk. Without a timeout the SDK waits forever, and Prefect cannot interrupt a waiting thread."""
 
 ENVIRONMENT_HELP = (
     "set CVAT_HOST with CVAT_ACCESS_TOKEN (or CVAT_USER and CVAT_PASSWORD), save a profile with "
@@ -33,28 +34,28 @@ ENVIRONMENT_HELP = (
 
 
 class ServerSettingsError(CvatFlowsError):
-    """The CVAT server's address or credentials are missing or contradict each other."""
+    """The CVAT server's address or credentials are missing or contradictory."""
 
 
 class CannotConnect(CvatFlowsError):
-    """The CVAT server does not answer, or refuses the credentials."""
+    """The CVAT server does not answer, or rejects the credentials."""
 
-    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+    def __init__(self, message: str, *, is_transient: bool = False) -> None:
         super().__init__(message)
-        self.may_pass = may_pass
-        """Whether it speaks of the moment: CVAT is being restarted, or throttles logins."""
+        self.is_transient = is_transient
+        """Whether another attempt may succeed: CVAT is restarting, or it throttles logins."""
 
 
 @frozen(kw_only=True)
 class ServerSettings:
-    """Address and credentials of a CVAT server; secrets are left out of the representation."""
+    """Address and credentials of a CVAT server. `repr` hides the secrets."""
 
     host: str
     access_token: str | None = field(default=None, repr=False)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     organization: str | None = None
-    """Slug; an empty string means the personal workspace, None leaves it to CVAT."""
+    """Slug. An empty string means the personal workspace, None means CVAT's default."""
     verify_ssl: bool = True
 
     def __attrs_post_init__(self) -> None:
@@ -65,7 +66,7 @@ class ServerSettings:
 
 
 def settings_from_environment() -> ServerSettings | None:
-    """Settings of `CVAT_HOST` and its companions; None if `CVAT_HOST` is not set."""
+    """Read the settings from `CVAT_HOST`, `CVAT_USER` and so on; None if `CVAT_HOST` is not set."""
     environ = os.environ
     host = environ.get("CVAT_HOST")
     if not host:
@@ -81,7 +82,10 @@ def settings_from_environment() -> ServerSettings | None:
 
 
 def settings_from_profile(name: str | None = None) -> ServerSettings | None:
-    """Settings of a `cvat-cli` profile; None if no name is given and there is no default one."""
+    """Read the settings from a `cvat-cli` profile, by default from the default profile.
+
+    Returns None if no name is given and there is no default profile. Raises ServerSettingsError.
+    """
     try:
         store = AuthStore()
         entry = (
@@ -92,28 +96,28 @@ def settings_from_profile(name: str | None = None) -> ServerSettings | None:
     if entry is None:
         if name:
             raise ServerSettingsError(
-                f"cvat-cli has no profile {name!r}: `cvat-cli profile list` shows those it has"
+                f"cvat-cli has no profile {name!r}: run `cvat-cli profile list` to see them"
             )
         return None
     return ServerSettings(host=entry.server, access_token=entry.token)
 
 
 def connect(settings: ServerSettings) -> Client:
-    """Log in to CVAT and return a client of this process's own for these settings.
+    """Log in to CVAT and return the client.
 
-    The same settings give the same client as long as its credentials are accepted: CVAT throttles
-    logins (CVAT_FACTS 1). Raises CannotConnect.
+    CVAT throttles logins (CVAT_FACTS 1), so each process keeps one client per settings and logs in
+    again only when CVAT no longer accepts it. Raises CannotConnect.
     """
     with _lock:
         client = _clients.get(settings)
-        if client is None or not _still_welcome(client):
+        if client is None or not _is_logged_in(client):
             client = _log_in(settings)
             _clients[settings] = client
         return client
 
 
 def _log_in(settings: ServerSettings) -> Client:
-    who = settings.username or "the access token"
+    login = settings.username or "the access token"
     try:
         client = Client(
             url=settings.host,
@@ -130,42 +134,42 @@ def _log_in(settings: ServerSettings) -> Client:
             client.organization_slug = settings.organization
         client.api_client.users_api.retrieve_self()
     except exceptions.ApiException as error:
-        raise _refused(settings, who, error) from None
+        raise _login_error(settings, login, error) from None
     except (urllib3.exceptions.HTTPError, ValueError, OSError) as error:
         raise CannotConnect(
             f"the CVAT server {settings.host} cannot be reached ({_cause(error)}): "
             "check the address and that the server is up",
-            may_pass=not isinstance(error, ValueError),
+            is_transient=not isinstance(error, ValueError),
         ) from None
     return client
 
 
-def _refused(settings: ServerSettings, who: str, error: Any) -> CannotConnect:
+def _login_error(settings: ServerSettings, login: str, error: Any) -> CannotConnect:
     if error.status in (400, 401):
         return CannotConnect(
-            f"the CVAT server {settings.host} does not accept the credentials of {who}: check the "
-            "user name and password, or make a new access token in CVAT"
+            f"the CVAT server {settings.host} does not accept the credentials of {login}: check "
+            "the user name and password, or create a new access token in CVAT"
         )
     if error.status == 404 and settings.organization:
         return CannotConnect(
             f"the CVAT server {settings.host} has no organization {settings.organization!r}, or "
-            f"{who} is not a member of it"
+            f"{login} is not a member of it"
         )
     if error.status == 429:
         return CannotConnect(
             f"the CVAT server {settings.host} throttles logins from this address: wait a minute, "
             "or use an access token",
-            may_pass=True,
+            is_transient=True,
         )
     return CannotConnect(
         f"{settings.host} answered {error.status} {error.reason} to a login: check that this is "
         "the address of a CVAT server and that it is up",
-        may_pass=error.status in PASSING,
+        is_transient=error.status in TRANSIENT_STATUSES,
     )
 
 
-def _still_welcome(client: Client) -> bool:
-    """Whether a client kept from an earlier run is still logged in: sessions end."""
+def _is_logged_in(client: Client) -> bool:
+    """Return whether CVAT still accepts the client's session or token."""
     try:
         client.api_client.users_api.retrieve_self()
     except (exceptions.ApiException, urllib3.exceptions.HTTPError, OSError):
@@ -185,7 +189,7 @@ def _set_default_timeout(client: Client) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason of a connection error, short enough for one line."""
+    """Return the innermost reason of a connection error, in a few words."""
     reason = getattr(error, "reason", None)
     if isinstance(reason, BaseException) and reason is not error:
         return _cause(reason)

@@ -1,4 +1,4 @@
-"""CVAT's refusals as sentences: which object, why, what to do."""
+"""Errors of requests to CVAT. Each names the object, the reason and what to do."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cvat_sdk.api_client import exceptions
 
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that speak of the moment, not of the request: it is worth sending again."""
+TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP statuses after which the same request may succeed later."""
 
 
 class CvatRefused(CvatFlowsError):
-    """CVAT refused a request in a way that trying again will not change."""
+    """CVAT refused a request; the same request will be refused again."""
 
     def __init__(self, message: str, *, status: int) -> None:
         super().__init__(message)
@@ -23,40 +23,43 @@ class CvatRefused(CvatFlowsError):
 
 
 class CvatUnavailable(CvatFlowsError):
-    """CVAT does not answer, or answers that it cannot now: trying again may help."""
+    """CVAT did not answer or reported a temporary problem; the same request may succeed later."""
 
 
 @contextmanager
-def cvat_errors(what: str) -> Iterator[None]:
-    """Turn errors of the SDK and the network into sentences about `what` ("task 5")."""
+def cvat_errors(subject: str) -> Iterator[None]:
+    """Turn errors of the SDK and the network into CvatRefused and CvatUnavailable.
+
+    `subject` names the requested object in their messages, for example "task 5".
+    """
     try:
         yield
     except exceptions.ApiException as error:
         status = int(error.status or 0)
         if status == 401:
-            message = f"{what}: CVAT no longer accepts the credentials; log in again"
+            message = f"{subject}: CVAT no longer accepts the credentials; log in again"
         elif status == 403:
             message = (
-                f"{what}: the CVAT user of this run has no permission for it; assign the task to "
-                "that user, or use an account that may"
+                f"{subject}: the CVAT user of this run has no permission for it; assign the task "
+                "to that user, or use an account that has permission"
             )
         elif status == 404:
             message = (
-                f"{what} does not exist on the CVAT server; check the number, and the "
+                f"{subject} does not exist on the CVAT server; check the number, and the "
                 "organization if it belongs to one"
             )
-        elif status in PASSING or status >= 500:
+        elif status in TRANSIENT_STATUSES or status >= 500:
             raise CvatUnavailable(
-                f"{what}: CVAT answered {status} {error.reason or ''}".rstrip()
+                f"{subject}: CVAT answered {status} {error.reason or ''}".rstrip()
             ) from error
         else:
-            message = f"{what}: CVAT answered {status}: {_body(error)}"
+            message = f"{subject}: CVAT answered {status}: {_body_text(error)}"
         raise CvatRefused(message, status=status) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise CvatUnavailable(f"{what}: no answer from CVAT ({type(error).__name__})") from error
+        raise CvatUnavailable(f"{subject}: no answer from CVAT ({type(error).__name__})") from error
 
 
-def _body(error: exceptions.ApiException) -> str:
+def _body_text(error: exceptions.ApiException) -> str:
     body = error.body or b""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
     return text.strip()[:300] or str(error.reason)

@@ -1,8 +1,8 @@
-"""GET from CVAT: patient with what passes, quick to give up on what does not.
+"""Send GET requests to CVAT. Transient errors are retried; others fail immediately.
 
-The SDK's client lends its connections and credentials, but not its call path: that one has no
-back-off, lets urllib3 sleep for as long as a `Retry-After` says, and changes the client's state,
-so that threads would need a lock.
+This uses the connections and credentials of the SDK's client, but not its methods. They do not
+back off, they let urllib3 sleep as long as `Retry-After` says, and they change the client's state,
+so threads would need a lock.
 """
 
 from __future__ import annotations
@@ -21,29 +21,26 @@ from cvat_sdk import Client
 from cvat_sdk.api_client import exceptions
 from cvat_sdk.core.helpers import make_request_headers
 
-from cvat_flows.tasks.cvat.errors import PASSING, cvat_errors
+from cvat_flows.tasks.cvat.connection import CONNECT_TIMEOUT, READ_TIMEOUT
+from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, cvat_errors
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 120.0
-"""Seconds of silence, not of the whole transfer. A chunk that is still to be built can take long
-before its first byte."""
-ATTEMPTS = 6
-ATTEMPTS_ON_500 = 3
-"""Fewer: where 502, 503 and 504 speak of load, 500 is CVAT's answer to an image that it cannot
-read itself, and stays."""
-LONGEST_WAIT = 60.0
-"""Seconds between two attempts; a `Retry-After` beyond it is not waited for."""
+MAX_ATTEMPTS = 6
+MAX_ATTEMPTS_ON_500 = 3
+"""502, 503 and 504 mean that CVAT is busy. 500 often means that CVAT cannot read the image, and
+then it never will."""
+MAX_WAIT = 60.0
+"""Seconds between two attempts. If `Retry-After` asks for more, the request fails."""
 
-_BLOCK = 1 << 20
+_BLOCK_SIZE = 1 << 20
 
 
-class NoRoom(CvatFlowsError):
-    """The temporary folder cannot take a download."""
+class DiskFull(CvatFlowsError):
+    """The temporary folder has no room for a download."""
 
 
 class Sink(Protocol):
-    """What a body is written to: any binary file that can be rewound."""
+    """A seekable binary file that receives a response body."""
 
     def write(self, data: bytes, /) -> Any: ...
     def seek(self, offset: int, /) -> Any: ...
@@ -52,7 +49,7 @@ class Sink(Protocol):
 
 @frozen(kw_only=True)
 class Answer:
-    """Headers of a 200 and, unless it went to a sink, its body."""
+    """A response with status 200. `body` is empty if the body was written to a sink."""
 
     body: bytes
     headers: Mapping[str, str]
@@ -63,31 +60,32 @@ Wait = Callable[[float], None]
 
 
 def get_json(
-    client: Client, path: str, *, what: str, organization: int | str | None = None, **query: Any
+    client: Client, path: str, *, subject: str, organization: int | str | None = None, **query: Any
 ) -> Any:
-    """GET `path` (from `/api/`) and decode its JSON.
+    """GET `path`, which starts with `/api/`, and decode the JSON.
 
-    `what` names the object in errors ("task 5"). `organization` is an id, or "" for the personal
-    workspace, where the client's own organization must not apply. Raises CvatRefused for a final
-    refusal and CvatUnavailable when all attempts failed.
+    `subject` names the object in errors, for example "task 5". `organization` overrides the
+    client's organization: an id, or "" for the personal workspace.
+
+    Raises CvatRefused if CVAT refuses the request and CvatUnavailable if all attempts fail.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        answer = get(client, path, what=what, organization=organization, **query)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        answer = get(client, path, subject=subject, organization=organization, **query)
         try:
             return json.loads(answer.body)
         except ValueError as error:
-            if attempt == ATTEMPTS:
-                with cvat_errors(what):
-                    raise urllib3.exceptions.ProtocolError("body is no JSON") from error
+            if attempt == MAX_ATTEMPTS:
+                with cvat_errors(subject):
+                    raise urllib3.exceptions.ProtocolError("body is not JSON") from error
             time.sleep(_backoff(attempt))
     raise AssertionError("unreachable")
 
 
-def get_all_pages(client: Client, path: str, *, what: str, **query: Any) -> Iterator[Any]:
-    """Yield the rows of all pages of a list."""
+def get_all_pages(client: Client, path: str, *, subject: str, **query: Any) -> Iterator[Any]:
+    """Yield the rows of a paginated list, page by page. Raises as `get_json` does."""
     page = 1
     while True:
-        content = get_json(client, path, what=what, page=page, page_size=500, **query)
+        content = get_json(client, path, subject=subject, page=page, page_size=500, **query)
         yield from content["results"]
         if not content.get("next"):
             return
@@ -98,22 +96,24 @@ def get(
     client: Client,
     path: str,
     *,
-    what: str,
+    subject: str,
     sink: Sink | None = None,
-    sink_from: int = 0,
+    min_sink_size: int = 0,
     organization: int | str | None = None,
-    attempts: int = ATTEMPTS,
+    attempts: int = MAX_ATTEMPTS,
     wait: Wait = time.sleep,
     **query: Any,
 ) -> Answer:
-    """GET `path`, asking for an unpacked transfer.
+    """GET `path`, which starts with `/api/`, without compression.
 
-    The body goes into `sink`, if there is one and the body is not known to have less than
-    `sink_from` bytes; `Answer.in_sink` says whether it did.
+    By default CVAT compresses bodies with gzip, which makes the download of images several times
+    slower (CVAT_FACTS 4).
 
-    CVAT packs bodies with gzip by default, which costs three quarters of the speed for images
-    (CVAT_FACTS 4). Network errors, 429 and 5xx are tried again with growing waits, `attempts`
-    times in all. `wait` may raise to break off. Raises CvatRefused and CvatUnavailable.
+    The body is written to `sink`, if given, unless `Content-Length` is below `min_sink_size`
+    bytes; `Answer.in_sink` says which. Network errors and transient statuses are retried with
+    growing waits, up to `attempts` requests. `wait` may raise an exception to abort.
+
+    Raises CvatRefused if CVAT refuses the request and CvatUnavailable if all attempts fail.
     """
     pool = client.api_client.rest_client.pool_manager
     url = client.api_map.host + path
@@ -122,10 +122,10 @@ def get(
     if organization is not None:
         headers.pop("X-Organization", None)
         query |= {"org_id": organization} if organization != "" else {"org": ""}
-    with cvat_errors(what):
+    with cvat_errors(subject):
         for attempt in range(1, attempts + 1):
             try:
-                return _get_once(pool, url, query, headers, sink, sink_from)
+                return _get_once(pool, url, query, headers, sink, min_sink_size)
             except (exceptions.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
                 pause = _pause_before_retry(error, attempt)
                 if attempt >= attempts or pause is None:
@@ -140,7 +140,7 @@ def _get_once(
     query: dict[str, Any],
     headers: dict[str, str],
     sink: Sink | None,
-    sink_from: int,
+    min_sink_size: int,
 ) -> Answer:
     response = pool.request(
         "GET",
@@ -148,7 +148,7 @@ def _get_once(
         fields={name: value for name, value in query.items() if value is not None},
         headers=dict(headers),
         timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
-        # Redirects only: the waits are ours.
+        # urllib3 only follows redirects; `get` retries.
         retries=urllib3.Retry(
             total=None, connect=0, read=0, status=0, other=0, redirect=3, status_forcelist=()
         ),
@@ -157,16 +157,16 @@ def _get_once(
     try:
         if response.status != 200:
             refusal = _exception(response.status)(status=response.status, reason=response.reason)
-            refusal.body = response.read(_BLOCK)
+            refusal.body = response.read(_BLOCK_SIZE)
             refusal.headers = response.headers
             raise refusal
         length = response.headers.get("Content-Length", "")
-        if sink is None or (length.isdigit() and int(length) < sink_from):
+        if sink is None or (length.isdigit() and int(length) < min_sink_size):
             return Answer(body=response.read(), headers=response.headers)
-        # A torn transfer may have left the beginning of a body.
+        # An earlier attempt may have written part of the body.
         sink.seek(0)
         sink.truncate(0)
-        for block in response.stream(_BLOCK):
+        for block in response.stream(_BLOCK_SIZE):
             _write(sink, block)
         return Answer(body=b"", headers=response.headers, in_sink=True)
     except BaseException:
@@ -191,29 +191,29 @@ def _write(sink: Sink, block: bytes) -> None:
     try:
         sink.write(block)
     except OSError as error:
-        raise NoRoom(
-            f"cannot keep a download in the folder {tempfile.gettempdir()!r} ({error.strerror}): "
-            "make room there, or name another folder in TMPDIR"
+        raise DiskFull(
+            f"cannot write a download to the folder {tempfile.gettempdir()!r} ({error.strerror}): "
+            "free some space there, or set TMPDIR to another folder"
         ) from error
 
 
 def _pause_before_retry(error: Exception, attempt: int) -> float | None:
-    """Seconds to wait before the next attempt; None if another one is pointless."""
+    """Return the seconds to wait before the next attempt; None if there should be none."""
     if not isinstance(error, exceptions.ApiException):
         return _backoff(attempt)
-    if error.status not in PASSING:
+    if error.status not in TRANSIENT_STATUSES:
         return None
-    if error.status == 500 and attempt >= ATTEMPTS_ON_500:
+    if error.status == 500 and attempt >= MAX_ATTEMPTS_ON_500:
         return None
-    asked = _retry_after(error.headers)
-    if asked is None:
+    requested = _retry_after(error.headers)
+    if requested is None:
         return _backoff(attempt)
-    return asked if asked <= LONGEST_WAIT else None
+    return requested if requested <= MAX_WAIT else None
 
 
 def _backoff(attempt: int) -> float:
-    """Half a second, doubling, with jitter so that threads do not return in step."""
-    return min(LONGEST_WAIT, 0.5 * 2.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)
+    """Return half a second, doubled for each attempt, with jitter so that threads spread out."""
+    return min(MAX_WAIT, 0.5 * 2.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)
 
 
 def _retry_after(headers: Mapping[str, str] | None) -> float | None:
@@ -224,11 +224,11 @@ def _retry_after(headers: Mapping[str, str] | None) -> float | None:
 
 
 class Interrupted(Exception):
-    """A wait was broken off because its result is no longer wanted."""
+    """A wait was aborted because the result is no longer needed."""
 
 
 def interruptible(stop: threading.Event) -> Wait:
-    """A `wait` that raises Interrupted as soon as `stop` is set."""
+    """Return a function for `get(wait=...)` that raises Interrupted once `stop` is set."""
 
     def wait(seconds: float) -> None:
         if stop.wait(seconds):

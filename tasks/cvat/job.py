@@ -1,4 +1,4 @@
-"""What has to be known of a CVAT job before annotations are written to it."""
+"""Fetch what the upload needs to know about a CVAT job: its frames and attribute defaults."""
 
 from __future__ import annotations
 
@@ -12,33 +12,37 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 
 
 class NotWritable(CvatFlowsError):
-    """The CVAT job is not one that annotations may be uploaded to."""
+    """Annotations must not be uploaded to this CVAT job."""
 
 
 def frames_of_job(
     client: Client, task_id: int, job_id: int, *, ground_truth: bool
 ) -> Collection[int]:
-    """Frame numbers that the job contains: CVAT does not check them on job-level writes.
+    """Return the frame numbers that the job contains.
 
-    Raises NotWritable if the job is another task's, or of a kind that is not to be written to.
+    CVAT does not check frame numbers when annotations are written to a job.
+
+    Raises NotWritable if the job belongs to another task, if it is neither an annotation job nor
+    the ground-truth job, or if it is the ground-truth job and `ground_truth` is False.
     """
-    job = get_json(client, f"/api/jobs/{job_id}", what=f"job {job_id}")
+    job = get_json(client, f"/api/jobs/{job_id}", subject=f"job {job_id}")
     if job["task_id"] != task_id:
         raise NotWritable(
-            f"job {job_id} belongs to task {job['task_id']}, not to task {task_id}: check the ids"
+            f"job {job_id} belongs to task {job['task_id']}, not to task {task_id}; check the ids"
         )
     if job["type"] == "annotation":
         return range(job["start_frame"], job["stop_frame"] + 1)
     if job["type"] != "ground_truth":
         raise NotWritable(
-            f"job {job_id} is of type {job['type']!r}: only annotation jobs are uploaded to"
+            f"job {job_id} has type {job['type']!r}; annotations can only be uploaded to jobs of "
+            "type 'annotation'"
         )
     if not ground_truth:
         raise NotWritable(
-            f"job {job_id} holds the ground truth of task {task_id}: it is only written to if "
-            "asked for (include_ground_truth)"
+            f"job {job_id} holds the ground truth of task {task_id}; use --include-ground-truth "
+            "to upload to it"
         )
-    meta = get_json(client, f"/api/jobs/{job_id}/data/meta", what=f"the data of job {job_id}")
+    meta = get_json(client, f"/api/jobs/{job_id}/data/meta", subject=f"the data of job {job_id}")
     included = meta.get("included_frames")
     if included is None:
         return range(job["start_frame"], job["stop_frame"] + 1)
@@ -46,6 +50,8 @@ def frames_of_job(
 
 
 def defaults_of_job(client: Client, job_id: int) -> AttributeDefaults:
-    """Attribute defaults of the labels that the job's annotations can have."""
-    rows = get_all_pages(client, "/api/labels", what=f"the labels of job {job_id}", job_id=job_id)
+    """Fetch the attribute defaults of the job's labels."""
+    rows = get_all_pages(
+        client, "/api/labels", subject=f"the labels of job {job_id}", job_id=job_id
+    )
     return attribute_defaults(rows)

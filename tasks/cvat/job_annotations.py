@@ -23,9 +23,9 @@ from cvat_sdk import Client
 from cvat_sdk.core.helpers import make_request_headers
 
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, is_whole, walk
-from cvat_flows.tasks.cvat.errors import PASSING, CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, CvatRefused, CvatUnavailable
 
-_SERVER_ERRORS_BELIEVED = 5
+MAX_CONSECUTIVE_500S = 5
 """So many 500s in a row are an answer: CVAT cannot read a task with a skeleton whose keypoints lie
 on another frame, and never will (CVAT_FACTS 5)."""
 
@@ -97,7 +97,7 @@ class JobAnnotations:
             if reply.end == "refused":
                 raise self._refused(reply)
             server_errors = server_errors + 1 if reply.status == 500 else 0
-            if server_errors >= _SERVER_ERRORS_BELIEVED:
+            if server_errors >= MAX_CONSECUTIVE_500S:
                 raise CvatUnavailable(
                     f"job {self.job_id}: CVAT fails to read the job's annotations (500, "
                     f"{server_errors} times). If they cannot be opened in CVAT either, an "
@@ -180,7 +180,7 @@ class JobAnnotations:
         text = f"{response.status} {answer[:300].decode('utf-8', 'replace').strip()}".strip()
         if response.status == 200:
             return Reply(end="done", status=200), answer
-        if response.status in PASSING or response.status >= 500 or response.status < 300:
+        if response.status in TRANSIENT_STATUSES or response.status >= 500 or response.status < 300:
             after = _retry_after(response.headers)
             return Reply(
                 end="doubtful",

@@ -1,4 +1,4 @@
-"""Learn what a CVAT task holds: its frames, its jobs, and which frames are not for annotating."""
+"""Fetch a CVAT task's frames and jobs, and find out which frames must not be annotated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cvat_flows.tasks.model.media import JobRange, TaskMedia
 
 
 class TaskHasNoData(CvatFlowsError):
-    """The CVAT task is there, but nobody has uploaded anything to it."""
+    """The CVAT task exists, but nobody has uploaded images or a video to it."""
 
 
 class ImportRunning(CvatFlowsError):
@@ -22,33 +22,35 @@ class ImportRunning(CvatFlowsError):
 
 
 class ImportFailed(CvatFlowsError):
-    """CVAT could not import the task's data; such a task cannot be repaired (CVAT_FACTS 2)."""
+    """CVAT failed to import the task's data. Such a task cannot be repaired (CVAT_FACTS 2)."""
 
 
 class UnsupportedMedia(CvatFlowsError):
-    """The task holds something other than pictures."""
+    """The task does not hold images or video."""
 
 
 def fetch_media(client: Client, task_id: int) -> TaskMedia:
-    """Ask CVAT for a task's frames and jobs: three requests, more for hundreds of jobs.
+    """Fetch a task's frames and jobs. This takes three requests, and more for hundreds of jobs.
 
-    Raises TaskHasNoData, ImportRunning, ImportFailed, UnsupportedMedia; CvatRefused and
-    CvatUnavailable as any request does.
+    Raises TaskHasNoData, ImportRunning, ImportFailed, UnsupportedMedia, CvatRefused and
+    CvatUnavailable.
     """
-    what = f"task {task_id}"
-    task = get_json(client, f"/api/tasks/{task_id}", what=what)
+    subject = f"task {task_id}"
+    task = get_json(client, f"/api/tasks/{task_id}", subject=subject)
     if task.get("dimension") == "3d":
         raise UnsupportedMedia(
-            f"{what} holds 3D point clouds; only tasks of images or video can be annotated"
+            f"{subject} holds 3D point clouds; only tasks with images or video can be annotated"
         )
     if not task.get("size") or not task.get("data_chunk_size"):
-        raise _not_ready(client, task, what)
-    meta = get_json(client, f"/api/tasks/{task_id}/data/meta", what=f"the data of {what}")
-    rows = _jobs(client, task, what)
+        raise _no_frames_error(client, task, subject)
+    meta = get_json(client, f"/api/tasks/{task_id}/data/meta", subject=f"the data of {subject}")
+    rows = _fetch_jobs(client, task, subject)
     honeypots: frozenset[int] = frozenset()
     if task.get("validation_mode") == "gt_pool":
         layout = get_json(
-            client, f"/api/tasks/{task_id}/validation_layout", what=f"the validation set of {what}"
+            client,
+            f"/api/tasks/{task_id}/validation_layout",
+            subject=f"the validation set of {subject}",
         )
         honeypots = frozenset(layout.get("honeypot_frames") or ())
     return media_of(task, meta, rows, host=client.api_map.host, honeypots=honeypots)
@@ -62,7 +64,7 @@ def media_of(
     host: str,
     honeypots: Collection[int] = (),
 ) -> TaskMedia:
-    """Put CVAT's answers (task, data meta, rows of jobs) together."""
+    """Combine CVAT's answers about a task, its data and its jobs."""
     pooled = task.get("validation_mode") == "gt_pool"
     ground_truth = [row for row in jobs if row["type"] == "ground_truth"]
     annotation = [_job_range(row) for row in jobs if row["type"] == "annotation"]
@@ -100,28 +102,27 @@ def _job_range(row: Mapping[str, Any]) -> JobRange:
     )
 
 
-def _organization(task: Mapping[str, Any]) -> int | None:
-    return task.get("organization_id") or task.get("organization")
-
-
-def _jobs(client: Client, task: Mapping[str, Any], what: str) -> list[Mapping[str, Any]]:
-    """Rows of the task's jobs. Lists are confined to one organization: name the task's own."""
-    organization = _organization(task)
+def _fetch_jobs(client: Client, task: Mapping[str, Any], subject: str) -> list[Mapping[str, Any]]:
+    # CVAT lists the jobs of one organization only, so the request has to name the task's.
+    organization = task.get("organization_id") or task.get("organization")
     return list(
         get_all_pages(
             client,
             "/api/jobs",
-            what=f"the jobs of {what}",
+            subject=f"the jobs of {subject}",
             organization="" if organization is None else organization,
             task_id=task["id"],
         )
     )
 
 
-def _not_ready(client: Client, task: Mapping[str, Any], what: str) -> CvatFlowsError:
-    """Why the task has no frames. Only the import's request tells (CVAT_FACTS 2)."""
+def _no_frames_error(client: Client, task: Mapping[str, Any], subject: str) -> CvatFlowsError:
+    """Return an error that says why the task has no frames.
+
+    Only the background request of its import tells (CVAT_FACTS 2).
+    """
     empty = TaskHasNoData(
-        f"{what} ({task['name']!r}) has no data yet: upload images or a video to it in CVAT, "
+        f"{subject} ({task['name']!r}) has no data yet: upload images or a video to it in CVAT, "
         "then run this again"
     )
     if "size" not in task:
@@ -130,30 +131,30 @@ def _not_ready(client: Client, task: Mapping[str, Any], what: str) -> CvatFlowsE
         requests = [
             row
             for row in get_all_pages(
-                client, "/api/requests", what=f"the import of {what}", task_id=task["id"]
+                client, "/api/requests", subject=f"the import of {subject}", task_id=task["id"]
             )
             if str(row["operation"]["type"]).startswith("create")
             and row["operation"].get("task_id") == task["id"]
         ]
     except CvatRefused:
-        # Somebody else's import: CVAT shows it to its owner only.
+        # CVAT shows an import only to the user who started it.
         return empty
     if not requests:
         return empty
     latest = max(requests, key=lambda row: str(row.get("created_date") or ""))
     if latest["status"] == "failed":
         return ImportFailed(
-            f"{what} ({task['name']!r}) has no frames because CVAT could not import its data "
-            f"({import_error(latest)}): make a new task with readable files, this one cannot be "
+            f"{subject} ({task['name']!r}) has no frames because CVAT could not import its data "
+            f"({import_error(latest)}): create a new task with readable files, this one cannot be "
             "repaired"
         )
     return ImportRunning(
-        f"{what} ({task['name']!r}) is still being imported by CVAT: wait until its preview "
+        f"{subject} ({task['name']!r}) is still being imported by CVAT: wait until its preview "
         "appears in CVAT, then run this again"
     )
 
 
 def import_error(request: Mapping[str, Any]) -> str:
-    """Why an import failed, from its row of `GET /api/requests`: the last line of a traceback."""
+    """Return why an import failed: the last line of the traceback in its `/api/requests` row."""
     lines = str(request.get("message") or "").strip().splitlines()
     return (lines or ["no reason given"])[-1][:300]

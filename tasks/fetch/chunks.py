@@ -113,10 +113,10 @@ def _download(
         answer = get(
             client,
             f"/api/tasks/{media.task_id}/data",
-            what=f"chunk {number} of task {media.task_id}",
+            subject=f"chunk {number} of task {media.task_id}",
             sink=file,
             # A whole body is half as expensive as a file in memory that grows.
-            sink_from=MAX_CHUNK_IN_MEMORY,
+            min_sink_size=MAX_CHUNK_IN_MEMORY,
             wait=wait,
             type="chunk",
             number=number,

@@ -140,7 +140,7 @@ class FrameLoader:
             answer = get(
                 self._client,
                 f"/api/tasks/{self._media.task_id}/data",
-                what=f"frame {frame.number} ({frame.name}) of task {self._media.task_id}",
+                subject=f"frame {frame.number} ({frame.name}) of task {self._media.task_id}",
                 wait=interruptible(self._stop),
                 type="frame",
                 number=frame.number,

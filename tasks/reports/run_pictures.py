@@ -109,7 +109,7 @@ class RunPictures:
         return get(
             self.client,
             f"/api/tasks/{self.media.task_id}/data",
-            what=f"frame {frame.number} of task {self.media.task_id}",
+            subject=f"frame {frame.number} of task {self.media.task_id}",
             attempts=1,
             type="frame",
             number=frame.number,

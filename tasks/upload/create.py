@@ -20,10 +20,10 @@ from cvat_flows.tasks.upload.result import UploadOptions
 
 TRIES = 12
 """Doubtful answers to one request, without any of it getting in, before the run gives up."""
-SERVER_ERRORS_BELIEVED = 4
+MAX_CONSECUTIVE_500S = 4
 """500s in a row to one request before it counts as refused: CVAT's accidents look the same each
 time (CVAT_FACTS 5), a passing trouble does not."""
-DROPS_BELIEVED = 2
+MAX_SILENT_DROPS = 2
 """Answers of 200 that left the same frame's annotations out, before the frame fails."""
 
 PresentByFrame = Mapping[int, list[Present]]
@@ -141,7 +141,7 @@ class Sender:
             work.wanted = [work.wanted[index] for index in missing]
             if clear and missing:
                 work.dropped += 1
-                if work.dropped >= DROPS_BELIEVED:
+                if work.dropped >= MAX_SILENT_DROPS:
                     work.fail(
                         _failure(
                             f"CVAT answered 200 but left out {len(missing)} of the frame's "
@@ -154,7 +154,7 @@ class Sender:
         if sum(len(work.wanted) for work in left) < before:
             return [Group(works=left)]
         group.works = left
-        if group.server_errors >= SERVER_ERRORS_BELIEVED:
+        if group.server_errors >= MAX_CONSECUTIVE_500S:
             return self._divide(group, reply)
         if group.doubts >= TRIES:
             raise CvatUnavailable(

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
-from cvat_flows.tasks.upload.create import SERVER_ERRORS_BELIEVED, TRIES
+from cvat_flows.tasks.upload.create import MAX_CONSECUTIVE_500S, TRIES
 from cvat_flows.tasks.upload.result import UploadOptions
 
 Key = tuple[int, str]
@@ -112,7 +112,7 @@ class Deleter:
         if len(left) < len(batch.victims):
             batch.doubts = 0
         batch.victims = left
-        if batch.server_errors >= SERVER_ERRORS_BELIEVED:
+        if batch.server_errors >= MAX_CONSECUTIVE_500S:
             return self._divide(batch, reply)
         if batch.doubts >= TRIES:
             raise CvatUnavailable(

@@ -13,8 +13,8 @@ from cvat_sdk import Client
 from cvat_flows.tasks.cvat import http
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.http import (
+    DiskFull,
     Interrupted,
-    NoRoom,
     get,
     get_all_pages,
     get_json,
@@ -44,9 +44,9 @@ def waits() -> list[float]:
 
 def test_credentials_organization_and_plain_transfer(server: Scripted, client: Client) -> None:
     server.replies = [reply(200, b'{"a": 1}'), reply(200), reply(200)]
-    assert get_json(client, "/api/tasks/5", what="task 5", page=2, none=None) == {"a": 1}
-    get_json(client, "/api/jobs", what="jobs", organization=7)
-    get_json(client, "/api/jobs", what="jobs", organization="")
+    assert get_json(client, "/api/tasks/5", subject="task 5", page=2, none=None) == {"a": 1}
+    get_json(client, "/api/jobs", subject="jobs", organization=7)
+    get_json(client, "/api/jobs", subject="jobs", organization="")
     paths = [path for path, _ in server.requests]
     assert paths == ["/api/tasks/5?page=2", "/api/jobs?org_id=7", "/api/jobs?org="]
     first, second, third = (headers for _, headers in server.requests)
@@ -74,7 +74,7 @@ def test_what_passes_is_tried_again(
 ) -> None:
     monkeypatch.setattr(http, "_backoff", lambda attempt: 0.0)
     server.replies = [*trouble, reply(200, b'{"a": 1}')]
-    assert get_json(client, "/api/x", what="task 5") == {"a": 1}
+    assert get_json(client, "/api/x", subject="task 5") == {"a": 1}
     assert server.replies == []
 
 
@@ -89,7 +89,7 @@ def test_waits_grow_and_retry_after_is_obeyed(
         hang_up,
         reply(200),
     ]
-    get(client, "/api/x", what="task 5", wait=waits.append)
+    get(client, "/api/x", subject="task 5", wait=waits.append)
     assert waits[2] == 17
     assert 0.3 < waits[0] < 0.7 < waits[1] < 1.3 < waits[3] < waits[4] < 11
 
@@ -98,9 +98,9 @@ def test_waits_grow_and_retry_after_is_obeyed(
 def test_patience_ends(server: Scripted, client: Client, waits: list[float], status: int) -> None:
     server.replies = [reply(status, b"busy") for _ in range(20)]
     with pytest.raises(CvatUnavailable, match=f"task 5: CVAT answered {status}"):
-        get(client, "/api/x", what="task 5", wait=waits.append)
-    assert len(server.requests) == http.ATTEMPTS
-    assert len(waits) == http.ATTEMPTS - 1
+        get(client, "/api/x", subject="task 5", wait=waits.append)
+    assert len(server.requests) == http.MAX_ATTEMPTS
+    assert len(waits) == http.MAX_ATTEMPTS - 1
 
 
 def test_a_lasting_500_is_given_up_sooner(
@@ -108,8 +108,8 @@ def test_a_lasting_500_is_given_up_sooner(
 ) -> None:
     server.replies = [reply(500) for _ in range(20)]
     with pytest.raises(CvatUnavailable):
-        get(client, "/api/x", what="task 5", wait=waits.append)
-    assert len(server.requests) == http.ATTEMPTS_ON_500
+        get(client, "/api/x", subject="task 5", wait=waits.append)
+    assert len(server.requests) == http.MAX_ATTEMPTS_ON_500
 
 
 def test_an_endless_retry_after_is_not_waited_for(
@@ -117,7 +117,7 @@ def test_an_endless_retry_after_is_not_waited_for(
 ) -> None:
     server.replies = [reply(429, Retry_After="86400")]
     with pytest.raises(CvatUnavailable, match="429"):
-        get(client, "/api/x", what="task 5", wait=waits.append)
+        get(client, "/api/x", subject="task 5", wait=waits.append)
     assert waits == []
 
 
@@ -133,7 +133,7 @@ def test_an_endless_retry_after_is_not_waited_for(
 def test_refusals_are_final(server: Scripted, client: Client, status: int, words: str) -> None:
     server.replies = [reply(status, b"no such thing")]
     with pytest.raises(CvatRefused, match=words) as caught:
-        get(client, "/api/x", what="task 5")
+        get(client, "/api/x", subject="task 5")
     assert caught.value.status == status
     assert "secret-token" not in repr(caught.value) + str(caught.value.__cause__)
 
@@ -141,7 +141,7 @@ def test_refusals_are_final(server: Scripted, client: Client, status: int, words
 def test_nobody_there(waits: list[float]) -> None:
     client = Client("http://127.0.0.1:9", check_server_version=False)
     with pytest.raises(CvatUnavailable, match="task 5: no answer from CVAT"):
-        get(client, "/api/x", what="task 5", wait=waits.append, attempts=2)
+        get(client, "/api/x", subject="task 5", wait=waits.append, attempts=2)
     assert len(waits) == 1
 
 
@@ -150,7 +150,7 @@ def test_a_sink_holds_the_last_attempt_alone(
 ) -> None:
     sink = io.BytesIO()
     server.replies = [torn(5_000_000, b"x" * 3_000_000), reply(200, b"whole", X_Checksum="7")]
-    answer = get(client, "/api/x", what="chunk 0", sink=sink, wait=waits.append)
+    answer = get(client, "/api/x", subject="chunk 0", sink=sink, wait=waits.append)
     assert sink.getvalue() == b"whole"
     assert answer.body == b""
     assert answer.headers["X-Checksum"] == "7"
@@ -162,16 +162,16 @@ def test_a_full_disk_is_not_blamed_on_cvat(server: Scripted, client: Client) -> 
             raise OSError(28, "No space left on device")
 
     server.replies = [reply(200, b"whole")]
-    with pytest.raises(NoRoom, match=r"No space left on device.*TMPDIR"):
-        get(client, "/api/x", what="chunk 0", sink=Full())
+    with pytest.raises(DiskFull, match=r"No space left on device.*TMPDIR"):
+        get(client, "/api/x", subject="chunk 0", sink=Full())
 
 
 def test_redirects_are_followed(server: Scripted, client: Client) -> None:
     server.replies = [reply(301, Location="/api/y"), reply(200, b"[1]")]
-    assert get_json(client, "/api/x", what="task 5") == [1]
+    assert get_json(client, "/api/x", subject="task 5") == [1]
     server.replies = [reply(302, Location="/api/x") for _ in range(60)]
     with pytest.raises(CvatUnavailable):
-        get(client, "/api/x", what="task 5", attempts=1)
+        get(client, "/api/x", subject="task 5", attempts=1)
 
 
 def test_a_wait_can_be_broken_off(server: Scripted, client: Client) -> None:
@@ -180,14 +180,14 @@ def test_a_wait_can_be_broken_off(server: Scripted, client: Client) -> None:
     threading.Timer(0.05, stop.set).start()
     begin = time.monotonic()
     with pytest.raises(Interrupted):
-        get(client, "/api/x", what="task 5", wait=interruptible(stop))
+        get(client, "/api/x", subject="task 5", wait=interruptible(stop))
     assert time.monotonic() - begin < 45
 
 
 def test_all_pages(server: Scripted, client: Client) -> None:
     pages = [{"results": [1, 2], "next": "…"}, {"results": [3], "next": None}]
     server.replies = [reply(200, json.dumps(page).encode()) for page in pages]
-    assert list(get_all_pages(client, "/api/jobs", what="jobs", task_id=5)) == [1, 2, 3]
+    assert list(get_all_pages(client, "/api/jobs", subject="jobs", task_id=5)) == [1, 2, 3]
     assert [path for path, _ in server.requests] == [
         "/api/jobs?page=1&page_size=500&task_id=5",
         "/api/jobs?page=2&page_size=500&task_id=5",
@@ -200,7 +200,7 @@ def test_many_threads_share_one_client(server: Scripted, client: Client) -> None
 
     def ask() -> None:
         for _ in range(10):
-            answers.append(get_json(client, "/api/x", what="task 5"))
+            answers.append(get_json(client, "/api/x", subject="task 5"))
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:

@@ -159,7 +159,7 @@ def test_a_failed_import_is_quoted(client: Client, tmp_path: Path) -> None:
         task.upload_data([bad])
     with pytest.raises(
         ImportFailed,
-        match=rf"^task {task.id} .*UnidentifiedImageError: cannot identify .*make a new task",
+        match=rf"^task {task.id} .*UnidentifiedImageError: cannot identify .*create a new task",
     ):
         fetch_media(client, task.id)
     task.remove()

@@ -235,11 +235,13 @@ def test_a_chunk_that_stays_damaged_is_fetched_frame_by_frame(
     assert all(failure is not None and failure.step == "fetch" for failure in errors)
     assert "frame 6 (im006.png) of task 5: CVAT answered 500" in str(errors[0])
     assert "frame 7 (im007.png) of task 5: CVAT answered 400" in str(errors[1])
-    assert server.asked["chunk", 1] <= 2 * max(chunks.DOWNLOADS_OF_A_BROKEN_CHUNK, http.ATTEMPTS)
+    assert server.asked["chunk", 1] <= 2 * max(
+        chunks.DOWNLOADS_OF_A_BROKEN_CHUNK, http.MAX_ATTEMPTS
+    )
 
 
 def test_a_connection_that_keeps_breaking_is_no_fault_of_the_frames(server: ChunkServer) -> None:
-    server.chunk_reply[0] = [hang_up] * http.ATTEMPTS
+    server.chunk_reply[0] = [hang_up] * http.MAX_ATTEMPTS
     (first, *_) = batches = batches_of(server, 4)
     with FrameSource(server.client, server.media, batches) as source:
         with pytest.raises(CvatUnavailable, match="chunk 0 of task 5: no answer from CVAT"):
