@@ -1,5 +1,8 @@
-"""The options of annotating, documented once: the Prefect UI's form and the command line's help
-are made from this model."""
+"""The options of an annotate-task run.
+
+Each option is documented here once. The Prefect UI builds its form from this model, and the
+command line builds its flags and its help from it.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +16,17 @@ FunctionName = Annotated[
     str,
     Field(
         min_length=1,
-        description="AA function: the qualified name of a Python module, or the path of a file "
-        "that ends in .py",
+        description="AA function: the qualified name of a Python module, or the path of a .py file",
     ),
 ]
 FunctionParameters = Annotated[
-    dict[str, Any], Field(description="Parameters for the function's create(...)")
+    dict[str, Any], Field(description="Arguments for the function's create(...)")
 ]
 ServerBlock = Annotated[
     str | None,
     Field(
-        description="Name of the CVATServer block; empty: the worker's environment, then the "
-        "block 'default', then the default profile of cvat-cli"
+        description="Name of the CVATServer block. Empty: use the worker's CVAT_* variables, else "
+        "the block 'default', else the default profile of cvat-cli."
     ),
 ]
 DEFAULT_FUNCTION = "aa_functions.yolov8n"
@@ -43,116 +45,115 @@ class AnnotateTaskParameters(BaseModel):
         default=None,
         ge=0,
         le=1,
-        description="Confidence threshold that the function filters its detections with",
+        description="Confidence threshold passed to the function, which drops detections below it",
     )
     allow_unmatched_labels: bool = Field(
         default=False,
-        description="Allow the function to declare labels, sublabels and attributes that the task "
-        "does not have; what uses them is dropped",
+        description="Accept a function that declares labels, sublabels or attributes that the task "
+        "lacks; detections that use them are dropped",
     )
     conv_mask_to_poly: bool = Field(
         default=False, description="Ask the function to convert masks to polygons"
     )
     label_mapping: dict[str, Any] | None = Field(
         default=None,
-        description="How the function's labels map to the task's, where names differ; see "
+        description="Map the function's labels to the task's labels where their names differ; see "
         "docs/matching.md",
     )
     label_thresholds: dict[str, float] | None = Field(
         default=None,
-        description="Lowest score by label of the function ('*' for the rest); changing it runs "
-        "no model again",
+        description="Minimum score for each label of the function ('*': all other labels). Can be "
+        "changed without running the model again.",
     )
     geometry: Literal["keep", "clip", "drop", "fail"] = Field(
         default="keep",
-        description="What to do with shapes that leave the image, are inverted or have no area",
+        description="What to do with shapes that leave the image, are inverted or have no area: "
+        "keep, clip or drop them, or fail the frame",
     )
     missing_keypoints: Literal["error", "outside"] = Field(
         default="error",
-        description="A skeleton without all its keypoints: fail the frame, or add the missing "
-        "ones as outside",
+        description="What to do with a skeleton that lacks keypoints: fail the frame (error), or "
+        "add the missing keypoints as outside (outside)",
     )
     max_shapes_per_frame: int | None = Field(
         default=10_000,
         ge=1,
-        description="More annotations than this fail the frame; null: any number is right",
+        description="Fail a frame that has more annotations than this; null: no limit",
     )
     detect_timeout: float | None = Field(
         default=1800,
         gt=0,
-        description="Seconds that one call of the function may take, its start included; a frame "
-        "that takes longer on its own fails; null: any time",
+        description="Maximum duration in seconds of one call of the function, including its first "
+        "use. A frame that takes longer fails; null: no limit.",
     )
     existing: Literal["keep", "replace", "clear"] = Field(
         default="keep",
-        description="Annotations that are there: keep them; replace those that this function put "
-        "there and nobody has changed; or clear everything on the annotated frames",
+        description="What to do with existing annotations on the annotated frames: keep them; "
+        "replace those that this function created and nobody has changed; or clear all of them",
     )
-    clear_existing: bool = Field(default=False, description="The same as existing='clear'")
+    clear_existing: bool = Field(default=False, description="Same as existing='clear'")
     frames: str | None = Field(
-        default=None, description="Frame numbers to annotate, for example '0-20,30,45-'; empty: all"
+        default=None, description="Frame numbers to annotate, for example '0-20,30,45-'. Empty: all."
     )
     jobs: list[int] | None = Field(
-        default=None, description="Ids of the jobs to annotate; empty: all"
+        default=None, description="Ids of the jobs to annotate. Empty: all."
     )
     only_unannotated: bool = Field(
-        default=False, description="Only frames that have no tag and no shape yet"
+        default=False, description="Annotate only frames that have no tag and no shape"
     )
     renew: bool = Field(
         default=False,
-        description="With only_unannotated: also frames that this function has annotated before, "
-        "as another version or with other options",
+        description="With only_unannotated: also annotate frames that an earlier version of this "
+        "function, or this function with other options, has annotated",
     )
     include_ground_truth: bool = Field(
-        default=False, description="Annotate ground-truth and honeypot frames, too"
+        default=False, description="Also annotate ground-truth and honeypot frames"
     )
     max_failed_frames: float = Field(
         default=0.1,
         ge=0,
-        description="How many frames may fail: below 1 a share of the frames, from 1 on a number. "
-        "With more nothing is uploaded. 0: the first failed frame stops the run",
+        description="Upload nothing if more frames than this fail: a share (0.1) or a count (5). "
+        "0: stop at the first failed frame.",
     )
     frames_per_run: int = Field(
-        default=72, ge=1, le=1000, description="Frames that one detect task run covers"
+        default=72, ge=1, le=1000, description="Number of frames in one detect task run"
     )
     use_cache: bool = Field(
         default=True,
-        description="Use detections that an earlier run of the same function on the same image "
-        "left behind",
+        description="Reuse cached detections of the same function on the same image",
     )
-    dry_run: bool = Field(default=False, description="Do everything but write to CVAT")
+    dry_run: bool = Field(default=False, description="Do everything except write to CVAT")
     split: Literal["jobs"] | None = Field(
         default=None,
-        description="jobs: have other workers detect on the task's later jobs at the same time; "
-        "the result is the same. Needs the deployment detect-jobs, and storage that the workers "
-        "share",
+        description="jobs: let other workers detect on the task's later jobs at the same time. The "
+        "result is the same. Needs the deployment detect-jobs and storage shared by all workers.",
     )
     split_runs: int = Field(
-        default=3, ge=1, le=100, description="With split: how many other flow runs at most"
+        default=3, ge=1, le=100, description="With split: maximum number of other flow runs"
     )
     wait_for_writer: float = Field(
         default=600,
         ge=0,
-        description="Seconds to wait for another run that writes to the same CVAT task",
+        description="Seconds to wait while another run writes to the same CVAT task",
     )
 
     @model_validator(mode="after")
-    def _clear_is_one_thing(self) -> AnnotateTaskParameters:
+    def _merge_clear_existing(self) -> AnnotateTaskParameters:
         if self.clear_existing:
             if self.existing == "replace":
-                raise ValueError("clear_existing=True contradicts existing='replace': choose one")
+                raise ValueError("clear_existing contradicts existing='replace': choose one")
             self.existing = "clear"
         return self
 
     def failed_frames_allowed(self, frames: int) -> int:
-        """How many of `frames` frames may fail before the run is stopped."""
+        """Return how many of `frames` frames may fail before the run stops."""
         if self.max_failed_frames < 1:
             return int(self.max_failed_frames * frames)
         return int(self.max_failed_frames)
 
     @property
     def reference(self) -> FunctionReference:
-        """Where the function is found."""
+        """Where to load the function from."""
         return FunctionReference.named(self.function, self.function_parameters)
 
     @property
