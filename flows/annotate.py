@@ -23,7 +23,7 @@ from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.detect import THREADS, detect_all
 from cvat_flows.flows.run.links import run_url
 from cvat_flows.flows.run.live import LiveInputs, hand_over, live_inputs
-from cvat_flows.flows.run.log import keep_log_for_people
+from cvat_flows.flows.run.log import filter_engine_log
 from cvat_flows.flows.run.prepare import make_run, match_labels
 from cvat_flows.flows.run.progress import ShownProgress
 from cvat_flows.flows.run.report import publish, show_name, show_pictures
@@ -59,7 +59,7 @@ def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
     Ends Completed with the run's report, or Failed with one sentence: about the frames that
     failed, or about what has to be put right before anything can run.
     """
-    keep_log_for_people()
+    filter_engine_log()
     try:
         report = annotate(parameters)
     except (CvatFlowsError, FunctionReferenceError) as error:

@@ -20,6 +20,7 @@ from aa_functions.reference import FunctionReferenceError, LoadedFunction, load_
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.detect import BATCHES_IN_FLIGHT
+from cvat_flows.flows.run.log import filter_engine_log
 from cvat_flows.flows.run.prepare import caches_of, make_run, match_labels
 from cvat_flows.tasks.cvat.server_block import find_settings
 from cvat_flows.tasks.fetch.plan import Plan
@@ -55,6 +56,7 @@ class DetectJobsParameters(BaseModel):
 @flow(name="detect-jobs", task_runner=_RUNNER, persist_result=False)
 def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
     """Detect on some jobs of a CVAT task that another run annotates with split='jobs'."""
+    filter_engine_log()
     try:
         plan = detect_jobs(parameters)
     except (CvatFlowsError, FunctionReferenceError) as error:

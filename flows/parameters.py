@@ -93,7 +93,8 @@ class AnnotateTaskParameters(BaseModel):
     )
     clear_existing: bool = Field(default=False, description="Same as existing='clear'")
     frames: str | None = Field(
-        default=None, description="Frame numbers to annotate, for example '0-20,30,45-'. Empty: all."
+        default=None,
+        description="Numbers of the frames to annotate, for example '0-20,30,45-'. Empty: all.",
     )
     jobs: list[int] | None = Field(
         default=None, description="Ids of the jobs to annotate. Empty: all."

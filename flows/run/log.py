@@ -1,39 +1,46 @@
-"""Keep a run's log for people.
+"""Keep the lines of Prefect's task engine out of the run's log, unless they say something new.
 
-Prefect writes a line for every task run that ends well, five a second and more in a fast run, and
-two or three with a traceback of its own engine for one that fails. What is left here is one line
-for each task run that failed.
+The engine writes a line for each task run that succeeds, and for each one that fails up to three
+lines with a traceback of the engine itself. This filter leaves one line for each failed task run.
+
+It recognizes the engine's lines by the file that wrote them, the level and the attached exception.
+It does not look at their text, which changes between versions of Prefect.
 """
 
 from __future__ import annotations
 
 import logging
 
+from prefect import task_engine
+
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 _FLOWS = frozenset({"annotate-task", "detect-jobs"})
 
 
-class _ForPeople(logging.Filter):
+class _EngineFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        if getattr(record, "flow_name", None) not in _FLOWS:
+        from_engine = record.pathname == task_engine.__file__
+        if not from_engine or getattr(record, "flow_name", None) not in _FLOWS:
             return True
-        text = str(record.msg)
-        if record.levelno <= logging.INFO and text.startswith("Finished in state Completed"):
-            return False
-        if not text.startswith("Task run failed with"):
+        if record.levelno == logging.INFO:
+            # Success, or a retry. A retry after an exception is worth a line: CVAT is unavailable.
+            arguments = record.args if isinstance(record.args, tuple) else ()
+            return any(isinstance(argument, Exception) for argument in arguments)
+        if not record.exc_info:
             return True
-        # The line "Finished in state Failed" has the sentence of an error of ours, and if another
-        # attempt at a frame helps there is nothing to tell.
-        error = record.exc_info[1] if record.exc_info else None
-        told = isinstance(error, CvatFlowsError) or text.startswith("Task run failed with state")
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        return not (told or "state" in arguments[:1])
+        # A traceback. The line about the run's final state names an error of ours or a returned
+        # state in a sentence; only other exceptions need their traceback.
+        error = record.exc_info[1]
+        return error is not None and not isinstance(error, CvatFlowsError)
 
 
-_FILTER = _ForPeople()
+_FILTER = _EngineFilter()
 
 
-def keep_log_for_people() -> None:
-    """Leave out of the logs of annotating what nobody reads; other flows' logs stay as they are."""
+def filter_engine_log() -> None:
+    """Filter the engine's lines about task runs of this project. Other flows are not affected.
+
+    Safe to call more than once.
+    """
     logging.getLogger("prefect.task_runs").addFilter(_FILTER)

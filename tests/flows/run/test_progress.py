@@ -11,10 +11,7 @@ import pytest
 
 from cvat_flows.flows.run import progress as progress_module
 from cvat_flows.flows.run.live import NoProgress
-from cvat_flows.flows.run.log import keep_log_for_people
 from cvat_flows.flows.run.progress import ShownProgress, in_words
-from cvat_flows.tasks.detect.timeout import KeepsHanging
-from cvat_flows.tasks.model.errors import FrameFailed
 from tests.support.waiting import A_HANG
 from tests.tasks.reports.report_factory import failed, media_of, names_of, report_of
 
@@ -97,12 +94,14 @@ def test_a_slow_server_holds_up_no_frame(
     clock = Clock()
     with ShownProgress(NoProgress(), report_of(media, []), clock) as progress:
         progress.start(100, "annotating task 1")
+        assert progress._bar is not None
+        progress._bar.result(A_HANG)
         for _ in range(10):
             clock.now += 10
             progress.advance(10)
         progress.finish()
         answers.set()
-    # The first, while which no other was asked for, and the last.
+    # While the first update was under way no other was sent, except the last one.
     assert [percent for percent, _ in shown["bar"]] == [10.0, 100.0]
 
 
@@ -111,34 +110,3 @@ def test_a_slow_server_holds_up_no_frame(
 )
 def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
     assert in_words(seconds) == words
-
-
-def record(message: str, *arguments: Any, flow: str = "annotate-task", **facts: Any) -> bool:
-    """Whether the log of task runs lets a line through."""
-    keep_log_for_people()
-    keep_log_for_people()
-    logger = logging.getLogger("prefect.task_runs")
-    level = facts.pop("level", logging.INFO)
-    made = logger.makeRecord("n", level, "f", 1, message, arguments, facts.get("exc_info"))
-    made.flow_name = flow
-    return bool(logger.filter(made))
-
-
-def test_task_runs_that_end_well_are_left_out_of_the_log() -> None:
-    assert not record("Finished in state Completed()")
-    assert record("Finished in state Completed()", flow="somebody's flow")
-    assert record("Finished in state Failed('the image is damaged')", level=logging.ERROR)
-    assert record("Task run failed with %s: %r - Retry %s/%s will start %s", "exception", OSError())
-    assert not record("Task run failed with %s: %r - Retry %s/%s will start %s", "state", "Failed")
-    assert not record("Task run failed with state: Failed('x')", level=logging.ERROR)
-
-
-def test_the_traceback_of_prefects_engine_is_left_out_where_a_sentence_tells() -> None:
-    media = media_of(names_of(1))
-    outcome = failed(media.frame(0))
-    assert outcome.failure
-    text = "Task run failed with exception: ..."
-    for error in (FrameFailed(outcome.frame, outcome.failure), KeepsHanging("it hangs")):
-        assert not record(text, level=logging.ERROR, exc_info=(type(error), error, None))
-    other = OSError("gone")
-    assert record(text, level=logging.ERROR, exc_info=(OSError, other, None))

@@ -1,0 +1,106 @@
+"""What the filter leaves of the log that Prefect's task engine writes.
+
+These tests run real tasks. They fail if a new version of Prefect logs something else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from prefect import flow, task
+from prefect.logging import get_run_logger
+from prefect.states import Failed
+
+from cvat_flows.flows.run.log import filter_engine_log
+from cvat_flows.tasks.detect.timeout import KeepsHanging
+
+LogLines = Callable[..., list[tuple[str, bool]]]
+
+
+@task(persist_result=False)
+def succeed() -> None:
+    return
+
+
+@task(persist_result=False)
+def write_a_line() -> None:
+    get_run_logger().info("a line of the task's own")
+
+
+@task(persist_result=False)
+def raise_an_error_of_ours() -> None:
+    raise KeepsHanging("the function hangs")
+
+
+@task(persist_result=False, retries=1)
+def return_a_failed_state() -> Any:
+    return Failed(message="the image is damaged")
+
+
+@task(persist_result=False)
+def raise_an_unexpected_error() -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+@task(persist_result=False, retries=1)
+def succeed_on_the_second_attempt(attempts: list[int]) -> None:
+    attempts.append(1)
+    if len(attempts) == 1:
+        raise ConnectionError("CVAT does not answer")
+
+
+@pytest.fixture
+def log_lines(prefect_server: None) -> Iterator[LogLines]:
+    """`log_lines(task, *arguments)` runs a task and returns its lines: text, has a traceback."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("prefect.task_runs")
+    logger.addHandler(handler)
+    filter_engine_log()
+    filter_engine_log()
+
+    def run(step: Any, *arguments: Any, name: str = "annotate-task") -> list[tuple[str, bool]]:
+        records.clear()
+
+        @flow(name=name, persist_result=False)
+        def call_step() -> None:
+            step.submit(*arguments).wait()
+
+        call_step()
+        return [(line.getMessage(), bool(line.exc_info)) for line in records]
+
+    yield run
+    logger.removeHandler(handler)
+
+
+def test_successful_task_runs_write_no_line(log_lines: LogLines) -> None:
+    assert log_lines(succeed) == []
+    assert log_lines(write_a_line) == [("a line of the task's own", False)]
+
+
+def test_a_failed_task_run_writes_one_line_without_a_traceback(log_lines: LogLines) -> None:
+    ((text, has_traceback),) = log_lines(raise_an_error_of_ours)
+    assert "the function hangs" in text
+    assert not has_traceback
+    ((text, has_traceback),) = log_lines(return_a_failed_state)
+    assert "the image is damaged" in text
+    assert not has_traceback
+
+
+def test_an_unexpected_error_keeps_its_traceback(log_lines: LogLines) -> None:
+    lines = log_lines(raise_an_unexpected_error)
+    assert [has_traceback for _, has_traceback in lines] == [True, False]
+    assert all("division by zero" in text for text, _ in lines)
+
+
+def test_a_retry_after_an_exception_is_logged(log_lines: LogLines) -> None:
+    ((text, _),) = log_lines(succeed_on_the_second_attempt, [])
+    assert "CVAT does not answer" in text
+
+
+def test_other_flows_keep_their_log(log_lines: LogLines) -> None:
+    assert len(log_lines(succeed, name="a flow of the user's")) == 1
