@@ -26,7 +26,7 @@ from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.server_block import find_settings
 from cvat_flows.tasks.detect.timeout import KeepsHanging
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.text import in_markdown
+from cvat_flows.tasks.model.text import escape_markdown
 from cvat_flows.tasks.reports.artifacts import put_markdown
 from cvat_flows.tasks.storage import Storage, open_storage
 from cvat_flows.tasks.upload.manifest import read_summary
@@ -57,7 +57,7 @@ def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
     put_markdown(
         report.markdown(),
         key="annotate-new-tasks",
-        description=in_markdown(report.sentence.partition(" (task ")[0], 300),
+        description=escape_markdown(report.sentence.partition(" (task ")[0], 300),
     )
     if report.failed:
         return Failed(message=report.sentence, data=SweepFailed(report))

@@ -58,7 +58,9 @@ class LiveInputs:
         if self.at_most is None:
             return None
         wanted = None if jobs is None else frozenset(jobs)
-        numbers = (n for n in range(media.size) if wanted is None or wanted & {*media.jobs_of(n)})
+        numbers = (
+            n for n in range(media.size) if wanted is None or wanted & {*media.job_ids_of(n)}
+        )
         return ",".join(map(str, islice(numbers, self.at_most))) or None
 
 

@@ -26,7 +26,7 @@ from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.matching.mapping import REST
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.model.text import file_name, host_slug, in_markdown, on_one_line
+from cvat_flows.tasks.model.text import escape_markdown, host_slug, on_one_line, shorten_name
 from cvat_flows.tasks.reports.artifacts import artifact_key, last_description, put_markdown
 from cvat_flows.tasks.reports.failed_frames import Reproduction, failed_markdown
 from cvat_flows.tasks.reports.preview import PICTURES, preview_page
@@ -54,7 +54,8 @@ def show_name(parameters: AnnotateTaskParameters, media: TaskMedia, live: LiveIn
     tags = [f"cvat-task:{media.task_id}", f"function:{on_one_line(function, 80)}"]
     if media.project_name:
         tags.append(f"project:{on_one_line(media.project_name, 80)}")
-    name = f'annotate {media.task_id} "{file_name(media.name, 60)}" · {on_one_line(function, 60)}'
+    task = f'{media.task_id} "{shorten_name(media.name, 60)}"'
+    name = f"annotate {task} · {on_one_line(function, 60)}"
     with _only_a_warning("the run's name"):
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
@@ -156,7 +157,9 @@ def _put_failed(run: AnnotationRun, report: RunReport, table_path: str) -> None:
 
 def _put(markdown: str, report: RunReport, what: str, description: str) -> None:
     found: UUID | None = put_markdown(
-        markdown, key=artifact_key(report.media, what), description=in_markdown(description, 300)
+        markdown,
+        key=artifact_key(report.media, what),
+        description=escape_markdown(description, 300),
     )
     address = artifact_url(found) if found else None
     if address:

@@ -18,7 +18,7 @@ from cvat_sdk import Client
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.http import get_all_pages
-from cvat_flows.tasks.cvat.task import import_error
+from cvat_flows.tasks.cvat.task import import_failure_reason
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.upload.manifest import Summary
 
@@ -216,7 +216,7 @@ def failed_imports(client: Client) -> dict[int, str]:
         operation = row.get("operation") or {}
         task_id = operation.get("task_id")
         if task_id is not None and str(operation.get("type", "")).startswith("create"):
-            failures[int(task_id)] = import_error(row)
+            failures[int(task_id)] = import_failure_reason(row)
     return failures
 
 

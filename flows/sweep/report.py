@@ -9,7 +9,7 @@ from typing import Literal
 from attrs import define, field, frozen
 
 from cvat_flows.flows.sweep.find import Finding, ListedTask
-from cvat_flows.tasks.model.text import file_name, on_one_line
+from cvat_flows.tasks.model.text import on_one_line, shorten_name
 from cvat_flows.tasks.reports.sweep_markdown import SweepLine, sweep_markdown
 
 Outcome = Literal[
@@ -93,7 +93,9 @@ class SweepReport:
             text = f"nothing new: {text}"
         named = [row for row in self.rows if row.outcome in ("failed", "import failed")]
         if named:
-            shown = ", ".join(f"task {row.task.id} {file_name(row.task.name)}" for row in named[:5])
+            shown = ", ".join(
+                f"task {row.task.id} {shorten_name(row.task.name)}" for row in named[:5]
+            )
             more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
             text += f" ({shown}{more})"
         return on_one_line("; ".join([text, *self.rule_errors]))

@@ -44,7 +44,7 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
     if not task.get("size") or not task.get("data_chunk_size"):
         raise _no_frames_error(client, task, subject)
     meta = get_json(client, f"/api/tasks/{task_id}/data/meta", subject=f"the data of {subject}")
-    rows = _fetch_jobs(client, task, subject)
+    jobs = _fetch_jobs(client, task, subject)
     honeypots: frozenset[int] = frozenset()
     if task.get("validation_mode") == "gt_pool":
         layout = get_json(
@@ -53,10 +53,10 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
             subject=f"the validation set of {subject}",
         )
         honeypots = frozenset(layout.get("honeypot_frames") or ())
-    return media_of(task, meta, rows, host=client.api_map.host, honeypots=honeypots)
+    return build_media(task, meta, jobs, host=client.api_map.host, honeypots=honeypots)
 
 
-def media_of(
+def build_media(
     task: Mapping[str, Any],
     meta: Mapping[str, Any],
     jobs: Collection[Mapping[str, Any]],
@@ -65,7 +65,7 @@ def media_of(
     honeypots: Collection[int] = (),
 ) -> TaskMedia:
     """Combine CVAT's answers about a task, its data and its jobs."""
-    pooled = task.get("validation_mode") == "gt_pool"
+    has_honeypots = task.get("validation_mode") == "gt_pool"
     ground_truth = [row for row in jobs if row["type"] == "ground_truth"]
     annotation = [_job_range(row) for row in jobs if row["type"] == "annotation"]
     frames = meta["frames"] or []
@@ -75,16 +75,13 @@ def media_of(
         name=task["name"],
         size=task["size"],
         chunk_size=meta.get("chunk_size") or task["data_chunk_size"],
-        mode=task["mode"],
         chunk_type=task["data_original_chunk_type"],
         data_id=task.get("data"),
         chunks_updated_date=str(meta.get("chunks_updated_date") or ""),
-        project_id=task.get("project_id"),
         project_name=task.get("project_name"),
-        subset=task.get("subset") or "",
         jobs=tuple(sorted(annotation, key=lambda job: (job.first, job.last, job.id))),
-        pool_job=_job_range(ground_truth[0]) if pooled and ground_truth else None,
-        ground_truth_job_id=ground_truth[0]["id"] if ground_truth and not pooled else None,
+        pool_job=_job_range(ground_truth[0]) if has_honeypots and ground_truth else None,
+        ground_truth_job_id=ground_truth[0]["id"] if ground_truth and not has_honeypots else None,
         deleted_frames=frozenset(meta.get("deleted_frames") or ()),
         honeypot_frames=frozenset(honeypots),
         names=tuple(str(row["name"]) for row in frames),
@@ -97,8 +94,6 @@ def _job_range(row: Mapping[str, Any]) -> JobRange:
         id=row["id"],
         first=row["start_frame"],
         last=row["stop_frame"],
-        stage=str(row.get("stage") or "annotation"),
-        state=str(row.get("state") or "new"),
     )
 
 
@@ -145,8 +140,8 @@ def _no_frames_error(client: Client, task: Mapping[str, Any], subject: str) -> C
     if latest["status"] == "failed":
         return ImportFailed(
             f"{subject} ({task['name']!r}) has no frames because CVAT could not import its data "
-            f"({import_error(latest)}): create a new task with readable files, this one cannot be "
-            "repaired"
+            f"({import_failure_reason(latest)}): create a new task with readable files, this one "
+            "cannot be repaired"
         )
     return ImportRunning(
         f"{subject} ({task['name']!r}) is still being imported by CVAT: wait until its preview "
@@ -154,7 +149,7 @@ def _no_frames_error(client: Client, task: Mapping[str, Any], subject: str) -> C
     )
 
 
-def import_error(request: Mapping[str, Any]) -> str:
+def import_failure_reason(request: Mapping[str, Any]) -> str:
     """Return why an import failed: the last line of the traceback in its `/api/requests` row."""
     lines = str(request.get("message") or "").strip().splitlines()
     return (lines or ["no reason given"])[-1][:300]

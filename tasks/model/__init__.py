@@ -1,1 +1,1 @@
-"""The values that the steps exchange, and the errors that name what is wrong."""
+"""The values that steps exchange, and the base of all errors for users."""

@@ -1,8 +1,8 @@
-"""What a function detects and what CVAT stores: two spaces of ids, two types.
+"""What a function detects and what CVAT stores, as two types with different ids.
 
-A `Detection` speaks in the ids of the function's spec, an `Annotation` in the ids of the CVAT
-task. Only `check.remap` makes the second from the first, so the type checker sees to it that no
-id of a function's space reaches an upload.
+A `Detection` has the ids of the function's spec; an `Annotation` has the ids of the CVAT task.
+Only `check.remap` converts one to the other, so the type checker ensures that no id of the
+function's spec is uploaded.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Attributes = tuple[tuple[int, str], ...]
 
 @frozen(kw_only=True)
 class Detection:
-    """One tag, shape or skeleton element as an AA function returned it, read literally.
+    """One tag, shape or skeleton element exactly as an AA function returned it.
 
-    Nothing here has been checked: `tasks.check.validate` does that.
+    The values are unchecked; `check.validate` checks them.
     """
 
     type: str
-    """`tag`, a CVAT shape type, or the name of the Python type of an object that is neither."""
+    """`tag` or a CVAT shape type. For any other object, the name of its Python type."""
     label_id: Any
-    """Label id of the spec (for an element: sublabel id)."""
+    """Label id in the spec; for an element, the sublabel id."""
     frame: Any = 0
-    """Frame number that the function set; the protocol wants 0."""
+    """Frame number that the function set. The protocol requires 0."""
     points: tuple[Any, ...] = ()
     """Pixels of the original image, in CVAT's order for the shape type."""
     rotation: Any = 0.0
@@ -38,17 +38,17 @@ class Detection:
     z_order: Any = 0
     group: Any = None
     score: Any = None
-    """Confidence, 0 to 1; None if the function gives none."""
+    """Confidence, 0 to 1; None if the function returned none."""
     attributes: tuple[tuple[Any, Any], ...] = ()
-    """Pairs of the spec's attribute id and a value."""
+    """Pairs of attribute id in the spec and value."""
     elements: tuple[Detection, ...] = ()
     preset: tuple[str, ...] = ()
-    """Which of `id` and `source` the function set; the protocol forbids both."""
+    """Which of `id` and `source` the function set. The protocol forbids both."""
 
 
 @frozen(kw_only=True)
 class Annotation:
-    """One tag, shape or skeleton element as it is sent to CVAT, in the CVAT task's ids."""
+    """One tag, shape or skeleton element as it is sent to CVAT, with the CVAT task's ids."""
 
     type: str
     label_id: int
@@ -63,6 +63,6 @@ class Annotation:
     group: int | None = None
     score: float | None = None
     attributes: Attributes = ()
-    """Pairs of the CVAT task's attribute id (`spec_id`) and a value."""
+    """Pairs of attribute id in the CVAT task (`spec_id`) and value."""
     elements: tuple[Annotation, ...] = field(default=())
     source: str = "auto"

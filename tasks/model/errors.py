@@ -1,7 +1,7 @@
-"""Errors that a person can act on: one sentence as text, the facts as fields.
+"""Errors that a user can act on. The text is one sentence; the facts are fields.
 
-The command line prints the sentence and ends with exit status 2; the Prefect UI shows it as the
-state's message.
+The command line prints the sentence and exits with status 2. The Prefect UI shows the sentence as
+the state's message.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class CvatFlowsError(Exception):
-    """Base of every error that names what is wrong and says what to do. No traceback is needed."""
+    """Base class of errors whose text says what is wrong and what to do, without a traceback."""
 
 
 class FrameFailed(CvatFlowsError):
-    """A frame could not be annotated; the other frames are not concerned."""
+    """One frame could not be annotated. Other frames are not affected."""
 
     def __init__(self, frame: Frame, failure: Failure) -> None:
         super().__init__(f"{frame}: {failure.error}")

@@ -1,4 +1,4 @@
-"""The currency of the pipeline: a frame, a batch of frames, and what became of each frame."""
+"""The values that steps pass on: frames, batches of frames, and the outcome of each frame."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from cvat_flows.tasks.model.annotations import Annotation, Detection
-from cvat_flows.tasks.model.text import file_name
+from cvat_flows.tasks.model.text import shorten_name
 
 Step = Literal["fetch", "detect", "validate", "remap", "upload"]
 
@@ -19,23 +19,23 @@ class Frame:
     number: int
     """Frame number in the CVAT task, from 0."""
     name: str
-    """File name on the CVAT server; for a video task the name of the video."""
+    """File name on the CVAT server; for a video, the name of the video."""
     width: int
-    """Pixels, as CVAT's data meta states it."""
+    """Pixels, according to CVAT's data meta."""
     height: int
     chunk: int
-    """Number of the task's chunk that holds the image."""
+    """Number of the chunk that contains the image."""
     job_ids: tuple[int, ...]
-    """Annotation jobs that contain the frame, in order of their first frame; more than one where
-    jobs overlap. The first one owns it: batches are cut by it."""
+    """Annotation jobs that contain the frame, sorted by first frame. There are several where jobs
+    overlap; the first one decides which batch the frame is in."""
 
     def __str__(self) -> str:
-        return f"frame {self.number} · {file_name(self.name, 80)}"
+        return f"frame {self.number} · {shorten_name(self.name, 80)}"
 
 
 @frozen(kw_only=True)
 class Batch:
-    """Consecutive frames of one job and one chunk that one `detect` task run covers."""
+    """Consecutive frames of one job and one chunk, processed by one `detect` task run."""
 
     index: int
     """Position in the plan, from 0."""
@@ -63,30 +63,31 @@ class Failure:
     error: str
     """One sentence for a person."""
     error_type: str
-    """Name of the exception's class: what failures are grouped by."""
+    """Class name of the exception. Reports group failures by it."""
     detail: str = ""
-    """The full story for the log: a traceback, a server's answer."""
+    """Details for the log: a traceback, or the server's answer."""
     annotation_index: int | None = None
-    """Index of the annotation at fault in what the function returned, if one is."""
+    """Index, in the function's output, of the annotation that caused the failure, if any."""
     final: bool = False
-    """The frame gets no other attempt in this run: it would cost as much time again."""
+    """Do not retry the frame in this run: another attempt would take as long again."""
 
 
 @frozen(kw_only=True)
 class Outcome:
-    """What is known about a frame so far; every step takes outcomes and returns outcomes."""
+    """What is known about a frame so far. Every step takes and returns outcomes."""
 
     frame: Frame
     content_hash: str | None = None
-    """SHA-256 of the image file's bytes as CVAT serves them, hexadecimal."""
+    """SHA-256 of the image file as CVAT serves it, in hexadecimal."""
     detections: tuple[Detection, ...] | None = None
     annotations: tuple[Annotation, ...] | None = None
     failure: Failure | None = None
     skipped: str | None = None
-    """Why the frame was not annotated (deleted, ground truth, done before)."""
+    """Why the frame was skipped: deleted, ground truth, or already annotated."""
     cached: bool = False
     """The detections come from the cache."""
     seconds: float = 0.0
-    """Wall time that detecting took, the frame's share of its batch."""
+    """Wall time of detection: the frame's share of its batch."""
     counts: dict[str, int] = field(factory=dict)
-    """What the geometry policy, mapping and thresholds did: `clipped`, `dropped`, ..."""
+    """How many annotations the geometry policy, the mapping and the thresholds changed or left
+    out, by key: `clipped`, `dropped`, ..."""

@@ -1,4 +1,4 @@
-"""Labels as plain values: the same type for what a function declares and what a task has."""
+"""Labels of functions and of CVAT tasks, as plain values of the same type."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SKELETON = "skeleton"
 
 
 class BadSpecError(CvatFlowsError, BadFunctionError):  # type: ignore[misc]
-    """The function's `spec` cannot be read at all."""
+    """The function's `spec` is not a `DetectionFunctionSpec`."""
 
 
 @frozen(kw_only=True)
@@ -27,29 +27,27 @@ class Attribute:
     input_type: str
     """`select`, `radio`, `checkbox`, `number` or `text`."""
     values: tuple[str, ...] = ()
-    """The choices; for `number` minimum, maximum and step."""
-    default_value: str | None = None
-    mutable: bool = False
+    """The choices; for `number`: minimum, maximum and step."""
 
 
 @frozen(kw_only=True)
 class Label:
-    """One label, or one sublabel (keypoint) of a skeleton label."""
+    """One label, or one sublabel (keypoint) of a skeleton."""
 
     id: int
     name: str
     type: str = ANY
-    """A shape type, `tag` or `any`."""
+    """A CVAT shape type, `tag` or `any`."""
     attributes: tuple[Attribute, ...] = ()
     sublabels: tuple[Label, ...] = field(default=())
 
 
 def labels_of_spec(spec: Any) -> tuple[Label, ...]:
-    """Read the labels that a function declares, in the order in which it does.
+    """Return the labels that a function declares, in its order.
 
-    `DetectionFunctionSpec` has checked them when it was made: every id is there and distinct.
+    `DetectionFunctionSpec` has already checked that each label has an id of its own.
 
-    Raises BadSpecError if `spec` is something else.
+    Raises BadSpecError if `spec` is not a `DetectionFunctionSpec`.
     """
     if not isinstance(spec, DetectionFunctionSpec):
         raise BadSpecError(
@@ -60,12 +58,12 @@ def labels_of_spec(spec: Any) -> tuple[Label, ...]:
 
 
 def labels_of_task(sdk_labels: Iterable[Any]) -> tuple[Label, ...]:
-    """Read the labels of a CVAT task, as `task.get_labels()` or `client.api_client` gives them."""
+    """Convert the labels of a CVAT task from the SDK's models, for example `task.get_labels()`."""
     return _labels(sdk_labels)
 
 
 def _labels(models: Iterable[Any]) -> tuple[Label, ...]:
-    # An optional field that was not set is a missing attribute of the SDK's models.
+    # The SDK's models lack the attributes of optional fields that were not set.
     return tuple(
         Label(
             id=model.id,
@@ -85,8 +83,6 @@ def _attributes(model: Any) -> tuple[Attribute, ...]:
             name=attribute.name,
             input_type=attribute.input_type.value,
             values=tuple(attribute.values),
-            default_value=getattr(attribute, "default_value", None),
-            mutable=getattr(attribute, "mutable", False),
         )
         for attribute in getattr(model, "attributes", ())
     )

@@ -1,4 +1,4 @@
-"""A CVAT task's frames and jobs."""
+"""The frames and jobs of a CVAT task."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from cvat_flows.tasks.model.frames import Frame
 
 @frozen(kw_only=True)
 class JobRange:
-    """An annotation job (or the pool of a task with honeypots) and the frames it contains."""
+    """A job and the frames it contains."""
 
     id: int
     first: int
     last: int
     """Last frame number, inclusive."""
-    stage: str = "annotation"
-    state: str = "new"
 
     def __contains__(self, number: object) -> bool:
         return isinstance(number, int) and self.first <= number <= self.last
@@ -28,39 +26,35 @@ class JobRange:
 
 @frozen(kw_only=True)
 class TaskMedia:
-    """A CVAT task's frames and jobs at the time of asking."""
+    """The frames and jobs that a CVAT task had when they were fetched."""
 
     host: str
-    """Address of the CVAT server, without a slash at its end."""
+    """Address of the CVAT server, without a trailing slash."""
     task_id: int
     name: str
     size: int
-    """Number of frames, deleted ones included."""
+    """Number of frames, including deleted ones."""
     chunk_size: int
-    mode: Literal["annotation", "interpolation"]
-    """CVAT's word: images or video."""
     chunk_type: Literal["imageset", "video"]
-    """What the chunks of original quality hold."""
+    """What chunks of original quality contain."""
     data_id: int | None
     chunks_updated_date: str
-    """As CVAT writes it; it moves when the content of a chunk changes."""
-    project_id: int | None
+    """Timestamp as CVAT writes it. It changes when the content of a chunk changes."""
     project_name: str | None
-    subset: str
     jobs: tuple[JobRange, ...]
-    """Annotation jobs in order of their first frame; overlapping ones share frames."""
+    """Annotation jobs, sorted by first frame. Overlapping jobs share frames."""
     pool_job: JobRange | None = None
-    """The ground-truth job of a task with honeypots: its frames are in no other job."""
+    """The ground-truth job of a task with honeypots. Its frames are in no other job."""
     ground_truth_job_id: int | None = None
-    """A plain ground-truth job. Its frames lie in annotation jobs too; those are annotated like
-    any other, while the ground-truth job keeps its own annotations apart (CVAT_FACTS 5)."""
+    """The ground-truth job of a task without honeypots. Its frames are also in annotation jobs and
+    are annotated there; the ground-truth job has annotations of its own (CVAT_FACTS 5)."""
     deleted_frames: frozenset[int] = field(default=frozenset(), repr=False)
     honeypot_frames: frozenset[int] = field(default=frozenset(), repr=False)
-    """Copies of pool frames that CVAT put among the frames of annotation jobs."""
+    """Copies of pool frames that CVAT mixed into annotation jobs."""
     names: tuple[str, ...] = field(repr=False)
-    """File name of each frame; a single one for a video."""
+    """File name of each frame; for a video, only the name of the video."""
     sizes: tuple[tuple[int, int], ...] = field(repr=False)
-    """Width and height in pixels, beside `names`."""
+    """Width and height in pixels, one entry per name."""
     _starts: tuple[int, ...] = field(init=False, repr=False, eq=False)
 
     @_starts.default
@@ -80,7 +74,10 @@ class TaskMedia:
         return tuple(job.id for job in self.jobs) + pool
 
     def frame(self, number: int, *, jobs: Collection[int] | None = None) -> Frame:
-        """The frame of this number, in those of its jobs that are among `jobs` (None: all)."""
+        """Return a frame by its number, with the jobs that contain it and are in `jobs`.
+
+        `jobs=None` means all jobs.
+        """
         entry = min(number, len(self.names) - 1)
         width, height = self.sizes[entry]
         return Frame(
@@ -89,15 +86,15 @@ class TaskMedia:
             width=width,
             height=height,
             chunk=number // self.chunk_size,
-            job_ids=tuple(i for i in self.jobs_of(number) if jobs is None or i in jobs),
+            job_ids=tuple(i for i in self.job_ids_of(number) if jobs is None or i in jobs),
         )
 
-    def jobs_of(self, number: int) -> tuple[int, ...]:
-        """Ids of the jobs that contain the frame, in order of their first frame."""
+    def job_ids_of(self, number: int) -> tuple[int, ...]:
+        """Return the ids of the jobs that contain a frame, sorted by the jobs' first frame."""
         found: list[int] = []
         index = bisect_right(self._starts, number) - 1
-        # Segments begin and end in the same order, so the first that ends before is the last
-        # one worth looking at.
+        # Jobs end in the same order as they begin. So the search can stop at the first job that
+        # ends before the frame.
         while index >= 0 and number in self.jobs[index]:
             found.append(self.jobs[index].id)
             index -= 1
@@ -106,7 +103,7 @@ class TaskMedia:
         return tuple(reversed(found))
 
     def frame_url(self, frame: Frame) -> str:
-        """Address that opens the frame in CVAT's annotation view."""
+        """Return the address that opens the frame in CVAT's annotation view."""
         if not frame.job_ids:
             return self.task_url
         return f"{self.task_url}/jobs/{frame.job_ids[0]}?frame={frame.number}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from cvat_flows.tasks.model.text import in_xml, on_one_line
+from cvat_flows.tasks.model.text import escape_xml, on_one_line
 from cvat_flows.tasks.reports.thumbnails import data_uri
 
 GROUND = "#1f2937"
@@ -74,7 +74,7 @@ def _text(
 ) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" fill="{TEXT}" font-size="{size}" font-weight="{weight}" '
-        f'text-anchor="{anchor}">{in_xml(text)}</text>'
+        f'text-anchor="{anchor}">{escape_xml(text)}</text>'
     )
 
 

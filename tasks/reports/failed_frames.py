@@ -11,7 +11,14 @@ from attrs import define, field, frozen
 
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.model.text import code_block, file_name, in_markdown, link, on_one_line, table
+from cvat_flows.tasks.model.text import (
+    code_block,
+    escape_markdown,
+    link,
+    on_one_line,
+    shorten_name,
+    table,
+)
 from cvat_flows.tasks.reports.row import FrameRow
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.thumbnails import data_uri
@@ -110,16 +117,16 @@ def frame_markdown(
     """
     frame = outcome.frame
     facts = [
-        ("error", in_markdown(failure.error, 600)),
-        ("step", f"{failure.step} ({in_markdown(failure.error_type, 80)})"),
+        ("error", escape_markdown(failure.error, 600)),
+        ("step", f"{failure.step} ({escape_markdown(failure.error_type, 80)})"),
         (
             "CVAT task",
-            f"{link('open', media.task_url)} {media.task_id} · {in_markdown(media.name, 120)}",
+            f"{link('open', media.task_url)} {media.task_id} · {escape_markdown(media.name, 120)}",
         ),
-        ("frame", f"{frame.number} · {in_markdown(frame.name, 300)}"),
+        ("frame", f"{frame.number} · {escape_markdown(frame.name, 300)}"),
         ("job", str(frame.job_ids[0]) if frame.job_ids else "none"),
         ("image", _image_facts(outcome)),
-        ("function", in_markdown(reproduction.function, 300)),
+        ("function", escape_markdown(reproduction.function, 300)),
         ("fingerprint", reproduction.fingerprint or "none"),
     ]
     if outcome.detections is not None:
@@ -145,8 +152,8 @@ def failed_markdown(report: RunReport, kept: FailedFrames, *, table_path: str = 
     """
     rows = report.failed
     head = [
-        f"## Failed frames of {in_markdown(str(report.media), 120)}",
-        in_markdown(report.sentence, 800),
+        f"## Failed frames of {escape_markdown(str(report.media), 120)}",
+        escape_markdown(report.sentence, 800),
     ]
     if not rows:
         return "\n\n".join([*head, "No frame failed."])
@@ -183,7 +190,7 @@ def failed_markdown(report: RunReport, kept: FailedFrames, *, table_path: str = 
 def _overview(groups: Sequence[Sequence[FrameRow]]) -> str:
     lines = ["| failed | step | error |", "|---|---|---|"]
     lines += [
-        f"| {len(group):,} | {group[0].step} | {in_markdown(_short(group[0]), 160)} |"
+        f"| {len(group):,} | {group[0].step} | {escape_markdown(_short(group[0]), 160)} |"
         for group in groups[:_MOST_GROUPS]
     ]
     if len(groups) > _MOST_GROUPS:
@@ -193,7 +200,7 @@ def _overview(groups: Sequence[Sequence[FrameRow]]) -> str:
 
 def _heading(group: Sequence[FrameRow], shown: Collection[int]) -> str:
     count = sum(row.frame in shown for row in group)
-    what = in_markdown(f"{group[0].step} · {group[0].error_type}", 60)
+    what = escape_markdown(f"{group[0].step} · {group[0].error_type}", 60)
     frames = "1 frame" if len(group) == 1 else f"{len(group):,} frames"
     return f"### {what}: {frames}{f', {count} of them shown' if count < len(group) else ''}"
 
@@ -225,17 +232,17 @@ def _line(row: FrameRow, kept: FailedFrame, media: TaskMedia, picture: str) -> s
     if kept.task_run_id:
         # Relative: it stays in the UI, V1 or V2, that shows it, under whatever address.
         links += f" {link('run', f'../../runs/task-run/{kept.task_run_id}')}"
-    name = in_markdown(file_name(row.name))
+    name = escape_markdown(shorten_name(row.name))
     return (
         f"| {picture} | {row.frame} | {name} | {links} | {row.step} "
-        f"| {in_markdown(_short(row), 200)} |"
+        f"| {escape_markdown(_short(row), 200)} |"
     )
 
 
 def _short(row: FrameRow) -> str:
     """The error without what the other columns say."""
     text = on_one_line(row.error)
-    for said in (f"frame {row.frame} · {file_name(row.name, 80)}: ", "the function failed on "):
+    for said in (f"frame {row.frame} · {shorten_name(row.name, 80)}: ", "the function failed on "):
         text = text.replace(said, "")
     return text
 
@@ -244,7 +251,7 @@ def _groups(rows: Sequence[FrameRow]) -> list[list[FrameRow]]:
     """Rows by error, the largest group first. Numbers and names do not make errors different."""
     groups: dict[tuple[str, ...], list[FrameRow]] = {}
     for row in rows:
-        text = _NUMBER.sub("0", _short(row).replace(file_name(row.name, 80), ""))
+        text = _NUMBER.sub("0", _short(row).replace(shorten_name(row.name, 80), ""))
         text = text.replace(row.name, "")
         groups.setdefault((row.step or "", row.error_type, text[:120]), []).append(row)
     return sorted(groups.values(), key=lambda group: -len(group))

@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from cvat_flows.tasks.matching.result import MISMATCHES
-from cvat_flows.tasks.model.text import in_xml, on_one_line
+from cvat_flows.tasks.model.text import escape_xml, on_one_line
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.samples import Sample
 from cvat_flows.tasks.reports.thumbnails import colours_of, data_uri
@@ -33,7 +33,7 @@ def preview_page(
     for character in "<>&":
         # Nothing in the block can end it, or be taken for a comment.
         content = content.replace(character, f"\\u{ord(character):04x}")
-    title = in_xml(f"Preview: {report.media} · {report.function}", 200)
+    title = escape_xml(f"Preview: {report.media} · {report.function}", 200)
     parts = {"{{title}}": title, "{{content}}": content}
     return re.sub(r"\{\{(?:title|content)\}\}", lambda match: parts[match.group()], template)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cvat_flows.tasks.matching.result import MISMATCHES
-from cvat_flows.tasks.model.text import in_markdown
+from cvat_flows.tasks.model.text import escape_markdown
 from cvat_flows.tasks.reports.run_markdown import report_markdown
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.samples import Sample
@@ -34,8 +34,8 @@ def _frames(report: RunReport) -> str:
     rows = [row for _, row in sorted(report.rows.items()) if row.outcome != "skipped"]
     lines = ["| frame | file | shapes | create | keep | delete |", "|---" * 6 + "|"]
     lines += [
-        f"| {row.frame} | {in_markdown(row.name, 60)} | {(row.error and 'failed') or row.shapes} "
-        f"| {row.created} | {row.kept} | {row.deleted} |"
+        f"| {row.frame} | {escape_markdown(row.name, 60)} "
+        f"| {(row.error and 'failed') or row.shapes} | {row.created} | {row.kept} | {row.deleted} |"
         for row in rows[:MOST_FRAMES]
     ]
     if len(rows) > MOST_FRAMES:
@@ -46,13 +46,13 @@ def _frames(report: RunReport) -> str:
 def _match(report: RunReport) -> str:
     lines = ["| | function | type | task | type | |", "|---" * 6 + "|"]
     for row in report.match[:MOST_MATCHES]:
-        said = in_markdown(row.message or row.status, 200)
+        said = escape_markdown(row.message or row.status, 200)
         cells = [
             row.kind,
-            in_markdown(row.function or "-", 80),
-            in_markdown(row.function_type or "", 40),
-            in_markdown(row.task or "-", 80),
-            in_markdown(row.task_type or "", 40),
+            escape_markdown(row.function or "-", 80),
+            escape_markdown(row.function_type or "", 40),
+            escape_markdown(row.task or "-", 80),
+            escape_markdown(row.task_type or "", 40),
             f"**{said}**" if row.status in MISMATCHES else said,
         ]
         lines.append(f"| {' | '.join(cells)} |")

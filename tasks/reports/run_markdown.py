@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from cvat_flows.tasks.model.text import code_block, file_name, in_markdown, link, table
+from cvat_flows.tasks.model.text import code_block, escape_markdown, link, shorten_name, table
 from cvat_flows.tasks.reports.charts import bar_chart, chart_uri, histograms
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.samples import Sample
@@ -35,8 +35,8 @@ def report_markdown(
     """
     media = report.media
     parts = [
-        f"## {heading} {in_markdown(str(media), 120)}",
-        f"**{in_markdown(report.sentence, 1500)}**",
+        f"## {heading} {escape_markdown(str(media), 120)}",
+        f"**{escape_markdown(report.sentence, 1500)}**",
         f"**{link('Open the task in CVAT', media.task_url)}**",
         facts_table(report),
         charts(report),
@@ -66,7 +66,7 @@ def facts_table(report: RunReport) -> str:
         ("speed", f"{report.frames_per_second:.1f} frames/s, {report.seconds:.1f} s in all"),
         ("from the cache", f"{cached:,} of {done:,} annotated frames" if done else "none"),
         ("clipped, dropped", _counts(report.counts)),
-        ("function", in_markdown(report.function, 120)),
+        ("function", escape_markdown(report.function, 120)),
         ("fingerprint", report.fingerprint or "none: its results cannot be told from others"),
     ]  # fmt: skip
     return table(["", ""], facts)
@@ -116,14 +116,14 @@ def contact_sheet(samples: Sequence[Sample]) -> bytes | None:
         draw_outlines(small, sample.outlines, scale, colours)
         left, top = n % _COLUMNS * width, n // _COLUMNS * height
         sheet.paste(small, (left + (width - small.width) // 2, top + 4))
-        caption = f"{sample.frame.number} · {file_name(sample.frame.name, 24)}"
+        caption = f"{sample.frame.number} · {shorten_name(sample.frame.name, 24)}"
         draw.text((left + 6, top + height - 17), caption, fill="#e5e7eb", font_size=11)
     return encode(sheet, SHEET_BYTES)[0]
 
 
 def _counts(counts: Counter[str]) -> str:
     found = [f"{count:,} {what}" for what, count in counts.most_common() if count]
-    return in_markdown(", ".join(found), 300) or "nothing"
+    return escape_markdown(", ".join(found), 300) or "nothing"
 
 
 def _image(name: str, svg: str) -> str:

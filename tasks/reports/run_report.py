@@ -14,7 +14,7 @@ from cvat_flows.tasks.matching.result import MatchRow
 from cvat_flows.tasks.model.frames import Failure, Outcome, Step
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.model.text import file_name, on_one_line
+from cvat_flows.tasks.model.text import on_one_line, shorten_name
 from cvat_flows.tasks.reports.row import FrameRow, State, row_of
 from cvat_flows.tasks.reports.table import table_of
 from cvat_flows.tasks.upload.result import FrameUpload
@@ -179,7 +179,7 @@ class RunReport:
     def failed_frames(self, most: int = 5) -> str:
         """The failed frames' numbers and names, the first few of them."""
         rows = self.failed
-        named = ", ".join(f"frame {row.frame} {file_name(row.name)}" for row in rows[:most])
+        named = ", ".join(f"frame {row.frame} {shorten_name(row.name)}" for row in rows[:most])
         return f"{named} and {len(rows) - most:,} more" if len(rows) > most else named
 
     def table(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from cvat_flows.tasks.model.text import file_name, in_markdown, link, table
+from cvat_flows.tasks.model.text import escape_markdown, link, shorten_name, table
 
 MOST_ROWS = 300
 """Rows of the table, which Prefect stores three times; of the other tasks the number is told."""
@@ -40,14 +40,14 @@ def sweep_markdown(
     found = sum(counts.values())
     parts = [
         "## Sweep",
-        f"**{in_markdown(sentence, 1500)}**",
+        f"**{escape_markdown(sentence, 1500)}**",
         table(
             ["CVAT tasks", ""],
             [["found", f"{found:,}"], *([name, f"{count:,}"] for name, count in counts.items())],
         ),
     ]
     if errors:
-        parts.append("\n".join(f"- {in_markdown(error, 500)}" for error in errors))
+        parts.append("\n".join(f"- {escape_markdown(error, 500)}" for error in errors))
     if lines:
         parts.append(
             table(
@@ -68,9 +68,9 @@ def _cells(line: SweepLine) -> list[str]:
         links += f" {link('run', f'../../runs/flow-run/{run[1]}')}"
     return [
         str(line.task_id),
-        in_markdown(file_name(line.name)),
+        escape_markdown(shorten_name(line.name)),
         links,
-        in_markdown(line.rule, 60),
+        escape_markdown(line.rule, 60),
         line.outcome,
-        in_markdown(line.text, 200),
+        escape_markdown(line.text, 200),
     ]

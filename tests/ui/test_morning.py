@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cvat_flows.tasks.model.text import MAY_BREAK, WORD_JOINER, file_name
+from cvat_flows.tasks.model.text import WORD_JOINER, ZERO_WIDTH_SPACE, shorten_name
 from tests.support.waiting import wait_until
 from tests.ui.conftest import HOSTILE_ERROR, HOSTILE_NAME, Morning
 
@@ -23,7 +23,7 @@ PATIENCE = 120
 UIS = ["v2", "v1"]
 SENTENCE = (
     "9 of 12 frames annotated, 3 failed (1 unreadable, 1 function error, 1 invalid output): "
-    f"frame 3 img_0003.jpg, frame 5 {file_name(HOSTILE_NAME)}, frame 8 img_0008.jpg"
+    f"frame 3 img_0003.jpg, frame 5 {shorten_name(HOSTILE_NAME)}, frame 8 img_0008.jpg"
 )
 
 
@@ -51,7 +51,7 @@ def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def text_of(page: Any) -> str:
     """What is to be read on the page, on one line."""
-    text = str(page.inner_text("body")).replace(WORD_JOINER, "").replace(MAY_BREAK, "")
+    text = str(page.inner_text("body")).replace(WORD_JOINER, "").replace(ZERO_WIDTH_SPACE, "")
     return " ".join(text.split())
 
 
@@ -122,7 +122,7 @@ def test_failed_frames_are_seen_with_their_pictures(
     artifact = morning.artifact(failed_run, "failed-frames")
     open_artifact(page, morning, ui, artifact)
     says(page, "Failed frames of", "3 failed (1 unreadable, 1 function error, 1 invalid output)")
-    says(page, file_name(HOSTILE_NAME), HOSTILE_ERROR, "leaves the image", "img_0008.jpg")
+    says(page, shorten_name(HOSTILE_NAME), HOSTILE_ERROR, "leaves the image", "img_0008.jpg")
     assert all(width > 80 for width in pictures_of(page, 2))
     # No picture takes all of its column, or none of it.
     shown = page.eval_on_selector_all("img[src^='data:']", "all => all.map(one => one.clientWidth)")

@@ -17,8 +17,8 @@ from cvat_flows.tasks.cvat.task import (
     ImportRunning,
     TaskHasNoData,
     UnsupportedMedia,
+    build_media,
     fetch_media,
-    media_of,
 )
 from cvat_flows.tasks.fetch.plan import plan_frames
 from cvat_flows.tasks.model.media import JobRange, TaskMedia
@@ -29,13 +29,13 @@ MakeTask = Callable[..., Any]
 
 
 def test_an_image_task(client: Client, make_task: MakeTask, sandbox: Any) -> None:
-    task = make_task(7, name="street", segment_size=3, data={"chunk_size": 4}, subset="Train")
+    task = make_task(7, name="street", segment_size=3, data={"chunk_size": 4})
     media = fetch_media(client, task.id)
-    assert (media.task_id, media.name, media.subset) == (task.id, "street", "Train")
+    assert (media.task_id, media.name) == (task.id, "street")
     assert (media.size, media.chunk_size) == (7, 4)
-    assert (media.mode, media.chunk_type) == ("annotation", "imageset")
+    assert media.chunk_type == "imageset"
     assert media.host == sandbox.url.rstrip("/")
-    assert (media.project_id, media.project_name) == (None, None)
+    assert media.project_name is None
     assert media.names == tuple(f"img_{n:04d}.jpg" for n in range(7))
     assert set(media.sizes) == {(64, 48)}
     assert media.data_id == task.data
@@ -56,10 +56,10 @@ def test_overlapping_jobs(client: Client, make_task: MakeTask) -> None:
     media = fetch_media(client, task.id)
     first, second, third, fourth = media.jobs
     assert [(job.first, job.last) for job in media.jobs] == [(0, 3), (2, 5), (4, 7), (6, 9)]
-    assert media.jobs_of(1) == (first.id,)
-    assert media.jobs_of(3) == (first.id, second.id)
-    assert media.jobs_of(5) == (second.id, third.id)
-    assert media.jobs_of(9) == (fourth.id,)
+    assert media.job_ids_of(1) == (first.id,)
+    assert media.job_ids_of(3) == (first.id, second.id)
+    assert media.job_ids_of(5) == (second.id, third.id)
+    assert media.job_ids_of(9) == (fourth.id,)
     assert plan_frames(media).frame_count == 10
 
 
@@ -77,7 +77,7 @@ def test_deleted_frames_and_projects(client: Client, project: Any, make_task: Ma
     task.remove_frames_by_ids([1, 3])
     media = fetch_media(client, task.id)
     assert media.deleted_frames == {1, 3}
-    assert (media.project_id, media.project_name) == (project.id, "roads")
+    assert media.project_name == "roads"
 
 
 def test_few_requests(
@@ -231,12 +231,11 @@ def answering(by_path: dict[str, Any]) -> Iterator[Client]:
 
 
 def test_a_video_has_one_name_and_size_for_all_frames() -> None:
-    media = media_of(
+    media = build_media(
         {
             "id": 5,
             "name": "clip",
             "size": 9,
-            "mode": "interpolation",
             "data_original_chunk_type": "video",
         },
         {"chunk_size": 4, "frames": [{"name": "clip.mp4", "width": 64, "height": 48}]},
@@ -249,8 +248,8 @@ def test_a_video_has_one_name_and_size_for_all_frames() -> None:
 
 
 def test_consensus_replicas_are_no_jobs_to_annotate() -> None:
-    media = media_of(
-        {"id": 5, "name": "x", "size": 2, "mode": "annotation", "data_original_chunk_type": "i"},
+    media = build_media(
+        {"id": 5, "name": "x", "size": 2, "data_original_chunk_type": "i"},
         {"chunk_size": 2, "frames": [{"name": "a"}, {"name": "b"}]},
         [
             {"id": 1, "type": "annotation", "start_frame": 0, "stop_frame": 1},

@@ -1,11 +1,11 @@
-"""Task media made by hand, as `media_of` makes it from CVAT's answers."""
+"""Task media made by hand, as `build_media` makes it from CVAT's answers."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from cvat_flows.tasks.cvat.task import media_of
+from cvat_flows.tasks.cvat.task import build_media
 from cvat_flows.tasks.model.media import TaskMedia
 
 
@@ -32,12 +32,11 @@ def make_media(
         )
     if ground_truth:
         rows.append({"id": 90, "type": "ground_truth", "start_frame": 0, "stop_frame": size - 1})
-    return media_of(
+    return build_media(
         {
             "id": 5,
             "name": "street",
             "size": size,
-            "mode": "annotation",
             "data_original_chunk_type": "imageset",
             "data": 3,
             "validation_mode": "gt_pool" if pool else "gt" if ground_truth else None,

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from cvat_flows.tasks.model.text import (
     WORD_JOINER,
     code_block,
-    file_name,
+    escape_markdown,
+    escape_xml,
     host_slug,
-    in_markdown,
-    in_xml,
     link,
     on_one_line,
+    shorten_name,
     slug,
 )
 from tests.tasks.reports.markdown_reader import read
@@ -41,7 +41,7 @@ def test_a_line_can_be_stored_and_hides_nothing(text: str) -> None:
 
 @given(ANY_TEXT)
 def test_a_table_cell_shows_the_text_and_nothing_else(text: str) -> None:
-    page = read(f"| head | next |\n|---|---|\n| {in_markdown(text)} | end |")
+    page = read(f"| head | next |\n|---|---|\n| {escape_markdown(text)} | end |")
     (table,) = page.tables
     assert [row[1] for row in table] == ["next", "end"]
     assert table[1][0].strip() == on_one_line(text).strip()
@@ -59,7 +59,7 @@ def test_a_code_block_ends_where_it_should(text: str) -> None:
 
 @given(ANY_TEXT)
 def test_xml_shows_the_text(text: str) -> None:
-    element = ET.fromstring(f'<a title="{in_xml(text, 500)}">{in_xml(text, 500)}</a>')
+    element = ET.fromstring(f'<a title="{escape_xml(text, 500)}">{escape_xml(text, 500)}</a>')
     assert (element.text or "") == on_one_line(text, 500)
     assert element.get("title") == on_one_line(text, 500)
 
@@ -76,18 +76,18 @@ def test_a_key_or_path_has_letters_digits_and_dashes(text: str) -> None:
     "text", ["http://a.example", "HTTPS://a.example", "www.a.example", "x@a.b"]
 )
 def test_an_address_is_broken_so_that_no_ui_makes_it_a_link(text: str) -> None:
-    shown = in_markdown(text)
+    shown = escape_markdown(text)
     assert WORD_JOINER in shown
     assert shown.replace(WORD_JOINER, "").replace("\\", "") == text
 
 
 def test_a_long_word_may_be_broken() -> None:
-    assert max(map(len, in_markdown("x" * 100).split("\u200b"))) == 32
+    assert max(map(len, escape_markdown("x" * 100).split("\u200b"))) == 32
 
 
 def test_a_long_name_keeps_its_end() -> None:
-    assert file_name("a" * 60 + "_0005.jpg", 20) == "aaaaaaaaa…a_0005.jpg"
-    assert file_name("short.jpg", 20) == "short.jpg"
+    assert shorten_name("a" * 60 + "_0005.jpg", 20) == "aaaaaaaaa…a_0005.jpg"
+    assert shorten_name("short.jpg", 20) == "short.jpg"
 
 
 def test_what_would_end_an_address_is_encoded() -> None:

@@ -6,7 +6,7 @@ from attrs import define, field
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from cvat_flows.tasks.model.text import MAY_BREAK, WORD_JOINER
+from cvat_flows.tasks.model.text import WORD_JOINER, ZERO_WIDTH_SPACE
 
 _READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 # The UIs show SVG in `data:` addresses, too.
@@ -58,4 +58,4 @@ def _inline(token: Token, page: Page) -> str:
             page.links.append(str(child.attrs["href"]))
         elif child.type in ("text", "code_inline", "html_inline", "text_special"):
             text += child.content
-    return text.replace(WORD_JOINER, "").replace(MAY_BREAK, "")
+    return text.replace(WORD_JOINER, "").replace(ZERO_WIDTH_SPACE, "")
