@@ -33,6 +33,11 @@ _BACKTICKS = re.compile(r"`+")
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun, in singular or plural: "1 frame", "1,200 frames"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def on_one_line(text: str, max_length: int | None = None) -> str:
     """Put the text on one line, replace invisible characters, and cut it at the end."""
     text = _replace_invisible(_WHITESPACE.sub(" ", text).strip())

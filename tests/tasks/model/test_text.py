@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cvat_flows.tasks.model.text import (
     WORD_JOINER,
     code_block,
+    counted,
     escape_markdown,
     escape_xml,
     host_slug,
@@ -99,3 +100,10 @@ def test_what_would_end_an_address_is_encoded() -> None:
 def test_a_host_is_named_by_its_address() -> None:
     assert host_slug("https://CVAT.example.com:8443/") == "cvat-example-com-8443"
     assert host_slug("nonsense") == "nonsense"
+
+
+def test_a_number_and_its_noun_agree() -> None:
+    assert counted(1, "frame") == "1 frame"
+    assert counted(0, "frame") == "0 frames"
+    assert counted(1200, "failed frame") == "1,200 failed frames"
+    assert counted(2, "entry", "entries") == "2 entries"
