@@ -24,7 +24,7 @@ from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.connection import CannotConnect
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.server_block import find_settings
-from cvat_flows.tasks.detect.timeout import KeepsHanging
+from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import escape_markdown
 from cvat_flows.tasks.reports.artifacts import put_markdown
@@ -169,7 +169,7 @@ def annotate_here(
         )
         _note(report, finding, finished)
         lost = lost + 1 if isinstance(finished.error, CvatUnavailable | CannotConnect) else 0
-        hangs = isinstance(finished.error, KeepsHanging)
+        hangs = isinstance(finished.error, FunctionHangs)
         if hangs or lost >= LOST_IN_A_ROW:
             why = "the function hangs" if hangs else "CVAT does not answer"
             for left in findings[position + 1 :]:

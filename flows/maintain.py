@@ -10,7 +10,7 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
-from cvat_flows.tasks.detect.pruning import MAX_AGE, MAX_BYTES, Bounds, Pruned, keep_within
+from cvat_flows.tasks.detect.pruning import MAX_AGE, MAX_BYTES, Limits, Pruned, prune_to
 from cvat_flows.tasks.storage import open_storage
 
 
@@ -46,9 +46,9 @@ def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
     Runs of annotate-task keep to these bounds, too: one of them prunes each day.
     """
     wanted = parameters or MaintainParameters()
-    pruned = keep_within(
+    pruned = prune_to(
         open_storage(),
-        Bounds(
+        Limits(
             max_age=timedelta(days=wanted.cache_days),
             max_bytes=int(wanted.cache_gigabytes * 1e9),
             results_max_age=timedelta(days=wanted.results_days),

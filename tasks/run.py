@@ -20,7 +20,7 @@ from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
 from cvat_flows.tasks.check.validate import ValidationOptions, check_detections, validate_frame
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
 from cvat_flows.tasks.detect.runner import FunctionRunner
-from cvat_flows.tasks.detect.turns import Turns
+from cvat_flows.tasks.detect.turns import TurnQueue
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.matching.match import SpecMatch
@@ -74,7 +74,7 @@ class AnnotationRun:
     """What is kept to be shown afterwards; None for nothing."""
     seconds: StepSeconds = field(factory=StepSeconds)
     spool: OutcomeSpool = field(factory=OutcomeSpool)
-    turns: Turns = field(factory=Turns)
+    turns: TurnQueue = field(factory=TurnQueue)
     """Of the batches with the function: the next one's task run begins while it is still busy."""
     _fetched: dict[int, list[LoadedFrame]] = field(factory=dict, init=False)
     _outcomes: dict[int, list[Outcome]] = field(factory=dict, init=False)
@@ -89,8 +89,8 @@ class AnnotationRun:
 
     def detect(self, batch: Batch) -> None:
         """Run the function over the fetched images, when it is the batch's turn, and let go of
-        them. Raises TurnLost if the run ends before."""
-        with self.turns.of(batch.index), self.seconds.of("detect"):
+        them. Raises TurnCancelled if the run ends before."""
+        with self.turns.turn(batch.index), self.seconds.of("detect"):
             self._outcomes[batch.index] = self._detect(self._fetched.pop(batch.index))
 
     def validate(self, batch: Batch) -> None:
@@ -121,7 +121,7 @@ class AnnotationRun:
     def _detect(self, loaded: list[LoadedFrame]) -> list[Outcome]:
         with self._function_in_use:
             if not self.raise_at_once or self.runner.takes_batches:
-                return self.runner.run(loaded, keep=self._keep)
+                return self.runner.run(loaded, save=self._keep)
             outcomes = [self._detect_strictly(frame) for frame in loaded]
             self._keep(outcomes)
             return outcomes

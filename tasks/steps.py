@@ -23,8 +23,8 @@ from cvat_flows.tasks.check.remap import check_thresholds
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.labels import fetch_labels as read_labels
 from cvat_flows.tasks.cvat.task import fetch_media as read_media
-from cvat_flows.tasks.detect.timeout import KeepsHanging
-from cvat_flows.tasks.detect.turns import TurnLost
+from cvat_flows.tasks.detect.timeout import FunctionHangs
+from cvat_flows.tasks.detect.turns import TurnCancelled
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.plan import plan_frames as plan
 from cvat_flows.tasks.matching.match import SpecMatch
@@ -123,7 +123,7 @@ def detect_unlimited(run: AnnotationRun, batch: Batch) -> State[Any] | None:
         context.task_run.tags = sorted({*context.task_run.tags, GPU_TAG})
     try:
         run.detect(batch)
-    except TurnLost as lost:
+    except TurnCancelled as lost:
         return Cancelled(message=str(lost))
     return None
 
@@ -151,7 +151,7 @@ def _frame_may_recover(task: Any, task_run: Any, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
     if isinstance(error, FrameFailed):
         return _may_recover(error.failure)
-    return not isinstance(error, KeepsHanging)
+    return not isinstance(error, FunctionHangs)
 
 
 def _may_recover(failure: Failure) -> bool:

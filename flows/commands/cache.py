@@ -12,7 +12,8 @@ from rich.text import Text
 
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.maintain import sentence
-from cvat_flows.tasks.detect.pruning import look, prune
+from cvat_flows.tasks.detect.cache_usage import cache_usage
+from cvat_flows.tasks.detect.pruning import prune
 from cvat_flows.tasks.storage import open_storage
 
 
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
         print(sentence(pruned))
         return 0
-    content = look(storage)
+    content = cache_usage(storage)
     table = Table("function", "fingerprint", "parameters", "images", "MB", "newest")
     for function in content.functions:
         table.add_row(

@@ -65,7 +65,7 @@ def detect_all(
             _settle(in_flight[0], run, report, allowed, progress)
             in_flight.popleft()
     finally:
-        run.turns.end()
+        run.turns.cancel()
         for chain in in_flight:
             chain.abandon(run)
 
@@ -99,7 +99,7 @@ class _Chain:
         # authors expect: a plain function need not be safe to share between threads. The run may
         # begin while the function is busy, so that it need not wait for Prefect in between; but
         # a slot is not held by a batch that waits.
-        run.turns.line_up(batch.index)
+        run.turns.enqueue(batch.index)
         one_at_a_time = step is detect or run.raise_at_once
         before = detected if one_at_a_time else detected[:-1]
         self.detected = _after(step, run, batch, [fetched, *before])

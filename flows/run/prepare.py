@@ -10,8 +10,9 @@ from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.check.remap import RemapOptions
 from cvat_flows.tasks.check.validate import ValidationOptions
-from cvat_flows.tasks.detect.cache import ContentIndex, DetectionCache
+from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
+from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.matching.mapping import load_mapping

@@ -16,7 +16,8 @@ from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.prepare import caches_of
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
-from cvat_flows.tasks.detect.cache import ContentIndex, DetectionCache
+from cvat_flows.tasks.detect.cache import DetectionCache
+from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, Plan
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia

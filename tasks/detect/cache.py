@@ -1,46 +1,50 @@
-"""Remember what a function detected on an image, and which image each frame of a task held.
+"""Cache what a function detected on an image.
 
-The key of detections is the image's content, the function's fingerprint and the parameters that
-reach the function. Not in the key, and so free to change: the task, the frame's number, batch
-sizes, label mapping and thresholds that apply afterwards. Entries are JSON; what is lost or damaged
-is detected again.
+The key is the image's content, the function's fingerprint and the parameters that reach the
+function. Not part of the key: the task, the frame number, batch sizes, the label mapping and
+thresholds that apply afterwards. So these can change without running the function again. An entry
+that is lost or damaged is detected again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from cvat_flows.tasks.check.read_output import detections_from_json, detections_to_json
 from cvat_flows.tasks.model.annotations import Detection
-from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError
 
 FORMAT = 2
-"""Part of every key: raise it when the meaning of an entry changes."""
+"""Part of every key. Raise it when the meaning of an entry changes."""
 DETECTIONS = "detections"
-CONTENT = "content"
-REMOTE_THREADS = 16
-"""Storage across a network answers in tens of milliseconds, to many at once."""
-PACK_BYTES = 1 << 16
-"""Of a file that holds the detections of several images. All of it is read for each of them."""
+"""Folder of the cache in the storage."""
 ABOUT = "about.json"
-"""In the folder of each function: which one it is."""
+"""File in the folder of each function that says which function it is."""
+REMOTE_THREADS = 16
+"""Remote storage answers in tens of milliseconds, and serves many requests at the same time."""
+PACK_SIZE = 1 << 16
+"""Bytes. A pack is a file with the detections of several images; reading one image reads it all."""
 
-A = TypeVar("A")
-B = TypeVar("B")
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 class DetectionCache:
     """Detections of one function with one set of parameters, by the image's content hash.
 
-    `fingerprint` says which function it is (source, parameters, weights, libraries); `parameters`
-    are those of the call: `conf_threshold`, `conv_mask_to_poly`. A failing storage never fails a
-    run: reading gives nothing, writing does nothing. Safe to use from several threads.
+    Storage that fails never fails a run: reading finds nothing, and writing does nothing.
+    Thread-safe.
+
+    Args:
+        storage: Where the entries are kept.
+        fingerprint: Identifies the function: source, parameters, weights and libraries.
+        parameters: Of the call: `conf_threshold` and `conv_mask_to_poly`.
+        title: Name of the function for people.
     """
 
     def __init__(
@@ -53,27 +57,23 @@ class DetectionCache:
     ) -> None:
         self._storage = storage
         about = {"format": FORMAT, "fingerprint": fingerprint, "parameters": dict(parameters)}
-        self._folder = f"{DETECTIONS}/{_digest(about)[:24]}"
+        self._folder = f"{DETECTIONS}/{digest_of(about)[:24]}"
         self._about = json.dumps(about | {"title": title}, sort_keys=True)
-        self._introduced = False
+        self._has_about = False
 
     def get(self, content_hash: str) -> tuple[Detection, ...] | None:
         """Return what was detected on an image with this content, or None if that is unknown."""
         return self.get_many([content_hash]).get(content_hash)
 
-    def put(self, content_hash: str, detections: tuple[Detection, ...]) -> None:
-        """Keep what was detected, unless it holds values that JSON has no exact form for."""
-        self.put_many({content_hash: detections})
-
     def get_many(self, hashes: Iterable[str]) -> dict[str, tuple[Detection, ...]]:
-        """Return the known ones among these hashes with their detections."""
+        """Return those of the content hashes that are known, with their detections."""
         wanted = list(dict.fromkeys(hashes))
         packs: dict[bytes, Any] = {}
         found = {}
         for content_hash, content in zip(
-            wanted, _each(self._storage, self._read, wanted), strict=True
+            wanted, _map(self._storage, self._read, wanted), strict=True
         ):
-            # Whatever a damaged entry raises, the answer is the same.
+            # A damaged entry can raise anything. It counts as unknown.
             with suppress(Exception):
                 if content not in packs:
                     packs[content] = json.loads(content)
@@ -81,22 +81,22 @@ class DetectionCache:
         return found
 
     def put_many(self, detected: Mapping[str, tuple[Detection, ...]]) -> None:
-        """Keep what was detected on several images.
+        """Store what was detected on several images.
 
-        A folder keeps several images in one file, under as many names: to make a file takes a
-        file system longer than to name one, and a block of the disk.
+        Detections with values that JSON cannot hold are left out. In a folder, several images share
+        a file under several names (hard links): a name takes less time and disk space than a file.
         """
         entries = {}
         for content_hash, detections in detected.items():
             with suppress(TypeError, ValueError):
                 content = json.dumps(detections_to_json(detections), separators=(",", ":"))
                 entries[content_hash] = f'"{content_hash}":{content}'
-        if entries and not self._introduced:
-            self._introduced = True
+        if entries and not self._has_about:
+            self._has_about = True
             with suppress(OSError, StorageError):
                 self._storage.write(f"{self._folder}/{ABOUT}", self._about.encode(), durable=False)
-        packed = isinstance(self._storage, FolderStorage)
-        _each(self._storage, self._write, _packs(entries, PACK_BYTES if packed else 0))
+        size = PACK_SIZE if isinstance(self._storage, FolderStorage) else 0
+        _map(self._storage, self._write, _packs(entries, size))
 
     def _read(self, content_hash: str) -> bytes:
         with suppress(OSError, StorageError):
@@ -107,55 +107,22 @@ class DetectionCache:
         with suppress(OSError, StorageError):
             if len(pack) > 1 and isinstance(self._storage, FolderStorage):
                 paths = [self._path(content_hash) for content_hash in pack]
-                if self._storage.write_linked(paths, _json_of(pack.values())):
+                if self._storage.write_linked(paths, _to_json(pack.values())):
                     return
             for content_hash, entry in pack.items():
-                self._storage.write(self._path(content_hash), _json_of([entry]), durable=False)
+                self._storage.write(self._path(content_hash), _to_json([entry]), durable=False)
 
     def _path(self, content_hash: str) -> str:
         return f"{self._folder}/{content_hash[0]}/{content_hash}.json"
 
 
-class ContentIndex:
-    """Content hashes of a task's frames, a file a chunk, for as long as CVAT keeps the chunks.
-
-    With it a second run over an unchanged task knows every image without downloading one.
-    """
-
-    def __init__(self, storage: Storage, media: TaskMedia) -> None:
-        self._storage = storage
-        where = _digest([FORMAT, media.host])[:16]
-        what = _digest([media.data_id, media.chunks_updated_date, media.chunk_size])[:16]
-        self._folder = f"{CONTENT}/{where}/{media.task_id}/{what}"
-
-    def read(self, chunk: int) -> dict[int, str]:
-        """Return the hashes that are known of a chunk's frames, by frame number."""
-        try:
-            content = self._storage.read(f"{self._folder}/{chunk}.json")
-            known = json.loads(content) if content is not None else {}
-            return {int(number): str(content_hash) for number, content_hash in known.items()}
-        except (OSError, StorageError, ValueError, AttributeError):
-            return {}
-
-    def add(self, chunk: int, hashes: Mapping[int, str]) -> None:
-        """Note hashes of a chunk's frames beside those that are known."""
-        known = self.read(chunk)
-        all_known = {**known, **hashes}
-        if all_known == known:
-            return
-        content = json.dumps(all_known, separators=(",", ":")).encode()
-        try:
-            self._storage.write(f"{self._folder}/{chunk}.json", content, durable=False)
-        except (OSError, StorageError):
-            return
-
-
-def _digest(what: Any) -> str:
-    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()
+def digest_of(value: Any) -> str:
+    """Return the SHA-256 of a value as JSON, in hexadecimal."""
+    return sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _packs(entries: Mapping[str, str], size: int) -> list[dict[str, str]]:
-    """Entries in groups of at most `size` characters, or single ones where those are longer."""
+    """Group entries into packs of at most `size` characters. A longer entry is a pack by itself."""
     packs: list[dict[str, str]] = []
     room = 0
     for content_hash, entry in entries.items():
@@ -167,12 +134,14 @@ def _packs(entries: Mapping[str, str], size: int) -> list[dict[str, str]]:
     return packs
 
 
-def _json_of(entries: Iterable[str]) -> bytes:
+def _to_json(entries: Iterable[str]) -> bytes:
     return f"{{{','.join(entries)}}}".encode()
 
 
-def _each(storage: Storage, call: Callable[[A], B], arguments: list[A]) -> list[B]:
-    """Call for each argument; at the same time where the storage is not a local folder."""
+def _map(
+    storage: Storage, call: Callable[[Argument], Result], arguments: list[Argument]
+) -> list[Result]:
+    """Call for each argument; in several threads if the storage is not a local folder."""
     if isinstance(storage, FolderStorage) or len(arguments) < 2:
         return [call(argument) for argument in arguments]
     with ThreadPoolExecutor(min(REMOTE_THREADS, len(arguments))) as pool:

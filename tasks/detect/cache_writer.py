@@ -1,4 +1,4 @@
-"""Write a batch's detections to the cache while the next batch is with the model."""
+"""Write detections to the cache in the background while the function works on the next images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cvat_flows.tasks.model.frames import Outcome
 
 
 class CacheWriter:
-    """Puts outcomes into a cache from a thread of its own, one batch at a time.
+    """Writes outcomes to a cache from its own thread, one call of `put` at a time.
 
-    Storage across a network takes longer for a batch than a fast model does: the function must not
-    wait for it. At most one batch is being written and none waits, so that a killed run has lost
-    one batch at most.
+    Remote storage can take longer for a batch than a fast model does, so the function must not wait
+    for it. At most one batch is being written and no other is queued, so a killed run loses at most
+    one batch.
     """
 
     def __init__(self, cache: DetectionCache) -> None:
@@ -25,7 +25,7 @@ class CacheWriter:
         self._lock = threading.Lock()
 
     def put(self, outcomes: Iterable[Outcome]) -> None:
-        """Keep what was detected anew; returns when what was put before is written."""
+        """Start to write new detections, after the previous ones are written."""
         detected = {
             outcome.content_hash: outcome.detections
             for outcome in outcomes

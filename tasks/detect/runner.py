@@ -1,13 +1,11 @@
-"""Run an AA function over images: in batches where it can, so that no frame spoils another."""
+"""Call an AA function on images, in batches where it supports them, and isolate bad frames."""
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -15,18 +13,18 @@ from attrs import evolve, frozen
 from cvat_sdk.auto_annotation import BadFunctionError, DetectionFunctionContext
 
 from cvat_flows.tasks.check.read_output import read_output
-from cvat_flows.tasks.detect.timeout import CallInTime, KeepsHanging, NoAnswer
+from cvat_flows.tasks.detect.memory import free_memory, is_out_of_memory
+from cvat_flows.tasks.detect.timeout import CallTimedOut, FunctionHangs, TimeLimitedCaller
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
+from cvat_flows.tasks.model.text import counted
 
-MAX_SHAPES_PER_FRAME = 100_000
-"""A guard against a function that never stops, not a matter of taste."""
-SECONDS_A_PART = 2.0
-"""About so long are the calls of a slow `detect_batch`, and so often is handed on what was
-detected: a killed run has lost no more of it, however long a batch takes."""
-LONGEST_ERROR = 300
-"""Characters of a function's own message that go into the sentence about a frame."""
+SAVE_INTERVAL = 2.0
+"""Seconds. Detections are saved this often, so a killed run loses no more than that. Calls of a
+slow `detect_batch` get so few images that they take about this long."""
+MAX_ERROR_LENGTH = 300
+"""Characters of the function's own error message that are quoted in a frame's error."""
 
 
 @frozen(kw_only=True)
@@ -39,14 +37,23 @@ class DetectionContext(DetectionFunctionContext):  # type: ignore[misc]
 
 
 class TooManyAnnotations(BadFunctionError):  # type: ignore[misc]
-    """A function returned more for one frame than is allowed."""
+    """The function returned more annotations for one frame than are allowed."""
 
 
 class FunctionRunner:
-    """A function with its options, and the number of images that it is known to bear at once.
+    """Calls a function with its options, and learns how many images fit into memory at a time.
 
-    `detect_batch(contexts, images)` is used if the function has one: it must return one sequence a
-    frame. With `strict`, the first exception of the function leaves `run` as it is.
+    `detect_batch(contexts, images)` is used if the function has it. It must return one sequence of
+    annotations for each image.
+
+    Args:
+        function: An AA function.
+        conf_threshold: Passed to the function.
+        conv_mask_to_poly: Passed to the function.
+        max_shapes_per_frame: A frame with more annotations fails; None for no limit.
+        detect_timeout: Seconds that a call may take. With None a call may take any time, and runs
+            in the caller's thread.
+        strict: Let `run` raise the function's first exception.
     """
 
     def __init__(
@@ -55,24 +62,22 @@ class FunctionRunner:
         *,
         conf_threshold: float | None = None,
         conv_mask_to_poly: bool = False,
-        max_shapes_per_frame: int | None = MAX_SHAPES_PER_FRAME,
+        max_shapes_per_frame: int | None = None,
         detect_timeout: float | None = None,
         strict: bool = False,
     ) -> None:
-        """`detect_timeout`: seconds that a call may take; None for any time, in the caller's
-        thread."""
         self._detect: Callable[..., Any] = function.detect
         batch = getattr(function, "detect_batch", None)
         self._detect_batch: Callable[..., Any] | None = batch if callable(batch) else None
         self._conf_threshold = conf_threshold
         self._conv_mask_to_poly = conv_mask_to_poly
-        self._limit = max_shapes_per_frame
-        self._in_time = None if detect_timeout is None else CallInTime(detect_timeout)
+        self._max_shapes = max_shapes_per_frame
+        self._caller = None if detect_timeout is None else TimeLimitedCaller(detect_timeout)
         self._strict = strict
-        self.images_at_once: int | None = None
-        """None as long as memory has not run out."""
-        self._seconds_an_image = 0.0
-        """As the last call was; 0 before there was one."""
+        self.max_images: int | None = None
+        """Most images in a call; None until memory runs out for the first time."""
+        self._seconds_per_image = 0.0
+        """Of the last call; 0 before the first one."""
 
     @property
     def takes_batches(self) -> bool:
@@ -83,70 +88,74 @@ class FunctionRunner:
         self,
         frames: list[LoadedFrame],
         *,
-        keep: Callable[[list[Outcome]], None] = lambda outcomes: None,
+        save: Callable[[list[Outcome]], None] = lambda outcomes: None,
     ) -> list[Outcome]:
-        """Detect on every frame that has an image; return one outcome a frame, in order.
+        """Detect on every frame that has an image.
 
-        Leaves the list empty: an image goes when it has been looked at. `keep` is handed the
-        outcomes of frames with an image, some of them every other second.
+        Empties `frames`: each image is released after detection.
 
-        Frames that failed before or whose detections are known pass through. A call that fails is
-        repeated on halves, with fresh images, until the frame at fault is alone; it comes back
-        with a `failure`. One that takes too long is repeated on single frames at once: each that
-        hangs again costs the whole time. When memory runs out, later calls get fewer images too.
-        KeyboardInterrupt and SystemExit always leave as they are; so does KeepsHanging.
+        If a call fails, it is repeated on halves, with fresh images, until the frame at fault is
+        alone. That frame's outcome has a `failure`. If a call times out, it is repeated on single
+        frames, because each half that hangs costs the whole time limit again. If memory runs out,
+        later calls get fewer images, too.
+
+        Frames that failed before and frames with cached detections pass through. `save` receives
+        the outcomes of the others in parts, every SAVE_INTERVAL.
+
+        Returns one outcome for each frame, in order. Raises FunctionHangs, and KeyboardInterrupt
+        and SystemExit if the function raises them.
         """
         done = {frame.frame.number: frame.outcome for frame in frames}
         waiting = [frame for frame in frames if frame.picture is not None]
         frames.clear()
-        to_keep: list[Outcome] = []
-        kept = begin = time.perf_counter()
+        unsaved: list[Outcome] = []
+        last_save = begin = time.perf_counter()
         try:
             while waiting:
-                count = self._images_for_a_call(len(waiting))
+                count = self._next_call_size(len(waiting))
                 part, waiting = waiting[:count], waiting[count:]
                 outcomes = self._run(part)
                 done |= {outcome.frame.number: outcome for outcome in outcomes}
-                to_keep += outcomes
+                unsaved += outcomes
                 now = time.perf_counter()
-                self._seconds_an_image = (now - begin) / len(part)
+                self._seconds_per_image = (now - begin) / len(part)
                 begin = now
-                if now - kept >= SECONDS_A_PART:
-                    keep(to_keep)
-                    to_keep, kept = [], now
-        finally:  # whatever ends it
-            if to_keep:
-                keep(to_keep)
+                if now - last_save >= SAVE_INTERVAL:
+                    save(unsaved)
+                    unsaved, last_save = [], now
+        finally:  # also when a call raises
+            if unsaved:
+                save(unsaved)
         return list(done.values())
 
-    def _images_for_a_call(self, waiting: int) -> int:
+    def _next_call_size(self, waiting: int) -> int:
         if self._detect_batch is None:
             return 1
-        calls = math.ceil(waiting * self._seconds_an_image / SECONDS_A_PART) or 1
-        return min(math.ceil(waiting / calls), self.images_at_once or waiting)
+        calls = math.ceil(waiting * self._seconds_per_image / SAVE_INTERVAL) or 1
+        return min(math.ceil(waiting / calls), self.max_images or waiting)
 
     def close(self) -> None:
-        """Let go of the thread for calls."""
-        if self._in_time is not None:
-            self._in_time.close()
+        """End the thread that calls the function."""
+        if self._caller is not None:
+            self._caller.close()
 
-    def _run(self, part: Sequence[LoadedFrame], *, again: bool = False) -> list[Outcome]:
-        """One call; if it fails, one on each half with the images as they were before."""
+    def _run(self, part: Sequence[LoadedFrame], *, retry: bool = False) -> list[Outcome]:
+        """Make one call. If it fails, call again on smaller parts with freshly decoded images."""
         begin = time.perf_counter()
         try:
-            images = [loaded.fresh() for loaded in part] if again else part
-            results = self._timed(part[0].frame, self._call, images)
+            images = [loaded.fresh() for loaded in part] if retry else part
+            results = self._limit_time(part[0].frame, self._call, images)
         except Exception as error:
             if len(part) == 1:
                 seconds = time.perf_counter() - begin
                 return [self._failed(part[0], error, seconds)]
             out_of_memory = is_out_of_memory(error)
-            if isinstance(error, KeepsHanging) or (self._strict and not out_of_memory):
+            if isinstance(error, FunctionHangs) or (self._strict and not out_of_memory):
                 raise
-            size = 1 if isinstance(error, NoAnswer) else (len(part) + 1) // 2
+            size = 1 if isinstance(error, CallTimedOut) else (len(part) + 1) // 2
             if out_of_memory:
-                self.images_at_once = min(self.images_at_once or len(part), len(part) // 2)
-            # The traceback holds the failed call's frames, and with them its tensors.
+                self.max_images = min(self.max_images or len(part), len(part) // 2)
+            # The traceback holds the failed call's stack frames, and these hold its tensors.
             del error
         else:
             seconds = (time.perf_counter() - begin) / len(part)
@@ -154,44 +163,44 @@ class FunctionRunner:
                 self._read(loaded, result, seconds)
                 for loaded, result in zip(part, results, strict=True)
             ]
-        _free_memory()
+        free_memory()
         return [
             outcome
             for first in range(0, len(part), size)
-            for outcome in self._run(part[first : first + size], again=True)
+            for outcome in self._run(part[first : first + size], retry=True)
         ]
 
-    def _timed(self, frame: Frame, call: Callable[[Any], Any], argument: Any) -> Any:
-        """Raises NoAnswer or KeepsHanging if the call takes too long."""
-        if self._in_time is None:
+    def _limit_time(self, frame: Frame, call: Callable[[Any], Any], argument: Any) -> Any:
+        """Call with the time limit, if there is one. Raises CallTimedOut or FunctionHangs."""
+        if self._caller is None:
             return call(argument)
-        return self._in_time(str(frame), call, argument)
+        return self._caller(str(frame), call, argument)
 
     def _call(self, part: Sequence[LoadedFrame]) -> list[Any]:
-        contexts = [self._context(loaded.frame) for loaded in part]
+        contexts = [
+            DetectionContext(
+                frame_name=loaded.frame.name,
+                conf_threshold=self._conf_threshold,
+                conv_mask_to_poly=self._conv_mask_to_poly,
+            )
+            for loaded in part
+        ]
         images = [loaded.image for loaded in part]
         if self._detect_batch is None:
-            # A generator's work is part of the call: it has the call's time.
-            return [self._listed(self._detect(contexts[0], images[0]))]
+            # A generator does its work here, within the call's time limit.
+            return [self._to_list(self._detect(contexts[0], images[0]))]
         returned = self._detect_batch(contexts, images)
         results = list(islice(returned, len(part) + 1))
         if len(results) != len(part):
             count = "more" if len(results) > len(part) else str(len(results))
             raise BadFunctionError(
-                f"detect_batch returned {count} results for {len(part)} images; it must return "
-                "one sequence of annotations for each image"
+                f"detect_batch returned {count} results for {counted(len(part), 'image')}; it must "
+                "return one sequence of annotations for each image"
             )
         return results
 
-    def _context(self, frame: Frame) -> DetectionContext:
-        return DetectionContext(
-            frame_name=frame.name,
-            conf_threshold=self._conf_threshold,
-            conv_mask_to_poly=self._conv_mask_to_poly,
-        )
-
     def _read(self, loaded: LoadedFrame, result: Iterable[Any], seconds: float) -> Outcome:
-        """What came back may be a generator, so that the function can fail here as well."""
+        """Make an outcome of a result. A result can be a generator, so this can fail as well."""
         begin = time.perf_counter()
         try:
             detections = self._detections(loaded.frame, result)
@@ -203,64 +212,46 @@ class FunctionRunner:
     def _detections(self, frame: Frame, result: Iterable[Any]) -> tuple[Detection, ...]:
         if result is None:
             raise BadFunctionError("the function returned None instead of a list of annotations")
-        made = isinstance(result, list | tuple)
-        annotations = self._listed(result) if made else self._timed(frame, self._listed, result)
-        if self._limit is not None and len(annotations) > self._limit:
+        is_complete = isinstance(result, list | tuple)
+        annotations = (
+            self._to_list(result) if is_complete else self._limit_time(frame, self._to_list, result)
+        )
+        if self._max_shapes is not None and len(annotations) > self._max_shapes:
             raise TooManyAnnotations(
-                f"the function returned more than {self._limit:,} annotations for one frame; "
-                "raise conf_threshold or max_shapes_per_frame"
+                f"the function returned more than {self._max_shapes:,} annotations for one frame; "
+                "raise --conf-threshold or --max-shapes-per-frame"
             )
         return read_output(annotations)
 
-    def _listed(self, result: Any) -> Any:
-        """One annotation more than may be is enough to know that there are too many."""
+    def _to_list(self, result: Any) -> Any:
+        """Read the annotations, at most one more than are allowed."""
         if result is None:
             return None
-        return list(result if self._limit is None else islice(result, self._limit + 1))
+        return list(result if self._max_shapes is None else islice(result, self._max_shapes + 1))
 
     def _failed(self, loaded: LoadedFrame, error: Exception, seconds: float) -> Outcome:
-        if self._strict or isinstance(error, KeepsHanging):
+        if self._strict or isinstance(error, FunctionHangs):
             raise error
         return evolve(
             loaded.outcome,
             seconds=seconds,
             failure=Failure(
                 step="detect",
-                error=f"the function failed on {loaded.frame}: {_said(error)}",
+                error=f"the function failed on {loaded.frame}: {_message(error)}",
                 error_type=type(error).__name__,
                 detail="".join(traceback.format_exception(error)),
-                final=isinstance(error, NoAnswer),
+                final=isinstance(error, CallTimedOut),
             ),
         )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether fewer images at once may help: as Python, torch and other runtimes say it."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        words in said
-        for words in ("out of memory", "can't allocate memory", "failed to allocate memory")
-    )
-
-
-def _free_memory() -> None:
-    """Give back what torch keeps for reuse, if the function brought torch along."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        with suppress(Exception):
-            if torch.cuda.is_initialized():
-                torch.cuda.empty_cache()
-
-
-def _said(error: Exception) -> str:
-    """A function's error on one line."""
+def _message(error: Exception) -> str:
+    """Return the function's error on one line."""
     try:
         text = " ".join(str(error).split())
     except Exception:
         text = ""
     name = type(error).__name__
-    if len(text) > LONGEST_ERROR:
-        text = text[:LONGEST_ERROR] + "…"
+    if len(text) > MAX_ERROR_LENGTH:
+        text = text[:MAX_ERROR_LENGTH] + "…"
     return f"{name}: {text}" if text else name

@@ -1,4 +1,4 @@
-"""Call something that may never return, and go on without it."""
+"""Call a function that may never return, and carry on without it."""
 
 from __future__ import annotations
 
@@ -13,38 +13,41 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 
 T = TypeVar("T")
 
-MOST_IN_A_ROW = 5
-"""Calls without an answer: more than a few frames at fault, the function is."""
+MAX_CONSECUTIVE_TIMEOUTS = 5
+"""More timeouts in a row mean that the function is at fault, not a few frames."""
 
 
-class NoAnswer(Exception):
-    """A call took longer than it may."""
+class CallTimedOut(Exception):
+    """A call took longer than its time limit."""
 
 
-class KeepsHanging(CvatFlowsError):
-    """So many calls in a row took longer than they may that others will, too."""
+class FunctionHangs(CvatFlowsError):
+    """So many calls in a row timed out that the next ones are expected to, too."""
 
 
-class CallInTime:
-    """Makes calls one after the other in a thread of their own, and waits `seconds` for each.
+class TimeLimitedCaller:
+    """Calls functions one after the other in a separate thread, with a time limit for each call.
 
-    Python cannot end a thread. One that does not answer is left behind, and the next call gets
-    another; it is a daemon, so the process can end all the same. One object serves one caller.
+    Python cannot stop a thread. A thread that does not answer is abandoned, and the next call gets
+    a new one. The threads are daemons, so they do not keep the process alive. Not thread-safe.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._in_a_row = 0
+        self._timeouts_in_a_row = 0
         self._calls: SimpleQueue[_Call | None] | None = None
 
-    def __call__(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
-        """What the function returns or raises, `KeyboardInterrupt` and `SystemExit` included.
+    def __call__(self, subject: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what the function returns, or raise what it raises.
 
-        Raises NoAnswer when the time is over, and KeepsHanging, which says on `what`, when that
-        has happened too often; from then on nothing is called any more.
+        KeyboardInterrupt and SystemExit are passed on, too. `subject` says in errors what the call
+        was about.
+
+        Raises CallTimedOut if the function does not answer in time. Raises FunctionHangs after
+        MAX_CONSECUTIVE_TIMEOUTS; from then on the function is not called any more.
         """
-        if self._in_a_row >= MOST_IN_A_ROW:
-            raise self._keeps_hanging(what)
+        if self._timeouts_in_a_row >= MAX_CONSECUTIVE_TIMEOUTS:
+            raise self._hangs(subject)
         if self._calls is None:
             self._calls = SimpleQueue()
             threading.Thread(
@@ -54,23 +57,24 @@ class CallInTime:
         self._calls.put((copy_context(), answer, function, arguments))
         wait([answer], self.seconds)
         if answer.done():
-            self._in_a_row = 0
+            self._timeouts_in_a_row = 0
             return answer.result()
         self.close()
-        self._in_a_row += 1
-        if self._in_a_row >= MOST_IN_A_ROW:
-            raise self._keeps_hanging(what)
-        raise NoAnswer(f"no answer within {self.seconds:,g} s (detect_timeout)")
+        self._timeouts_in_a_row += 1
+        if self._timeouts_in_a_row >= MAX_CONSECUTIVE_TIMEOUTS:
+            raise self._hangs(subject)
+        raise CallTimedOut(f"no answer within {self.seconds:,g} s (--detect-timeout)")
 
-    def _keeps_hanging(self, what: str) -> KeepsHanging:
-        return KeepsHanging(
-            f"{self._in_a_row} calls of the function in a row took longer than "
-            f"{self.seconds:,g} s, the last on {what}: it hangs, or needs a longer "
-            "detect_timeout. Detections so far are cached; run it again when the function answers"
+    def _hangs(self, subject: str) -> FunctionHangs:
+        return FunctionHangs(
+            f"{self._timeouts_in_a_row} calls of the function in a row took longer than "
+            f"{self.seconds:,g} s, the last on {subject}: it hangs, or needs a longer "
+            "--detect-timeout. Detections so far are cached; run it again when the function "
+            "answers"
         )
 
     def close(self) -> None:
-        """Let the thread end once it has nothing to do any more."""
+        """Let the thread end after its current call."""
         if self._calls is not None:
             self._calls.put(None)
             self._calls = None
@@ -82,7 +86,7 @@ _Call = tuple[Context, Future[Any], Callable[..., Any], tuple[Any, ...]]
 def _work(calls: SimpleQueue[_Call | None]) -> None:
     while call := calls.get():
         _answer(*call)
-        del call  # or its images live until the next one comes
+        del call  # otherwise its images stay in memory until the next call
 
 
 def _answer(

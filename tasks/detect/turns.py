@@ -1,4 +1,4 @@
-"""Let threads in one after the other, in the order in which they lined up."""
+"""Admit threads one at a time, in the order in which their numbers were queued."""
 
 from __future__ import annotations
 
@@ -10,48 +10,51 @@ from contextlib import contextmanager
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 
-class TurnLost(CvatFlowsError):
-    """The run ended before it was the turn of what had lined up."""
+class TurnCancelled(CvatFlowsError):
+    """The run ended while a batch was waiting for its turn."""
 
 
-class Turns:
-    """A line of numbers. Thread-safe."""
+class TurnQueue:
+    """Numbers that take turns in the order in which they were queued. Thread-safe."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._line: deque[int] = deque()
-        self._over = False
+        self._queue: deque[int] = deque()
+        self._cancelled = False
 
-    def line_up(self, number: int) -> None:
-        """Take the last place in the line."""
+    def enqueue(self, number: int) -> None:
+        """Add a number at the end of the queue."""
         with self._changed:
-            self._line.append(number)
+            self._queue.append(number)
 
     @contextmanager
-    def of(self, number: int) -> Iterator[None]:
-        """Wait until all that lined up before are through; one that did not line up need not wait.
+    def turn(self, number: int) -> Iterator[None]:
+        """Run the block after the blocks of all numbers queued before this one.
 
-        Raises TurnLost if it comes to nothing. What the block raises ends all turns.
+        A number that is not in the queue does not wait. If the block raises, the whole queue is
+        cancelled.
+
+        Raises TurnCancelled if the queue is cancelled first.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._over or self._may_go(number))
-            if self._over:
-                raise TurnLost("the run ended before it was this batch's turn")
+            self._changed.wait_for(lambda: self._cancelled or self._is_next(number))
+            if self._cancelled:
+                raise TurnCancelled("the run ended before it was this batch's turn")
         try:
             yield
         except BaseException:
-            self.end()
+            self.cancel()
             raise
         with self._changed:
-            if number in self._line:
-                self._line.remove(number)
+            if number in self._queue:
+                self._queue.remove(number)
             self._changed.notify_all()
 
-    def end(self) -> None:
-        """Let nothing in any more; what waits gets TurnLost."""
+    def cancel(self) -> None:
+        """Admit no thread any more. Waiting threads get TurnCancelled."""
         with self._changed:
-            self._over = True
+            self._cancelled = True
             self._changed.notify_all()
 
-    def _may_go(self, number: int) -> bool:
-        return number not in self._line or self._line[0] == number
+    def _is_next(self, number: int) -> bool:
+        return number not in self._queue or self._queue[0] == number

@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.run.detect import step_for_detecting
-from cvat_flows.tasks.detect.pruning import Bounds, keep_within
+from cvat_flows.tasks.detect.pruning import Limits, prune_to
 from cvat_flows.tasks.model.frames import Batch
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import detect
@@ -83,7 +83,7 @@ def test_machines_share_what_they_know_in_s3(
 def test_runs_keep_the_cache_within_its_bounds(
     make_task: Callable[..., Any], annotate: Any, storage_folder: Path
 ) -> None:
-    keep_within(open_storage(), Bounds(max_age=timedelta(days=1), max_bytes=0))
+    prune_to(open_storage(), Limits(max_age=timedelta(days=1), max_bytes=0))
     task = make_task(2)
     annotate(task)
     assert list((storage_folder / "detections").rglob("*.json"))
@@ -198,7 +198,7 @@ def test_a_frame_that_hangs_costs_only_itself(
     assert calls.read_text().splitlines().count("img_0003.jpg") == 1
     run = task_run(finished, "detect frame 3 · img_0003.jpg")
     assert run.state.is_failed()
-    assert "no answer within 2 s (detect_timeout)" in run.state.message
+    assert "no answer within 2 s (--detect-timeout)" in run.state.message
 
 
 def test_a_function_that_hangs_ends_the_run(

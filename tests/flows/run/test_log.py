@@ -15,7 +15,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from cvat_flows.flows.run.log import filter_engine_log
-from cvat_flows.tasks.detect.timeout import KeepsHanging
+from cvat_flows.tasks.detect.timeout import FunctionHangs
 
 LogLines = Callable[..., list[tuple[str, bool]]]
 
@@ -32,7 +32,7 @@ def write_a_line() -> None:
 
 @task(persist_result=False)
 def raise_an_error_of_ours() -> None:
-    raise KeepsHanging("the function hangs")
+    raise FunctionHangs("the function hangs")
 
 
 @task(persist_result=False, retries=1)

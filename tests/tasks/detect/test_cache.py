@@ -11,8 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from cvat_flows.tasks.detect.cache import ContentIndex, DetectionCache
-from cvat_flows.tasks.detect.pruning import Bounds, keep_within, look, prune, prune_if_due
+from cvat_flows.tasks.detect.cache import DetectionCache
+from cvat_flows.tasks.detect.cache_usage import cache_usage
+from cvat_flows.tasks.detect.content_index import ContentIndex
+from cvat_flows.tasks.detect.pruning import Limits, prune, prune_if_due, prune_to
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError, StoredFile
 from tests.tasks.fetch.media_factory import make_media
@@ -47,16 +49,16 @@ def entries(storage: Storage) -> list[StoredFile]:
     return [f for f in storage.list("detections") if not f.path.endswith("about.json")]
 
 
-def test_what_was_put_comes_back_exactly(storage: FolderStorage) -> None:
-    cache_in(storage).put(A, FOUND)
-    cache_in(storage).put(B, ())
+def test_detections_come_back_exactly(storage: FolderStorage) -> None:
+    cache_in(storage).put_many({A: FOUND})
+    cache_in(storage).put_many({B: ()})
     assert cache_in(storage).get(A) == FOUND
     assert cache_in(storage).get(B) == ()
     assert cache_in(storage).get("cc" * 32) is None
 
 
 def test_another_function_or_parameter_is_another_entry(storage: FolderStorage) -> None:
-    cache_in(storage, conf_threshold=0.3).put(A, FOUND)
+    cache_in(storage, conf_threshold=0.3).put_many({A: FOUND})
     assert cache_in(storage, conf_threshold=0.3).get(A) == FOUND
     assert cache_in(storage, conf_threshold=0.4).get(A) is None
     assert cache_in(storage, conf_threshold=None).get(A) is None
@@ -77,38 +79,38 @@ def test_another_function_or_parameter_is_another_entry(storage: FolderStorage) 
         b"\xff\x00",
     ],
 )
-def test_a_damaged_entry_is_an_unknown_one(storage: FolderStorage, content: bytes) -> None:
+def test_a_damaged_entry_counts_as_unknown(storage: FolderStorage, content: bytes) -> None:
     cache = cache_in(storage)
-    cache.put(A, FOUND)
+    cache.put_many({A: FOUND})
     (entry,) = entries(storage)
     storage.write(entry.path, content)
     assert cache.get(A) is None
-    cache.put(A, FOUND)
+    cache.put_many({A: FOUND})
     assert cache.get(A) == FOUND
 
 
-def test_detections_that_json_cannot_hold_are_not_kept(storage: FolderStorage) -> None:
+def test_detections_that_json_cannot_hold_are_not_cached(storage: FolderStorage) -> None:
     cache = cache_in(storage)
-    cache.put(A, (attrs.evolve(FOUND[0], score=object()),))
+    cache.put_many({A: (attrs.evolve(FOUND[0], score=object()),)})
     assert cache.get(A) is None
 
 
 class Broken:
-    """Storage whose disk is gone."""
+    """Storage whose disk has failed."""
 
     exclusive = True
 
     def __getattr__(self, name: str) -> Any:
         def fail(*args: Any, **options: Any) -> Any:
-            raise StorageError("the disk is gone")
+            raise StorageError("the disk has failed")
 
         return fail
 
 
-def test_a_failing_storage_fails_no_run() -> None:
+def test_failing_storage_does_not_fail_a_run() -> None:
     broken: Any = Broken()
     cache = cache_in(broken)
-    cache.put(A, FOUND)
+    cache.put_many({A: FOUND})
     assert cache.get(A) is None
     index = ContentIndex(broken, make_media())
     index.add(0, {0: A})
@@ -117,7 +119,7 @@ def test_a_failing_storage_fails_no_run() -> None:
 
 
 class Remote:
-    """Storage that is no folder; remembers how many threads used it at the same time."""
+    """Storage that is not a folder. It answers only when four threads use it at the same time."""
 
     exclusive = False
 
@@ -135,21 +137,21 @@ class Remote:
         self.files[path] = content
 
 
-def test_remote_storage_is_used_by_several_threads_at_once() -> None:
+def test_remote_storage_is_used_by_several_threads() -> None:
     cache = cache_in(Remote())  # type: ignore[arg-type]
     detected = {f"{n:02d}" * 32: FOUND[: n % 2] for n in range(4)}
     cache.put_many(detected)
     assert cache.get_many([*detected, *detected]) == detected
 
 
-def test_many_at_once_from_a_folder(storage: FolderStorage) -> None:
+def test_get_many_from_a_folder(storage: FolderStorage) -> None:
     cache = cache_in(storage)
     cache.put_many({A: FOUND})
     assert cache.get_many([A, B]) == {A: FOUND}
     assert cache.get_many([]) == {}
 
 
-def test_a_folder_keeps_a_batch_in_few_files_and_each_image_by_its_name(
+def test_a_folder_packs_several_images_into_a_file(
     storage: FolderStorage,
 ) -> None:
     cache = cache_in(storage)
@@ -161,7 +163,7 @@ def test_a_folder_keeps_a_batch_in_few_files_and_each_image_by_its_name(
     files = {(storage.root / f.path).stat().st_ino for f in entries(storage)}
     assert 2 <= len(files) <= 20
     assert not list(storage.root.rglob(".tmp-*"))
-    # what is put again replaces what was there, and only that
+    # A second put replaces the entries of its images only.
     one, two, *_ = detected
     storage.write(cache_path(storage, one), b"damaged")
     cache.put_many({one: FOUND, two: ()})
@@ -174,7 +176,7 @@ def cache_path(storage: FolderStorage, content_hash: str) -> str:
     return path
 
 
-def test_a_file_system_without_links_keeps_each_image_in_a_file(
+def test_without_hard_links_each_image_has_its_own_file(
     storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*names: Any) -> None:
@@ -185,18 +187,18 @@ def test_a_file_system_without_links_keeps_each_image_in_a_file(
     cache.put_many({A: FOUND, B: ()})
     assert cache.get_many([A, B]) == {A: FOUND, B: ()}
     sizes = {f.size for f in entries(storage)}
-    assert len(sizes) == 2, "each file holds its own image alone"
+    assert len(sizes) == 2, "each file holds one image"
 
 
-def test_prune_by_size_counts_a_file_once(storage: FolderStorage) -> None:
+def test_pruning_by_size_counts_a_file_once(storage: FolderStorage) -> None:
     cache = cache_in(storage)
     detected = {f"{n:02x}" * 32: FOUND for n in range(64)}
     cache.put_many(detected)
     files = {place.stat().st_ino: place.stat().st_size for place in place_of(storage)}
-    assert look(storage).images == 64
+    assert cache_usage(storage).images == 64
     assert sum(f.size for f in entries(storage)) == pytest.approx(sum(files.values()), rel=0.05)
-    assert prune(storage, max_bytes=look(storage).size).removed == 0
-    assert prune(storage, max_bytes=look(storage).size // 2).removed in range(30, 36)
+    assert prune(storage, max_bytes=cache_usage(storage).size).removed == 0
+    assert prune(storage, max_bytes=cache_usage(storage).size // 2).removed in range(30, 36)
 
 
 def place_of(storage: FolderStorage) -> list[Path]:
@@ -217,7 +219,7 @@ def test_the_content_index_grows_chunk_by_chunk(storage: FolderStorage) -> None:
     assert again.read(1) == {}
 
 
-def test_the_content_index_is_not_written_when_nothing_is_new(storage: FolderStorage) -> None:
+def test_the_content_index_is_not_rewritten_without_news(storage: FolderStorage) -> None:
     index = ContentIndex(storage, make_media())
     index.add(0, {0: A})
     (file,) = storage.list("content")
@@ -240,7 +242,7 @@ def test_other_data_has_its_own_content_index(
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"x": "y"}', b"null", b"\xff"])
-def test_a_damaged_content_index_is_an_empty_one(storage: FolderStorage, content: bytes) -> None:
+def test_a_damaged_content_index_counts_as_empty(storage: FolderStorage, content: bytes) -> None:
     index = ContentIndex(storage, make_media())
     index.add(0, {0: A})
     (file,) = storage.list("content")
@@ -248,7 +250,7 @@ def test_a_damaged_content_index_is_an_empty_one(storage: FolderStorage, content
     assert index.read(0) == {}
 
 
-# -- look and prune --------------------------------------------------------------------------
+# -- usage and pruning ------------------------------------------------------------------------
 
 
 def age(storage: FolderStorage, file: StoredFile, days: float) -> None:
@@ -256,13 +258,12 @@ def age(storage: FolderStorage, file: StoredFile, days: float) -> None:
     os.utime(storage.root / file.path, (moment, moment))
 
 
-def test_look_counts_by_function(storage: FolderStorage) -> None:
-    assert look(storage).images == 0
-    assert look(storage).oldest is None
+def test_usage_is_counted_by_function(storage: FolderStorage) -> None:
+    assert cache_usage(storage).images == 0
     cache_in(storage, "f1", conf_threshold=0.3).put_many({A: FOUND, B: ()})
-    cache_in(storage, "f2").put(A, FOUND)
+    cache_in(storage, "f2").put_many({A: FOUND})
     ContentIndex(storage, make_media()).add(0, {0: A})
-    content = look(storage)
+    content = cache_usage(storage)
     assert content.images == 3
     assert content.size == sum(f.size for f in storage.list(""))
     kept = {one.fingerprint: one for one in content.functions}
@@ -271,10 +272,10 @@ def test_look_counts_by_function(storage: FolderStorage) -> None:
     assert kept["f1"].title == "yolo"
 
 
-def test_prune_by_age(storage: FolderStorage) -> None:
+def test_pruning_by_age(storage: FolderStorage) -> None:
     cache = cache_in(storage)
-    cache.put(A, FOUND)
-    cache.put(B, FOUND)
+    cache.put_many({A: FOUND})
+    cache.put_many({B: FOUND})
     for file in entries(storage):
         age(storage, file, 10 if A in file.path else 1)
     pruned = prune(storage, max_age=timedelta(days=5))
@@ -283,11 +284,11 @@ def test_prune_by_age(storage: FolderStorage) -> None:
     assert cache.get(B) == FOUND
 
 
-def test_prune_by_size_takes_the_oldest(storage: FolderStorage) -> None:
+def test_pruning_by_size_removes_the_oldest(storage: FolderStorage) -> None:
     cache = cache_in(storage)
     hashes = [f"{n:02d}" * 32 for n in range(10)]
     for content_hash in hashes:
-        cache.put(content_hash, FOUND)
+        cache.put_many({content_hash: FOUND})
     for file in entries(storage):
         age(storage, file, int(file.path[-7:-5]))
     size = entries(storage)[0].size
@@ -299,24 +300,24 @@ def test_prune_by_size_takes_the_oldest(storage: FolderStorage) -> None:
     assert len(left) >= 4
 
 
-def test_prune_without_bounds_removes_nothing(storage: FolderStorage) -> None:
-    cache_in(storage).put(A, FOUND)
+def test_pruning_without_limits_removes_nothing(storage: FolderStorage) -> None:
+    cache_in(storage).put_many({A: FOUND})
     assert prune(storage).removed == 0
 
 
-def test_prune_leaves_what_is_not_the_caches(storage: FolderStorage) -> None:
+def test_pruning_leaves_other_files(storage: FolderStorage) -> None:
     storage.write("manifests/5.json", b"{}")
-    cache_in(storage).put(A, FOUND)
+    cache_in(storage).put_many({A: FOUND})
     prune(storage, max_bytes=0)
     assert [f.path for f in storage.list("")] == ["manifests/5.json"]
 
 
-def test_pruning_is_due_once_a_day_within_the_bounds_that_were_set(storage: FolderStorage) -> None:
+def test_pruning_is_due_once_a_day_and_keeps_the_limits(storage: FolderStorage) -> None:
     cache = cache_in(storage)
-    cache.put(A, FOUND)
-    keep_within(storage, Bounds(max_age=timedelta(days=1), max_bytes=0))
+    cache.put_many({A: FOUND})
+    prune_to(storage, Limits(max_age=timedelta(days=1), max_bytes=0))
     assert cache.get(A) is None
-    cache.put(A, FOUND)
+    cache.put_many({A: FOUND})
     assert prune_if_due(storage) is None
     assert cache.get(A) == FOUND
     known = json.loads(storage.read("cache-pruned.json") or b"")
@@ -326,13 +327,13 @@ def test_pruning_is_due_once_a_day_within_the_bounds_that_were_set(storage: Fold
     assert cache.get(A) is None
 
 
-def test_results_of_runs_are_kept_within_bounds_of_their_own(storage: FolderStorage) -> None:
+def test_results_of_runs_have_their_own_limits(storage: FolderStorage) -> None:
     runs = [f"results/cvat/task-5/run-{n}/frames.csv" for n in range(3)]
     for days, path in enumerate(runs):
         storage.write(path, b"0123456789")
         written = (datetime.now(UTC) - timedelta(days=days * 60)).timestamp()
         os.utime(storage.root / path, (written, written))
-    cache_in(storage).put(A, FOUND)
+    cache_in(storage).put_many({A: FOUND})
     pruned = prune_if_due(storage)
     assert pruned is not None
     assert pruned.removed == 1
@@ -341,7 +342,7 @@ def test_results_of_runs_are_kept_within_bounds_of_their_own(storage: FolderStor
         "run-0",
         "run-1",
     ]
-    keep_within(storage, Bounds(results_max_bytes=10))
+    prune_to(storage, Limits(results_max_bytes=10))
     assert [f.path for f in storage.list("results")] == runs[:1]
     known = json.loads(storage.read("cache-pruned.json") or b"")
     storage.write("cache-pruned.json", json.dumps({**known, "at": "2020-01-01T00:00Z"}).encode())
@@ -352,10 +353,10 @@ def test_results_of_runs_are_kept_within_bounds_of_their_own(storage: FolderStor
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"at": 3}', b'{"days": "x"}'])
-def test_pruning_is_due_if_nothing_is_known(storage: FolderStorage, content: bytes | None) -> None:
+def test_pruning_is_due_without_a_state(storage: FolderStorage, content: bytes | None) -> None:
     if content is not None:
         storage.write("cache-pruned.json", content)
-    cache_in(storage).put(A, FOUND)
+    cache_in(storage).put_many({A: FOUND})
     pruned = prune_if_due(storage)
     assert pruned is not None
     assert (pruned.removed, pruned.kept > 0) == (0, True)

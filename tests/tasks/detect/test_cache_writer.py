@@ -1,4 +1,4 @@
-"""The cache is written beside the model, and nothing that was put is lost at the end."""
+"""The cache is written in the background, and everything is written at the end."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def outcome(number: int, **facts: Any) -> Outcome:
 
 
 class SlowCache:
-    """Keeps what it is given once it is let."""
+    """A cache whose writes block until the test allows them."""
 
     def __init__(self) -> None:
-        self.let = threading.Event()
+        self.allowed = threading.Event()
         self.batches: list[dict[str, Any]] = []
 
     def put_many(self, detected: dict[str, Any]) -> None:
-        assert self.let.wait(timeout=60)
+        assert self.allowed.wait(timeout=60)
         self.batches.append(detected)
 
 
@@ -45,34 +45,32 @@ def cache() -> Any:
 def writer(cache: Any) -> Iterator[CacheWriter]:
     made = CacheWriter(cache)
     yield made
-    cache.let.set()
+    cache.allowed.set()
     made.close()
 
 
 def test_put_does_not_wait_for_the_storage(cache: Any, writer: CacheWriter) -> None:
     writer.put([outcome(0), outcome(1)])
     assert not cache.batches
-    cache.let.set()
+    cache.allowed.set()
     writer.close()
     assert cache.batches == [{f"{n:064x}": FOUND for n in range(2)}]
 
 
-def test_one_batch_is_written_and_none_waits(cache: Any, writer: CacheWriter) -> None:
+def test_only_one_batch_is_written_at_a_time(cache: Any, writer: CacheWriter) -> None:
     writer.put([outcome(0)])
     second = threading.Thread(target=writer.put, args=([outcome(1)],))
     second.start()
     second.join(timeout=0.2)
     assert second.is_alive()
-    cache.let.set()
+    cache.allowed.set()
     second.join(timeout=60)
     writer.close()
     assert [list(batch) for batch in cache.batches] == [[f"{n:064x}"] for n in range(2)]
 
 
-def test_what_the_cache_knew_or_has_no_detections_is_not_put(
-    cache: Any, writer: CacheWriter
-) -> None:
-    cache.let.set()
+def test_cached_and_failed_outcomes_are_not_written(cache: Any, writer: CacheWriter) -> None:
+    cache.allowed.set()
     writer.put(
         [outcome(0, cached=True), outcome(1, detections=None), outcome(2, content_hash=None)]
     )
@@ -80,7 +78,7 @@ def test_what_the_cache_knew_or_has_no_detections_is_not_put(
     assert cache.batches == []
 
 
-def test_an_error_of_our_own_comes_out(cache: Any) -> None:
+def test_a_programming_error_is_raised(cache: Any) -> None:
     def fail(detected: dict[str, Any]) -> None:
         raise RuntimeError("a bug")
 

@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 
 from cvat_flows.tasks.detect.runner import FunctionRunner
-from cvat_flows.tasks.detect.timeout import MOST_IN_A_ROW, KeepsHanging
+from cvat_flows.tasks.detect.timeout import MAX_CONSECUTIVE_TIMEOUTS, FunctionHangs
 from cvat_flows.tasks.fetch.images import LoadedFrame, hash_of, picture_of
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
@@ -44,13 +44,13 @@ def run_function(function: Any, frames: Sequence[LoadedFrame], **options: Any) -
 
 
 def box(image: PIL.Image.Image) -> list[Any]:
-    """A box that tells which image it was made from, and whether that had been drawn on."""
+    """Return a box that shows which image it is from and whether the image was drawn on."""
     red, green, _ = image.getpixel((0, 0))
     return [cvataa.rectangle(0, [0, green, image.width, red])]
 
 
 class OneByOne:
-    """A plain AA function; `on(number)` is called before each result."""
+    """A plain AA function. It calls `on(number)` before each result."""
 
     spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec("car", 0)])
 
@@ -67,7 +67,7 @@ class OneByOne:
 
 
 class InBatches(OneByOne):
-    """The same with `detect_batch`."""
+    """The same function with `detect_batch`."""
 
     def detect_batch(self, contexts: Sequence[Any], images: Sequence[PIL.Image.Image]) -> Any:
         self.contexts.extend(contexts)
@@ -81,7 +81,7 @@ class InBatches(OneByOne):
 def fail_on(*bad: int, error: BaseException | None = None) -> Callable[[int], None]:
     def on(number: int) -> None:
         if number in bad:
-            raise error or ValueError(f"cannot bear {number}")
+            raise error or ValueError(f"cannot read {number}")
 
     return on
 
@@ -149,7 +149,7 @@ def test_a_failure_says_what_happened() -> None:
     assert failure is not None
     assert failure.step == "detect"
     assert failure.error == (
-        "the function failed on frame 0 · night.png: ValueError: cannot bear 0"
+        "the function failed on frame 0 · night.png: ValueError: cannot read 0"
     )
     assert failure.error_type == "ValueError"
     assert "Traceback" in failure.detail
@@ -184,15 +184,15 @@ class DrawsThenFails(InBatches):
         return super().detect_batch(contexts, images) if len(images) == 1 else 1 / 0
 
 
-def test_another_attempt_sees_the_image_as_it_was() -> None:
+def test_a_retry_gets_the_original_image() -> None:
     seen: list[tuple[int, ...]] = []
 
-    class Looks(DrawsThenFails):
+    class Records(DrawsThenFails):
         def detect_batch(self, contexts: Sequence[Any], images: Sequence[Any]) -> Any:
             seen.extend(image.getpixel((0, 0)) for image in images)
             return super().detect_batch(contexts, images)
 
-    run_function(Looks(), frames(4))
+    run_function(Records(), frames(4))
     assert (99, 99, 99) not in seen
 
 
@@ -233,7 +233,7 @@ def test_generators_are_read_and_may_fail_while_they_are_read() -> None:
     assert [points(outcomes[n]) for n in (0, 2)] == [(0, 0, 10, 0), (0, 0, 12, 2)]
 
 
-def test_shared_and_reused_results_do_not_mix() -> None:
+def test_a_function_may_reuse_its_result_objects() -> None:
     shape = cvataa.rectangle(0, [0, 0, 1, 1])
     found = [shape]
 
@@ -246,7 +246,7 @@ def test_shared_and_reused_results_do_not_mix() -> None:
     assert [points(outcome)[2] for outcome in outcomes] == [10, 11, 12]
 
 
-def test_what_is_no_annotation_is_kept_for_validation_to_name() -> None:
+def test_objects_that_are_not_annotations_are_left_to_validation() -> None:
     class Odd(OneByOne):
         def detect(self, context: Any, image: PIL.Image.Image) -> Any:
             return ["car", *box(image)]
@@ -272,7 +272,7 @@ def test_a_function_that_never_stops_is_stopped() -> None:
 
 
 class Cramped(InBatches):
-    """Memory for `room` images at once."""
+    """A function with memory for `room` images in a call."""
 
     def __init__(self, room: int, error: Callable[[], Exception]) -> None:
         super().__init__()
@@ -287,7 +287,7 @@ class Cramped(InBatches):
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch names its own."""
+    """Has the name of torch's error."""
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ class OutOfMemoryError(RuntimeError):
     ],
 )
 @pytest.mark.parametrize("strict", [False, True])
-def test_when_memory_runs_out_the_slices_shrink(
+def test_calls_get_smaller_when_memory_runs_out(
     error: Callable[[], Exception], strict: bool
 ) -> None:
     function = Cramped(5, error)
@@ -308,14 +308,14 @@ def test_when_memory_runs_out_the_slices_shrink(
     outcomes = runner.run(frames(16))
     assert not failures(outcomes)
     assert [points(outcome)[2] for outcome in outcomes] == list(range(10, 26))
-    assert runner.images_at_once == 4
+    assert runner.max_images == 4
     function.calls.clear()
     runner.run(frames(10))
     assert [len(call) for call in function.calls] == [4, 4, 2]
 
 
 class Clock:
-    """A second for each image that a function looks at."""
+    """A clock that advances by a second for each image."""
 
     now = 0.0
 
@@ -334,7 +334,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.mark.parametrize("kind", [OneByOne, InBatches])
-def test_what_a_slow_function_detects_is_handed_on_before_the_batch_is_done(
+def test_detections_of_a_slow_function_are_saved_during_the_batch(
     kind: type[OneByOne], clock: Clock
 ) -> None:
     kept: list[list[int]] = []
@@ -342,24 +342,24 @@ def test_what_a_slow_function_detects_is_handed_on_before_the_batch_is_done(
     runner = FunctionRunner(function)
     for first in (0, 4):
         some = [loaded(first + n) for n in range(4)]
-        outcomes = runner.run(some, keep=lambda part: kept.append([o.frame.number for o in part]))
+        outcomes = runner.run(some, save=lambda part: kept.append([o.frame.number for o in part]))
         assert [points(outcome)[2] for outcome in outcomes] == [10 + first + n for n in range(4)]
-    # Nothing is known of the speed at the first call; later calls take two seconds.
+    # The speed is unknown at the first call. Later calls take two seconds.
     first_kept = [[0, 1], [2, 3]] if kind is OneByOne else [[0, 1, 2, 3]]
     assert kept == [*first_kept, [4, 5], [6, 7]]
     if kind is InBatches:
         assert function.calls == kept
 
 
-def test_what_was_detected_is_handed_on_whatever_ends_the_run() -> None:
+def test_detections_are_saved_when_a_call_raises() -> None:
     kept: list[Outcome] = []
     function = OneByOne(fail_on(2, error=KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        FunctionRunner(function).run(frames(4), keep=kept.extend)
+        FunctionRunner(function).run(frames(4), save=kept.extend)
     assert [outcome.frame.number for outcome in kept] == [0, 1]
 
 
-def test_a_function_that_is_slow_once_is_soon_given_whole_batches_again(clock: Clock) -> None:
+def test_calls_grow_again_after_a_slow_one(clock: Clock) -> None:
     def slow_at_first(number: int) -> None:
         clock.now += 3.0 if number < 2 else 0.001
 
@@ -371,11 +371,11 @@ def test_a_function_that_is_slow_once_is_soon_given_whole_batches_again(clock: C
     assert function.calls == [[0], [0], [2], list(range(3, 12))]
 
 
-def test_frames_without_an_image_are_not_handed_on() -> None:
+def test_frames_without_an_image_are_not_saved() -> None:
     kept: list[Outcome] = []
     some = frames(2)
     known = LoadedFrame(outcome=some[0].outcome)
-    FunctionRunner(OneByOne()).run([known, some[1]], keep=kept.extend)
+    FunctionRunner(OneByOne()).run([known, some[1]], save=kept.extend)
     assert [outcome.frame.number for outcome in kept] == [1]
 
 
@@ -384,12 +384,12 @@ def test_an_image_too_large_for_memory_is_a_failed_frame() -> None:
     assert {f.error_type for f in failures(outcomes).values()} == {"MemoryError"}
 
 
-# -- leaving ---------------------------------------------------------------------------------
+# -- errors ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [OneByOne, InBatches])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_a_wish_to_stop_is_obeyed(kind: type[OneByOne], error: type[BaseException]) -> None:
+def test_interrupts_are_raised(kind: type[OneByOne], error: type[BaseException]) -> None:
     def on(number: int) -> None:
         if number == 1:
             raise error
@@ -412,7 +412,7 @@ def test_strict_raises_the_functions_own_exception(kind: type[OneByOne]) -> None
 
 
 class Hangs:
-    """`on` that does not come back for some frames, until the test is over."""
+    """An `on` that blocks for some frames until the test ends."""
 
     def __init__(self, *bad: int) -> None:
         self.bad = bad
@@ -439,9 +439,7 @@ def hangs() -> Iterator[Callable[..., Hangs]]:
 
 
 @pytest.mark.parametrize("kind", [OneByOne, InBatches])
-def test_a_frame_that_never_ends_fails_alone(
-    kind: type[OneByOne], hangs: Callable[..., Hangs]
-) -> None:
+def test_a_frame_that_hangs_fails_alone(kind: type[OneByOne], hangs: Callable[..., Hangs]) -> None:
     function = kind(hangs(2))
     runner = FunctionRunner(function, detect_timeout=0.3)
     outcomes = runner.run(frames(5))
@@ -449,16 +447,16 @@ def test_a_frame_that_never_ends_fails_alone(
     (failure,) = failures(outcomes).values()
     assert failure.final
     assert failure.error == (
-        "the function failed on frame 2 · im2.png: NoAnswer: no answer within 0.3 s "
-        "(detect_timeout)"
+        "the function failed on frame 2 · im2.png: CallTimedOut: no answer within 0.3 s "
+        "(--detect-timeout)"
     )
     assert [points(outcomes[n]) for n in (0, 1, 3, 4)] == [(0, 0, 10 + n, n) for n in (0, 1, 3, 4)]
-    # A batch that hangs is taken apart at once: halves could each cost the time again.
+    # A batch that hangs is split into single frames: each half could cost the time limit again.
     alone = [[n] for n in range(5)]
     assert function.calls == (alone if kind is OneByOne else [[0, 1, 2, 3, 4], *alone])
 
 
-def test_a_generator_that_never_ends_fails_alone(hangs: Callable[..., Hangs]) -> None:
+def test_a_generator_that_hangs_fails_alone(hangs: Callable[..., Hangs]) -> None:
     on = hangs(1)
 
     class Lazy(OneByOne):
@@ -467,9 +465,9 @@ def test_a_generator_that_never_ends_fails_alone(hangs: Callable[..., Hangs]) ->
             yield from box(image)
 
     outcomes = run_function(Lazy(), frames(3), detect_timeout=0.3)
-    assert {n: f.error_type for n, f in failures(outcomes).items()} == {1: "NoAnswer"}
+    assert {n: f.error_type for n, f in failures(outcomes).items()} == {1: "CallTimedOut"}
     on.bad = tuple(range(9))
-    with pytest.raises(KeepsHanging):
+    with pytest.raises(FunctionHangs):
         run_function(Lazy(), frames(9), detect_timeout=0.1)
 
 
@@ -480,22 +478,22 @@ def test_a_function_that_keeps_hanging_is_not_called_any_more(
     on = hangs(*range(9))
     runner = FunctionRunner(kind(on), detect_timeout=0.1)
     with pytest.raises(
-        KeepsHanging, match=r"5 calls .* in a row .* 0\.1 s, the last on frame . · im.\.png"
+        FunctionHangs, match=r"5 calls .* in a row .* 0\.1 s, the last on frame . · im.\.png"
     ):
         runner.run(frames(9))
-    assert len(on.calls) == MOST_IN_A_ROW
-    with pytest.raises(KeepsHanging):
+    assert len(on.calls) == MAX_CONSECUTIVE_TIMEOUTS
+    with pytest.raises(FunctionHangs):
         runner.run(frames(9))
-    assert len(on.calls) == MOST_IN_A_ROW
+    assert len(on.calls) == MAX_CONSECUTIVE_TIMEOUTS
 
 
-def test_frames_that_hang_here_and_there_end_nothing(hangs: Callable[..., Hangs]) -> None:
+def test_scattered_timeouts_do_not_stop_the_run(hangs: Callable[..., Hangs]) -> None:
     bad = {0, 1, 2, 4, 5, 6, 8}
     outcomes = run_function(OneByOne(hangs(*bad)), frames(9), detect_timeout=0.1)
     assert set(failures(outcomes)) == bad
 
 
-def test_calls_that_answer_share_a_thread_and_what_the_caller_has_set() -> None:
+def test_calls_share_a_thread_and_the_context_of_the_caller() -> None:
     variable: ContextVar[str] = ContextVar("variable", default="unset")
     seen: list[tuple[str, bool, str]] = []
 
@@ -511,7 +509,7 @@ def test_calls_that_answer_share_a_thread_and_what_the_caller_has_set() -> None:
     runner.close()
 
 
-def test_an_image_is_let_go_of_once_the_call_has_answered() -> None:
+def test_an_image_is_released_after_the_call() -> None:
     kept: list[weakref.ref[Any]] = []
 
     class Remembers(OneByOne):
@@ -521,18 +519,18 @@ def test_an_image_is_let_go_of_once_the_call_has_answered() -> None:
 
     runner = FunctionRunner(Remembers(), detect_timeout=60)
     assert not failures(runner.run(frames(2)))
-    wait_until(lambda: all(one() is None for one in kept), what="the images are let go of")
+    wait_until(lambda: all(one() is None for one in kept), what="the images are released")
     runner.close()
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_an_image_is_let_go_of_before_the_batch_is_done(timeout: float | None) -> None:
+def test_images_are_released_during_the_batch(timeout: float | None) -> None:
     seen: list[weakref.ref[Any]] = []
 
     class Remembers(OneByOne):
         def detect(self, context: Any, image: PIL.Image.Image) -> Any:
-            # The thread that answers lets go of the last call's image a moment after its answer.
-            wait_until(lambda: all(one() is None for one in seen[:-1]), what="images are let go of")
+            # The calling thread releases an image a moment after its answer.
+            wait_until(lambda: all(one() is None for one in seen[:-1]), what="images are released")
             seen.append(weakref.ref(image))
             return box(image)
 
@@ -541,7 +539,7 @@ def test_an_image_is_let_go_of_before_the_batch_is_done(timeout: float | None) -
     runner.close()
 
 
-def test_the_functions_own_timeout_is_its_own() -> None:
+def test_a_timeout_error_of_the_function_is_an_ordinary_error() -> None:
     outcomes = run_function(
         OneByOne(fail_on(0, error=TimeoutError("the model's server"))),
         frames(1),

@@ -1,4 +1,4 @@
-"""Who lined up first goes first, and an end calls off those who wait."""
+"""Turns come in the order of the queue, and cancelling ends the wait."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cvat_flows.tasks.detect.turns import TurnLost, Turns
+from cvat_flows.tasks.detect.turns import TurnCancelled, TurnQueue
 from tests.support.waiting import A_HANG
 
 
-def test_each_waits_for_those_who_lined_up_before() -> None:
-    turns, order = Turns(), list[int]()
+def test_turns_come_in_the_order_of_the_queue() -> None:
+    turns, order = TurnQueue(), list[int]()
     numbers = [3, 0, 7, 1, 4]
     for number in numbers:
-        turns.line_up(number)
+        turns.enqueue(number)
     together = threading.Barrier(len(numbers))
 
     def go(number: int) -> None:
         together.wait(A_HANG)
-        with turns.of(number):
+        with turns.turn(number):
             order.append(number)
 
     with ThreadPoolExecutor(len(numbers)) as threads:
@@ -28,36 +28,36 @@ def test_each_waits_for_those_who_lined_up_before() -> None:
     assert order == numbers
 
 
-def test_one_that_did_not_line_up_need_not_wait() -> None:
-    turns = Turns()
-    turns.line_up(0)
-    with turns.of(5), turns.of(0), turns.of(0):
+def test_a_number_outside_the_queue_does_not_wait() -> None:
+    turns = TurnQueue()
+    turns.enqueue(0)
+    with turns.turn(5), turns.turn(0), turns.turn(0):
         pass
 
 
-def test_what_waits_is_called_off_at_the_end() -> None:
-    turns, entered = Turns(), list[int]()
+def test_cancelling_ends_the_wait() -> None:
+    turns, entered = TurnQueue(), list[int]()
     for number in range(3):
-        turns.line_up(number)
+        turns.enqueue(number)
 
     def go(number: int) -> None:
-        with turns.of(number):
+        with turns.turn(number):
             entered.append(number)
 
     with ThreadPoolExecutor(2) as threads:
         waiting = [threads.submit(go, number) for number in (1, 2)]
-        turns.end()
+        turns.cancel()
         for future in waiting:
-            with pytest.raises(TurnLost):
+            with pytest.raises(TurnCancelled):
                 future.result(A_HANG)
     assert entered == []
 
 
-def test_an_error_in_a_turn_ends_all() -> None:
-    turns = Turns()
-    turns.line_up(0)
-    turns.line_up(1)
-    with pytest.raises(ValueError, match="the model"), turns.of(0):
+def test_an_error_in_a_turn_cancels_the_queue() -> None:
+    turns = TurnQueue()
+    turns.enqueue(0)
+    turns.enqueue(1)
+    with pytest.raises(ValueError, match="the model"), turns.turn(0):
         raise ValueError("the model")
-    with pytest.raises(TurnLost), turns.of(1):
+    with pytest.raises(TurnCancelled), turns.turn(1):
         pass

@@ -19,7 +19,8 @@ import pytest
 
 from cvat_flows.tasks.cvat import http
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-from cvat_flows.tasks.detect.cache import ContentIndex, DetectionCache
+from cvat_flows.tasks.detect.cache import DetectionCache
+from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.fetch import chunks
 from cvat_flows.tasks.fetch.images import LoadedFrame, hash_of
 from cvat_flows.tasks.fetch.loader import NICENESS
@@ -376,7 +377,7 @@ def test_a_second_run_downloads_nothing(server: ChunkServer, storage: FolderStor
     options = known(server, storage)
     for one in fetch_all(server, **options):
         assert not one.outcome.cached
-        options["cache"].put(one.outcome.content_hash, FOUND)
+        options["cache"].put_many({one.outcome.content_hash: FOUND})
     server.asked.clear()
     loaded = fetch_all(server, **known(server, storage))
     assert not server.asked
@@ -394,7 +395,7 @@ def test_what_the_cache_holds_is_known_before_anything_is_fetched(
         assert not any(source.knows(batch) for batch in batches)
     for one in fetch_all(server, **options):
         if one.frame.number != 6:
-            options["cache"].put(one.outcome.content_hash, FOUND)
+            options["cache"].put_many({one.outcome.content_hash: FOUND})
     source = FrameSource(server.client, server.media, batches, **options)
     whole = [6 not in [frame.number for frame in batch.frames] for batch in batches]
     assert [source.knows(batch) for batch in batches] == whole
@@ -411,7 +412,7 @@ def test_only_chunks_with_unknown_frames_are_downloaded(
     options = known(server, storage)
     for one in fetch_all(server, **options):
         if one.frame.number != 6:
-            options["cache"].put(one.outcome.content_hash, FOUND)
+            options["cache"].put_many({one.outcome.content_hash: FOUND})
     server.asked.clear()
     loaded = fetch_all(server, **options)
     assert server.asked == {("chunk", 1): 1}
@@ -422,7 +423,7 @@ def test_an_image_known_from_another_task_is_not_decoded(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
     cache = DetectionCache(storage, fingerprint="f", parameters={})
-    cache.put(hash_of(server.files[3]), FOUND)
+    cache.put_many({hash_of(server.files[3]): FOUND})
     loaded = fetch_all(server, cache=cache)
     assert loaded[3].outcome.cached
     assert widths(loaded) == ALL | {3: None}
@@ -466,7 +467,7 @@ def test_content_that_changed_is_not_taken_from_the_index(
     options = known(server, storage)
     for one in fetch_all(server, **options):
         if one.frame.number != 4:
-            options["cache"].put(one.outcome.content_hash, FOUND)
+            options["cache"].put_many({one.outcome.content_hash: FOUND})
     spoiled(server, 5, png(60))
     server.updated = "2026-12-24T00:00:00Z"
     loaded = fetch_all(server, **options)
@@ -479,7 +480,7 @@ def test_a_cache_that_forgets_between_is_no_harm(
 ) -> None:
     options = known(server, storage)
     for one in fetch_all(server, **options):
-        options["cache"].put(one.outcome.content_hash, FOUND)
+        options["cache"].put_many({one.outcome.content_hash: FOUND})
     for file in list(storage.list("detections")):
         storage.delete(file.path)
     assert widths(fetch_all(server, **options)) == ALL
