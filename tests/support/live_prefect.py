@@ -44,16 +44,19 @@ class LivePrefect:
     folder: Path
     url: str
     env: dict[str, str]
+    cwd: Path | None = None
+    """Working directory of the commands and processes; None: that of the tests."""
     processes: list[subprocess.Popen[bytes]] = field(factory=list)
 
     @classmethod
     @contextmanager
-    def started(cls, folder: Path, **env: str) -> Iterator[LivePrefect]:
+    def started(cls, folder: Path, *, cwd: Path | None = None, **env: str) -> Iterator[LivePrefect]:
         """Start a server."""
         url = f"http://127.0.0.1:{free_port()}"
         server = cls(
             folder=folder,
             url=url,
+            cwd=cwd,
             env={
                 **shipped_settings(url),
                 **FLAVOUR,
@@ -99,6 +102,7 @@ class LivePrefect:
         log = self._log(len(self.processes))
         process = subprocess.Popen(
             command,
+            cwd=self.cwd,
             env={**os.environ, **self.env, **env},
             stdout=log,
             stderr=log,
@@ -112,6 +116,7 @@ class LivePrefect:
         """Run a command to its end, as a user of this server would."""
         return subprocess.run(
             command,
+            cwd=self.cwd,
             env={**os.environ, **self.env, **env},
             capture_output=True,
             text=True,
