@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-ui test check lint setup bench chaos clean
+.PHONY: demo demo-ui test test-all check lint setup bench chaos clean
 
 demo: $(READY)
 	$(BIN)/python -m cvat_flows.deployments.demo
@@ -12,8 +12,14 @@ demo: $(READY)
 demo-ui: $(READY)
 	$(BIN)/python -m cvat_flows.deployments.demo --ui
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+# With the long tests, and ten times the examples of hypothesis.
+test-all: $(READY)
+	HYPOTHESIS_PROFILE=thorough $(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -22,9 +22,13 @@ from PIL import Image
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from tests.support.s3_server import s3_bucket
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy")
+# No deadline: how long an example takes says how busy the machine is.
+_slow_is_fine = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+settings.register_profile("quick", _slow_is_fine, max_examples=100)
+settings.register_profile("thorough", _slow_is_fine, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 LIVE_CVAT = os.environ.get("CVAT_HOST")

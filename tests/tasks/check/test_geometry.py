@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from attrs import evolve
 from cvat_sdk.masks import decode_mask, encode_mask
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cvat_flows.tasks.check.geometry import ImageSize, bounding_box, clip, find_defect
@@ -164,7 +164,6 @@ def test_a_mask_with_a_box_much_larger_than_the_image_needs_no_room() -> None:
 coordinates = st.integers(-40, 100).map(float)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["rectangle", "polygon", "polyline", "points"]),
     st.lists(coordinates, min_size=6, max_size=12).filter(lambda points: len(points) % 2 == 0),
@@ -184,7 +183,6 @@ def test_what_is_clipped_is_inside_and_clipping_it_again_changes_nothing(
     assert clip(clipped, SIZE) == clipped
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=7),
     st.lists(st.tuples(st.integers(0, 63), st.integers(0, 47)), min_size=20, max_size=20),
@@ -212,7 +210,6 @@ def is_inside(points: tuple[float, ...], x: float, y: float) -> bool:
     return inside
 
 
-@settings(deadline=None)
 @given(
     st.integers(-6, 66),
     st.integers(-6, 50),

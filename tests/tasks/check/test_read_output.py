@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from attrs import fields
 from cvat_sdk import models
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cvat_flows.tasks.check.read_output import (
@@ -198,7 +198,6 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and str(one) == str(other) and one == other
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(odd_shapes() | scalars, max_size=3))
 def test_what_was_read_survives_the_cache_exactly(objects: list[Any]) -> None:
     detections = read_output(objects)

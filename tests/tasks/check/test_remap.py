@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from cvat_sdk.auto_annotation import BadFunctionError
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from cvat_flows.tasks.check.read_output import read_output
@@ -73,12 +73,6 @@ def point(label_id: int, x: float, y: float, **fields: Any) -> Detection:
 
 # -- random functions and tasks -------------------------------------------------------------------
 
-thorough = settings(
-    max_examples=200,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
-
 
 def remapped_case(case: Case) -> tuple[SpecMatch, Outcome]:
     try:
@@ -97,7 +91,6 @@ def remapped_case(case: Case) -> tuple[SpecMatch, Outcome]:
     return match, remap_frame(validate_frame(outcome, match, options), match, RemapOptions())
 
 
-@thorough
 @given(cases())
 def test_no_id_of_the_function_gets_out(case: Case) -> None:
     _, outcome = remapped_case(case)
@@ -124,7 +117,6 @@ def ids_in(annotations: tuple[Annotation, ...]) -> Iterator[int]:
         yield from ids_in(annotation.elements)
 
 
-@thorough
 @given(cases(mapped=False))
 def test_mapping_back_is_the_identity_on_what_was_kept(case: Case) -> None:
     """By name no two labels of a function go to one of the task, so there is a way back."""

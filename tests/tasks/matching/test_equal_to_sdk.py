@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cvat_sdk.auto_annotation import BadFunctionError
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import assume, event, given
 
 from cvat_flows.tasks.check.read_output import read_output
 from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
@@ -18,12 +18,6 @@ from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.labels import labels_of_spec, labels_of_task
 from tests.tasks.matching.spec_cases import FIXED_COUNTS, FRAME, LEAST_COUNTS, Case, cases
-
-thorough = settings(
-    max_examples=400,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
 
 
 def our_match(case: Case) -> SpecMatch:
@@ -42,7 +36,6 @@ def our_outcome(case: Case, match: SpecMatch) -> Outcome:
     return remap_frame(validate_frame(outcome, match, ValidationOptions()), match, RemapOptions())
 
 
-@thorough
 @given(cases())
 def test_the_first_mismatch_is_the_one_that_the_sdk_raises(case: Case) -> None:
     try:
@@ -60,7 +53,6 @@ def test_the_first_mismatch_is_the_one_that_the_sdk_raises(case: Case) -> None:
     assert str(caught.value).startswith(refusal)
 
 
-@thorough
 @given(cases())
 def test_output_is_accepted_refused_and_remapped_as_by_the_sdk(case: Case) -> None:
     try:
