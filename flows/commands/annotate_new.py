@@ -30,7 +30,7 @@ from cvat_flows.flows.sweep.rules import (
     RulesError,
     SweepRule,
 )
-from cvat_flows.tasks.cvat.server_block import chosen_settings
+from cvat_flows.tasks.cvat.server_block import command_line_settings
 
 _OF_THE_SWEEP = {"rules", "rules_file", "limit"}
 _OF_THE_RULE = {"function", "function_parameters", "name", "organization"}
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         },
     )
     use_server_arguments(arguments)
-    if chosen_settings.get() and parameters.run_in == "deployment":
+    if command_line_settings.get() and parameters.run_in == "deployment":
         raise UsageError(
             f"{server_options(arguments)[0]}: workers have settings of their own, and with "
             "--run-in deployment they annotate; name the server for all by --server BLOCK"

@@ -24,7 +24,7 @@ from cvat_flows.tasks.cvat.connection import (
     ServerSettingsError,
     settings_from_profile,
 )
-from cvat_flows.tasks.cvat.server_block import chosen_changes, chosen_settings
+from cvat_flows.tasks.cvat.server_block import command_line_overrides, command_line_settings
 from cvat_flows.tasks.matching.strict_yaml import load_yaml
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
@@ -83,8 +83,8 @@ def use_server_arguments(arguments: argparse.Namespace, *, block: str | None = N
         changes["organization"] = arguments.organization
     if arguments.insecure:
         changes["verify_ssl"] = False
-    chosen_settings.set(settings)
-    chosen_changes.set(changes)
+    command_line_settings.set(settings)
+    command_line_overrides.set(changes)
 
 
 _NAMING = ("profile", "server_host", "server_port", "auth")

@@ -1,6 +1,6 @@
-"""Walk CVAT's JSON of a job's annotations one object at a time.
+"""Annotations as CVAT's JSON: write one, or read those of a job one at a time.
 
-Decoding a large job at once takes ten times the memory of its text.
+Decoding a large job in one step takes ten times the memory of its text.
 """
 
 from __future__ import annotations
@@ -10,50 +10,82 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from cvat_flows.tasks.model.annotations import TAG, Annotation
+
 Kind = Literal["tags", "shapes"]
 KINDS: tuple[Kind, ...] = ("tags", "shapes")
 
-_SPACE = re.compile(r"[ \t\r\n]*")
+_WHITESPACE = re.compile(r"[ \t\r\n]*")
 
 
-def walk(body: bytes) -> Iterator[tuple[Kind, dict[str, Any]]]:
+def annotation_to_json(annotation: Annotation) -> dict[str, Any]:
+    """Return the annotation as the JSON object that CVAT's `create` expects.
+
+    The score is included if there is one. CVAT 2.54 ignores it (CVAT_FACTS 5); later versions
+    store it.
+    """
+    body: dict[str, Any] = {
+        "label_id": annotation.label_id,
+        "frame": annotation.frame,
+        "source": annotation.source,
+        "group": annotation.group,
+        "attributes": [{"spec_id": i, "value": v} for i, v in annotation.attributes],
+    }
+    if annotation.score is not None:
+        body["score"] = annotation.score
+    if annotation.type == TAG:
+        return body
+    body |= {
+        "type": annotation.type,
+        "points": list(annotation.points),
+        "rotation": annotation.rotation,
+        "occluded": annotation.occluded,
+        "outside": annotation.outside,
+        "z_order": annotation.z_order,
+    }
+    if annotation.elements:
+        body["elements"] = [annotation_to_json(element) for element in annotation.elements]
+    return body
+
+
+def iter_annotations(body: bytes) -> Iterator[tuple[Kind, dict[str, Any]]]:
     """Yield the tags and shapes of `{"tags": [...], "shapes": [...], ...}`.
 
-    Raises ValueError if the text is no such object, has not both lists, or ends too early.
+    Raises ValueError if the text is not such an object, lacks one of the lists, or ends early.
     """
     text = body.decode()
     decoder = json.JSONDecoder()
     seen: set[str] = set()
     at = _expect(text, 0, "{")
     while True:
-        name, at = decoder.raw_decode(text, _skip(text, at))
-        at = _skip(text, _expect(text, at, ":"))
+        name, at = decoder.raw_decode(text, _skip_whitespace(text, at))
+        at = _skip_whitespace(text, _expect(text, at, ":"))
         if name in KINDS:
             seen.add(name)
-            at = _skip(text, _expect(text, at, "["))
+            at = _skip_whitespace(text, _expect(text, at, "["))
             while text[at : at + 1] != "]":
                 item, at = decoder.raw_decode(text, at)
                 yield name, item
-                at = _skip(text, at)
+                at = _skip_whitespace(text, at)
                 if text[at : at + 1] == ",":
-                    at = _skip(text, at + 1)
+                    at = _skip_whitespace(text, at + 1)
                 elif text[at : at + 1] != "]":
                     raise ValueError(f"neither ',' nor ']' at {at}")
             at += 1
         else:
             _, at = decoder.raw_decode(text, at)
-        at = _skip(text, at)
+        at = _skip_whitespace(text, at)
         if text[at : at + 1] == "}":
             break
         at = _expect(text, at, ",")
-    if _skip(text, at + 1) != len(text) or seen != set(KINDS):
-        raise ValueError("not a whole answer")
+    if _skip_whitespace(text, at + 1) != len(text) or seen != set(KINDS):
+        raise ValueError("incomplete answer")
 
 
-def is_whole(body: bytes) -> bool:
-    """Whether a body is a whole answer of CVAT's: found out by walking to its end."""
+def is_complete(body: bytes) -> bool:
+    """Return whether a body is a complete answer of CVAT. This reads it to the end."""
     try:
-        for kind, item in walk(body):
+        for kind, item in iter_annotations(body):
             if not (isinstance(item["id"], int) and isinstance(item["frame"], int)):
                 return False
             if kind == "shapes" and not isinstance(item["type"], str):
@@ -64,13 +96,13 @@ def is_whole(body: bytes) -> bool:
     return True
 
 
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
+def _skip_whitespace(text: str, at: int) -> int:
+    found = _WHITESPACE.match(text, at)
     return found.end() if found else at
 
 
 def _expect(text: str, at: int, mark: str) -> int:
-    at = _skip(text, at)
+    at = _skip_whitespace(text, at)
     if text[at : at + 1] != mark:
         raise ValueError(f"no {mark!r} at {at}")
     return at + 1

@@ -29,7 +29,7 @@ chunk. Without a timeout the SDK waits forever, and Prefect cannot interrupt a w
 
 ENVIRONMENT_HELP = (
     "set CVAT_HOST with CVAT_ACCESS_TOKEN (or CVAT_USER and CVAT_PASSWORD), save a profile with "
-    "`cvat-cli profile create`, or make a CVATServer block in Prefect"
+    "`cvat-cli profile create`, or create a CVATServer block in Prefect"
 )
 
 

@@ -1,8 +1,8 @@
-"""A digest of an annotation as CVAT keeps it: what was sent and what is read back compare equal.
+"""Digest an annotation so that the sent object and the one read back from CVAT compare equal.
 
-CVAT returns an object otherwise than it took it (CVAT_FACTS 5): numbers as floats, attributes that
-were left out with their defaults, `group` and `elements` filled in. The digest is of what is left
-when all that, the object's ids and the score (which some versions drop) are put aside.
+CVAT returns an object in another form (CVAT_FACTS 5): numbers become floats, omitted attributes get
+their defaults, `group` and `elements` are filled in. The digest ignores these differences. It also
+ignores ids, and the score, because some CVAT versions drop it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from cvat_flows.tasks.model.annotations import TAG, Annotation
+from cvat_flows.tasks.model.annotations import TAG
 
 AttributeDefaults = Mapping[int, Mapping[int, str]]
-"""Label or sublabel id -> attribute id (`spec_id`) -> default value."""
+"""Default value by label or sublabel id, then by attribute id (`spec_id`)."""
 
-_STEPS = 100
-"""Steps in a pixel, and in a degree: nobody moves a shape by less than a hundredth."""
+_STEPS_PER_UNIT = 100
+"""Coordinates are rounded to hundredths of a pixel, and rotations to hundredths of a degree."""
 _OFFSET = 0.37
-"""Moves the borders between two steps off the values that detectors and people like (halves,
-eighths, hundredths): there, the last bit of a float must not decide."""
+"""Shifts the rounding limits away from common values (halves, eighths, hundredths). Otherwise the
+last bit of a float could decide how such a value is rounded."""
 
 
 def attribute_defaults(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int, str]]:
-    """Attribute defaults of labels and their sublabels, from the rows of `GET /api/labels`."""
+    """Collect the attribute defaults of labels and sublabels from rows of `GET /api/labels`."""
     defaults: dict[int, dict[int, str]] = {}
     for row in rows:
         defaults[row["id"]] = {
@@ -36,42 +36,15 @@ def attribute_defaults(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int,
     return defaults
 
 
-def body_of(annotation: Annotation) -> dict[str, Any]:
-    """The annotation as the JSON object that CVAT's `create` takes.
-
-    The score goes along if there is one: CVAT 2.54 ignores it (CVAT_FACTS 5), later ones keep it.
-    """
-    body: dict[str, Any] = {
-        "label_id": annotation.label_id,
-        "frame": annotation.frame,
-        "source": annotation.source,
-        "group": annotation.group,
-        "attributes": [{"spec_id": i, "value": v} for i, v in annotation.attributes],
-    }
-    if annotation.score is not None:
-        body["score"] = annotation.score
-    if annotation.type == TAG:
-        return body
-    body |= {
-        "type": annotation.type,
-        "points": list(annotation.points),
-        "rotation": annotation.rotation,
-        "occluded": annotation.occluded,
-        "outside": annotation.outside,
-        "z_order": annotation.z_order,
-    }
-    if annotation.elements:
-        body["elements"] = [body_of(element) for element in annotation.elements]
-    return body
-
-
 def digest(item: Mapping[str, Any], defaults: AttributeDefaults) -> str:
-    """Digest of a tag or shape as it goes to CVAT or comes from it: its kind, `t` or `s` (tags and
-    shapes may share an id), and 24 hexadecimal digits.
+    """Return the digest of a tag or shape that is sent to CVAT or read from it.
 
-    An attribute that has its label's default value does not count, so that sent and filled-in
-    defaults are equal and an attribute that the label gets later changes nothing. Any other
-    difference counts: position by a hundredth of a pixel, label, attribute, group, source.
+    It consists of `t` or `s`, because a tag and a shape may have the same id, and 24 hexadecimal
+    digits.
+
+    Attributes with the label's default value are ignored: CVAT fills them in, and a label may get
+    new attributes later. Every other difference changes the digest: a position by a hundredth of a
+    pixel, the label, an attribute, the group, the source.
     """
     facts = [
         item.get("type") or TAG,
@@ -83,8 +56,8 @@ def digest(item: Mapping[str, Any], defaults: AttributeDefaults) -> str:
     ]
     if item.get("type"):
         facts += [
-            _steps(item.get("points") or ()),
-            _step(item.get("rotation") or 0),
+            _round_all(item.get("points") or ()),
+            _round(item.get("rotation") or 0),
             bool(item.get("occluded")),
             bool(item.get("outside")),
             item.get("z_order") or 0,
@@ -96,11 +69,11 @@ def digest(item: Mapping[str, Any], defaults: AttributeDefaults) -> str:
 
 
 def _element(item: Mapping[str, Any], defaults: AttributeDefaults) -> list[Any]:
-    """What a person can change about a keypoint; the rest is its skeleton's."""
+    """Return what a person can change about a keypoint. The rest belongs to its skeleton."""
     return [
         item["label_id"],
         item.get("type") or "",
-        _steps(item.get("points") or ()),
+        _round_all(item.get("points") or ()),
         bool(item.get("occluded")),
         bool(item.get("outside")),
         _attributes(item, defaults),
@@ -108,17 +81,17 @@ def _element(item: Mapping[str, Any], defaults: AttributeDefaults) -> list[Any]:
 
 
 def _attributes(item: Mapping[str, Any], defaults: AttributeDefaults) -> list[list[Any]]:
-    usual = defaults.get(item["label_id"], {})
+    of_label = defaults.get(item["label_id"], {})
     return sorted(
         [a["spec_id"], str(a["value"])]
         for a in item.get("attributes") or ()
-        if usual.get(a["spec_id"]) != str(a["value"])
+        if of_label.get(a["spec_id"]) != str(a["value"])
     )
 
 
-def _steps(points: Iterable[float]) -> list[int]:
-    return [_step(value) for value in points]
+def _round_all(points: Iterable[float]) -> list[int]:
+    return [_round(value) for value in points]
 
 
-def _step(value: float) -> int:
-    return math.floor(value * _STEPS + _OFFSET)
+def _round(value: float) -> int:
+    return math.floor(value * _STEPS_PER_UNIT + _OFFSET)

@@ -1,11 +1,11 @@
-"""Read, create and delete annotations of one CVAT job, and know whether it happened.
+"""Read, create and delete the annotations of one CVAT job.
 
-A write has three ends: done, refused, or doubtful. A time-out, a reset, a 429, a 5xx and a body
-that is not CVAT's are all doubtful: the work may have been done, may be done later, or not at all.
-Nothing here repeats a doubtful write; whoever sent it reads back first.
+A write is done, refused or doubtful. It is doubtful after a timeout, a reset, a 429, a 5xx or a
+body that CVAT did not write: CVAT may have done the work, may do it later, or may never do it.
+Nothing here repeats a doubtful write; the caller reads the job back first.
 
-The SDK's client lends its connections and credentials. Its own call path is not used: it would
-turn each object into a model, and urllib3 would sleep for as long as a `Retry-After` says.
+This uses the connections and credentials of the SDK's client, but not its methods. They would turn
+each object into a model, and let urllib3 sleep as long as `Retry-After` says.
 """
 
 from __future__ import annotations
@@ -22,193 +22,193 @@ from attrs import define, field, frozen
 from cvat_sdk import Client
 from cvat_sdk.core.helpers import make_request_headers
 
-from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, is_whole, walk
+from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, is_complete, iter_annotations
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, CvatRefused, CvatUnavailable
 
 MAX_CONSECUTIVE_500S = 5
-"""So many 500s in a row are an answer: CVAT cannot read a task with a skeleton whose keypoints lie
-on another frame, and never will (CVAT_FACTS 5)."""
+"""After this many 500s in a row, reading a job has failed. CVAT never recovers, for example, if the
+keypoints of a skeleton are on another frame (CVAT_FACTS 5)."""
 
 
 @frozen(kw_only=True)
-class Patience:
-    """How long to wait for CVAT. Seconds throughout."""
+class RetryPolicy:
+    """How long to wait for CVAT, in seconds."""
 
-    connect: float = 10.0
-    read: float = 180.0
-    """Silence while waiting for an answer. A large create takes CVAT seconds, with overlapping jobs
-    tens of seconds."""
-    backoff: float = 0.5
-    """First wait before trying again; it doubles, with jitter."""
-    longest_wait: float = 60.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 180.0
+    """Seconds without a byte. A large create takes CVAT seconds, and tens of seconds if jobs
+    overlap."""
+    first_wait: float = 0.5
+    """Wait before the first retry. It doubles with each retry, with jitter."""
+    max_wait: float = 60.0
     give_up_after: float = 600.0
-    """Without a single good answer."""
-    settle: float = 5.0
-    """Wait after a time-out before reading back: the request may still be at work."""
+    """Seconds since the last good answer."""
+    wait_after_timeout: float = 5.0
+    """Minimum wait before reading back after a timeout: CVAT may still process the request."""
 
 
 @frozen(kw_only=True)
 class Reply:
-    """What a write came to."""
+    """CVAT's answer to a request, and what it means."""
 
-    end: Literal["done", "refused", "doubtful"]
+    result: Literal["done", "refused", "doubtful"]
     content: Mapping[str, list[dict[str, Any]]] = field(factory=dict)
-    """If done: the answer's `tags` and `shapes`."""
+    """The answer's `tags` and `shapes`, if a write is done."""
     status: int = 0
+    """HTTP status; 0 without an answer."""
     text: str = ""
-    """Otherwise: why, for people, in some 300 characters."""
-    answer: bytes = b""
-    """If refused: the whole body of the answer."""
+    """Why the request is not done, in some 300 characters for people."""
+    body: bytes = b""
+    """The complete body, if the request was refused."""
     timed_out: bool = False
     retry_after: float | None = None
 
 
 @define(kw_only=True)
 class JobAnnotations:
-    """The annotations of one CVAT job over HTTP."""
+    """Access to the annotations of one CVAT job over HTTP."""
 
     client: Client
     job_id: int
-    patience: Patience = field(factory=Patience)
+    retry_policy: RetryPolicy = field(factory=RetryPolicy)
     sleep: Callable[[float], None] = time.sleep
-    _last_good: float = field(factory=time.monotonic, init=False)
+    _last_good_answer: float = field(factory=time.monotonic, init=False)
 
     def read(self) -> Iterator[tuple[Kind, dict[str, Any]]]:
-        """Yield the job's tags and shapes, one in memory at a time beside the answer's bytes.
+        """Yield the job's tags and shapes, decoding one at a time. Raises as `read_bytes` does."""
+        return iter_annotations(self.read_bytes())
 
-        Raises as `read_whole` does.
+    def read_bytes(self) -> bytes:
+        """Fetch the job's annotations as CVAT's JSON, to be read with `iter_annotations`.
+
+        Retries until the answer is complete. Raises CvatRefused if CVAT refuses the request and
+        CvatUnavailable if the retry policy gives up.
         """
-        return walk(self.read_whole())
-
-    def read_whole(self) -> bytes:
-        """The job's annotations as CVAT's JSON, for `tasks.cvat.annotation_json.walk`.
-
-        Tries again until there is a whole answer. Raises CvatRefused for a final refusal and
-        CvatUnavailable when patience ends.
-        """
-        server_errors = misses = 0
+        server_errors = failures = 0
         while True:
-            reply, body = self._exchange("GET", {})
-            if reply.end == "done" and is_whole(body):
-                self._last_good = time.monotonic()
+            reply, body = self._request("GET")
+            if reply.result == "done" and is_complete(body):
+                self._last_good_answer = time.monotonic()
                 return body
-            if reply.end == "done":
-                reply = Reply(end="doubtful", text="an answer that is not CVAT's")
-            if reply.end == "refused":
-                raise self._refused(reply)
+            if reply.result == "done":
+                reply = _NOT_FROM_CVAT
+            if reply.result == "refused":
+                raise self._refusal_error(reply)
             server_errors = server_errors + 1 if reply.status == 500 else 0
             if server_errors >= MAX_CONSECUTIVE_500S:
                 raise CvatUnavailable(
                     f"job {self.job_id}: CVAT fails to read the job's annotations (500, "
-                    f"{server_errors} times). If they cannot be opened in CVAT either, an "
-                    "annotation in them is damaged and only CVAT's administrator can help"
+                    f"{server_errors} times). If the job does not open in CVAT either, one of its "
+                    "annotations is damaged and only CVAT's administrator can help"
                 )
-            misses += 1
-            self.pause(reply, misses)
+            failures += 1
+            self.pause(reply, failures)
 
     def create(self, body: bytes) -> Reply:
-        """Send a `create` once. Raises CvatRefused if no create can ever work on this job."""
+        """Send a `create` once. Raises CvatRefused if CVAT would refuse any create on this job."""
         return self._write("create", body)
 
     def delete(self, body: bytes) -> Reply:
-        """Send a `delete` once. CVAT lets it be repeated."""
+        """Send a `delete` once. Repeating it is harmless. Raises as `create` does."""
         return self._write("delete", body)
 
-    def pause(self, reply: Reply, misses: int) -> None:
-        """Wait before going on after the `misses`-th doubtful answer in a row.
+    def pause(self, reply: Reply, failures: int) -> None:
+        """Wait after a doubtful answer. `failures` is the number of doubtful answers in a row.
 
-        Raises CvatUnavailable at the end of patience.
+        Raises CvatUnavailable if the retry policy gives up.
         """
-        silence = time.monotonic() - self._last_good
+        policy = self.retry_policy
+        silence = time.monotonic() - self._last_good_answer
         wait = reply.retry_after
         if wait is None:
-            longest = self.patience.longest_wait
-            growing = self.patience.backoff * 2.0 ** min(misses - 1, 20)
-            wait = min(longest, growing) * random.uniform(0.75, 1.25)
+            growing = policy.first_wait * 2.0 ** min(failures - 1, 20)
+            wait = min(policy.max_wait, growing) * random.uniform(0.75, 1.25)
         if reply.timed_out:
-            wait = max(wait, self.patience.settle)
-        if silence + wait > self.patience.give_up_after:
+            wait = max(wait, policy.wait_after_timeout)
+        if silence + wait > policy.give_up_after:
             raise CvatUnavailable(
-                f"job {self.job_id}: CVAT has not answered properly for {silence:.0f} s (last: "
-                f"{reply.text}); what is uploaded is recorded, run this again when CVAT is back"
+                f"job {self.job_id}: CVAT has given no valid answer for {silence:.0f} s (last: "
+                f"{reply.text}); uploads so far are recorded, run this again when CVAT is back"
             )
         self.sleep(wait)
 
     def _write(self, action: str, body: bytes) -> Reply:
-        reply, answer = self._exchange("PATCH", {"action": action}, body)
+        reply, answer = self._request("PATCH", f"?action={action}", body)
         if reply.status in (401, 403, 404):
-            raise self._refused(reply)
-        if reply.end != "done":
+            raise self._refusal_error(reply)
+        if reply.result != "done":
             return reply
         try:
             content = json.loads(answer)
             lists: dict[str, list[dict[str, Any]]] = {kind: content[kind] for kind in KINDS}
-            whole = all(isinstance(o["id"], int) for kind in KINDS for o in lists[kind])
+            valid = all(isinstance(o["id"], int) for kind in KINDS for o in lists[kind])
         except (ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
-            return Reply(end="doubtful", text="an answer that is not CVAT's")
-        self._last_good = time.monotonic()
-        return Reply(end="done", content=lists, status=reply.status)
+            valid = False
+        if not valid:
+            return _NOT_FROM_CVAT
+        self._last_good_answer = time.monotonic()
+        return Reply(result="done", content=lists, status=reply.status)
 
-    def _exchange(
-        self, method: str, query: dict[str, str], body: bytes | None = None
+    def _request(
+        self, method: str, query: str = "", body: bytes | None = None
     ) -> tuple[Reply, bytes]:
-        """One request, one answer, and what to think of it."""
+        """Send one request and judge the answer. The bytes are the body of an answer of 200."""
         headers = make_request_headers(self.client.api_client)
         headers["Accept-Encoding"] = "identity"
-        url = f"{self.client.api_map.host}/api/jobs/{self.job_id}/annotations"
+        url = f"{self.client.api_map.host}/api/jobs/{self.job_id}/annotations{query}"
         if body is not None:
             headers["Content-Type"] = "application/json"
-            url += "?" + "&".join(f"{name}={value}" for name, value in query.items())
+        policy = self.retry_policy
         try:
             response = self.client.api_client.rest_client.pool_manager.request(
                 method,
                 url,
                 body=body,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=self.patience.connect, read=self.patience.read),
+                timeout=urllib3.Timeout(connect=policy.connect_timeout, read=policy.read_timeout),
                 retries=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
-            text = f"no answer within {self.patience.read:g} s" if timed_out else "no answer"
-            return Reply(
-                end="doubtful", text=f"{text} ({type(error).__name__})", timed_out=timed_out
-            ), b""
+            text = f"no answer within {policy.read_timeout:g} s" if timed_out else "no answer"
+            text += f" ({type(error).__name__})"
+            return Reply(result="doubtful", text=text, timed_out=timed_out), b""
         answer = bytes(response.data)
         text = f"{response.status} {answer[:300].decode('utf-8', 'replace').strip()}".strip()
         if response.status == 200:
-            return Reply(end="done", status=200), answer
+            return Reply(result="done", status=200), answer
         if response.status in TRANSIENT_STATUSES or response.status >= 500 or response.status < 300:
-            after = _retry_after(response.headers)
-            return Reply(
-                end="doubtful",
+            reply = Reply(
+                result="doubtful",
                 status=response.status,
                 text=text,
-                retry_after=after,
+                retry_after=_retry_after(response.headers),
                 timed_out=response.status == 504,
-            ), b""
-        return Reply(end="refused", status=response.status, text=text, answer=answer), b""
+            )
+            return reply, b""
+        return Reply(result="refused", status=response.status, text=text, body=answer), b""
 
-    def _refused(self, reply: Reply) -> CvatRefused:
+    def _refusal_error(self, reply: Reply) -> CvatRefused:
         why = {
             401: "CVAT no longer accepts the credentials; log in again",
-            403: "the CVAT user of this run may not annotate it; assign the task to that user, or "
-            "use an account that may",
+            403: "the CVAT user of this run has no permission to annotate it; assign the task to "
+            "that user, or use an account that has permission",
             404: "it does not exist on the CVAT server; check whether it was deleted",
         }.get(reply.status, f"CVAT answered {reply.text}")
         return CvatRefused(f"job {self.job_id}: {why}", status=reply.status)
 
 
+_NOT_FROM_CVAT = Reply(result="doubtful", text="an answer that CVAT did not write")
+
+
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the answer asks to wait: a number, or a date as gateways send."""
-    asked = headers.get("Retry-After", "")
+    """Return the seconds that `Retry-After` asks to wait. Gateways send dates, CVAT numbers."""
+    value = headers.get("Retry-After", "")
     try:
-        seconds = float(asked)
+        seconds = float(value)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(asked).timestamp() - time.time()
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except ValueError:
             return None
     return max(0.0, seconds)

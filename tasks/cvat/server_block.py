@@ -1,4 +1,4 @@
-"""The CVAT server as a Prefect block, and how a flow run finds its server."""
+"""The Prefect block of a CVAT server, and where a flow run finds the server's settings."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ from cvat_flows.tasks.cvat.connection import (
 
 DEFAULT_BLOCK = "default"
 
-chosen_settings: ContextVar[ServerSettings | None] = ContextVar("chosen_settings", default=None)
-"""Settings that the command line took from its options. They are kept out of the flow's
-parameters because Prefect stores and shows those."""
-chosen_changes: ContextVar[Mapping[str, Any] | None] = ContextVar("chosen_changes", default=None)
-"""What the command line's options change in the settings, wherever those come from."""
+command_line_settings: ContextVar[ServerSettings | None] = ContextVar(
+    "command_line_settings", default=None
+)
+"""Settings from command-line options. They are not flow parameters because Prefect stores and
+shows those."""
+command_line_overrides: ContextVar[Mapping[str, Any] | None] = ContextVar(
+    "command_line_overrides", default=None
+)
+"""Fields that command-line options override, wherever the settings come from."""
 
 
 class CVATServer(Block):
@@ -37,16 +41,17 @@ class CVATServer(Block):
     host: str = Field(description="Address, for example https://cvat.example.com")
     access_token: SecretStr | None = Field(
         default=None,
-        description="Personal access token that may write; preferred to a password",
+        description="Personal access token with write access; preferred to a password",
     )
     username: str | None = Field(default=None, description="User name, if there is no token")
-    password: SecretStr | None = Field(default=None, description="Password of that user")
+    password: SecretStr | None = Field(default=None, description="Password of the user")
     organization: str | None = Field(
         default=None, description="Slug of the organization; empty for the personal workspace"
     )
     verify_ssl: bool = Field(default=True, description="Check the server's TLS certificate")
 
     def settings(self) -> ServerSettings:
+        """Return the block's values as settings for `connect`."""
         return ServerSettings(
             host=self.host,
             access_token=self.access_token.get_secret_value() if self.access_token else None,
@@ -58,14 +63,16 @@ class CVATServer(Block):
 
 
 def find_settings(block: str | None = None) -> ServerSettings:
-    """Settings for a run: the named block, else the command line's options, the environment, the
-    block `default`, the default profile of cvat-cli, in this order.
+    """Find the server's settings for a run.
 
-    Raises ServerSettingsError.
+    The first of these that exists is used: the named block, command-line options, the environment,
+    the block `default`, the default profile of cvat-cli.
+
+    Raises ServerSettingsError if there are none, or if the named block does not exist.
     """
     if block:
-        return _changed(_load_block(block).settings())
-    found = chosen_settings.get() or settings_from_environment()
+        return _with_overrides(_load_block(block).settings())
+    found = command_line_settings.get() or settings_from_environment()
     if found is None:
         try:
             default = _load_block(DEFAULT_BLOCK)
@@ -74,18 +81,18 @@ def find_settings(block: str | None = None) -> ServerSettings:
         else:
             found = default.settings()
     if found is None:
-        raise ServerSettingsError(f"no CVAT server is named: {ENVIRONMENT_HELP}")
-    return _changed(found)
+        raise ServerSettingsError(f"no CVAT server is configured: {ENVIRONMENT_HELP}")
+    return _with_overrides(found)
 
 
 def settings_without_block() -> ServerSettings | None:
-    """As `find_settings`, but for what is in Prefect; None if nothing names a server."""
-    found = chosen_settings.get() or settings_from_environment() or settings_from_profile()
-    return _changed(found) if found else None
+    """Find the settings as `find_settings` does, but without blocks; None if there are none."""
+    found = command_line_settings.get() or settings_from_environment() or settings_from_profile()
+    return _with_overrides(found) if found else None
 
 
-def _changed(settings: ServerSettings) -> ServerSettings:
-    return evolve(settings, **(chosen_changes.get() or {}))
+def _with_overrides(settings: ServerSettings) -> ServerSettings:
+    return evolve(settings, **(command_line_overrides.get() or {}))
 
 
 def _load_block(name: str) -> CVATServer:
@@ -93,8 +100,8 @@ def _load_block(name: str) -> CVATServer:
         block = CVATServer.load(name, _sync=True)  # type: ignore[call-arg]
     except ValueError as error:
         raise ServerSettingsError(
-            f"Prefect has no CVATServer block {name!r}: make one in the UI under Blocks, or leave "
-            "the option empty to use the environment"
+            f"Prefect has no CVATServer block {name!r}: create one in the UI under Blocks, or "
+            "leave the option empty to use the environment"
         ) from error
     assert isinstance(block, CVATServer)
     return block

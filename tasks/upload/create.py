@@ -9,8 +9,8 @@ from typing import Any
 
 from attrs import define, field
 
-from cvat_flows.tasks.cvat.annotation_json import KINDS
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, body_of, digest
+from cvat_flows.tasks.cvat.annotation_json import KINDS, annotation_to_json
+from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
 from cvat_flows.tasks.model.frames import Failure
@@ -74,9 +74,9 @@ class Sender:
             self.options.check()
             self.requests += 1
             reply = self.channel.create(group.body())
-            if reply.end == "refused":
+            if reply.result == "refused":
                 queue.extendleft(reversed(self._divide(group, reply)))
-            elif reply.end == "doubtful" or not self._account(group, reply):
+            elif reply.result == "doubtful" or not self._account(group, reply):
                 queue.extendleft(reversed(self._look_again(group, reply)))
 
     def _groups(self, works: Iterable[FrameWork]) -> Iterator[Group]:
@@ -124,7 +124,7 @@ class Sender:
 
     def _look_again(self, group: Group, reply: Reply) -> list[Group]:
         """Read back after a doubtful answer, and return what is to be sent once more."""
-        clear = reply.end == "done"
+        clear = reply.result == "done"
         self.doubtful += 1
         group.doubts += 1
         group.server_errors = group.server_errors + 1 if reply.status == 500 else 0
@@ -185,13 +185,13 @@ def _fault(work: FrameWork, reply: Reply) -> tuple[str, int | None]:
     For a list CVAT answers a list of the same length, empty where there is nothing wrong.
     """
     try:
-        errors: Any = json.loads(reply.answer)
+        errors: Any = json.loads(reply.body)
         for kind in KINDS:
             mine = [w for w in work.wanted if w.kind == kind]
             for encoded, error in zip(mine, errors.get(kind, []), strict=False):
                 if error:
                     sent = json.loads(encoded.body)
-                    bodies = map(body_of, work.outcome.annotations or ())
+                    bodies = map(annotation_to_json, work.outcome.annotations or ())
                     return (
                         f"{sent.get('type', 'tag')} of label id {sent['label_id']}: "
                         f"{json.dumps(error)[:300]} ({reply.status})",

@@ -73,9 +73,9 @@ class Deleter:
             self.options.check()
             self.requests += 1
             reply = self.channel.delete(_body(batch))
-            if reply.end == "refused":
+            if reply.result == "refused":
                 queue.extendleft(reversed(self._divide(batch, reply)))
-            elif reply.end == "done" and _named(reply) >= {v.key[0] for v in batch.victims}:
+            elif reply.result == "done" and _named(reply) >= {v.key[0] for v in batch.victims}:
                 self._count(batch.victims)
             else:
                 queue.extendleft(reversed(self._look_again(batch, reply)))

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 
 from attrs import define, evolve, field
 
-from cvat_flows.tasks.cvat.annotation_json import Kind
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, body_of, digest
+from cvat_flows.tasks.cvat.annotation_json import Kind, annotation_to_json
+from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, State
@@ -175,7 +175,7 @@ def prepare(outcome: Outcome, *, frames: Collection[int], defaults: AttributeDef
         if fault:
             work.fail(_failure(f"annotation {index} ({annotation.type}) {fault}", index))
             break
-        body = body_of(annotation)
+        body = annotation_to_json(annotation)
         work.wanted.append(
             Encoded(
                 kind="tags" if annotation.type == TAG else "shapes",

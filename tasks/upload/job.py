@@ -51,7 +51,7 @@ def upload_job(
     raises nothing: it is in the report's `failed`.
     """
     options = options or UploadOptions()
-    channel = JobAnnotations(client=client, job_id=job_id, patience=options.patience)
+    channel = JobAnnotations(client=client, job_id=job_id, retry_policy=options.retry_policy)
     upload = _Upload(
         channel=channel,
         manifest=manifest,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from attrs import frozen
 
-from cvat_flows.tasks.cvat.annotation_json import walk
+from cvat_flows.tasks.cvat.annotation_json import iter_annotations
 from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.upload.delete import Key, Victim
@@ -25,14 +25,14 @@ class JobReader:
 
     def snapshot(self) -> bytes:
         """The job as it is now."""
-        return self.channel.read_whole()
+        return self.channel.read_bytes()
 
     def present(
         self, frames: Collection[int] | None = None, snapshot: bytes | None = None
     ) -> dict[int, list[Present]]:
         """What the frames (None: all) hold, by frame."""
         present: dict[int, list[Present]] = {}
-        for _, item in walk(snapshot or self.snapshot()):
+        for _, item in iter_annotations(snapshot or self.snapshot()):
             if frames is None or item["frame"] in frames:
                 one = Present(id=item["id"], digest=digest(item, self.defaults))
                 present.setdefault(item["frame"], []).append(one)
@@ -41,7 +41,7 @@ class JobReader:
     def find(self, targets: Mapping[int, set[Key]], snapshot: bytes | None = None) -> list[Victim]:
         """The objects among `targets`, by frame, that are there and unchanged."""
         found: list[Victim] = []
-        for kind, item in walk(snapshot or self.snapshot()):
+        for kind, item in iter_annotations(snapshot or self.snapshot()):
             keys = targets.get(item["frame"])
             if keys:
                 key = (item["id"], digest(item, self.defaults))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from attrs import field, frozen
 
 from cvat_flows.tasks.cvat.digest import AttributeDefaults
-from cvat_flows.tasks.cvat.job_annotations import Patience
+from cvat_flows.tasks.cvat.job_annotations import RetryPolicy
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.upload.plan import Existing
 
@@ -31,7 +31,7 @@ class UploadOptions:
     """Annotations in one request. A frame with more goes alone. CVAT stores 2,000 in under 1 s."""
     max_bytes: int = 4 << 20
     """Bytes of one request's body, likewise."""
-    patience: Patience = field(factory=Patience)
+    retry_policy: RetryPolicy = field(factory=RetryPolicy)
     check: Callable[[], None] = _nothing_to_check
     """Called before each write; raises if this run must not write any more (its lease is lost)."""
 

@@ -103,9 +103,9 @@ def _undo_job(
     run: str | None,
     options: UploadOptions,
 ) -> UndoneJob:
-    channel = JobAnnotations(client=client, job_id=job_id, patience=options.patience)
+    channel = JobAnnotations(client=client, job_id=job_id, retry_policy=options.retry_policy)
     try:
-        snapshot = channel.read_whole()
+        snapshot = channel.read_bytes()
     except CvatRefused as error:
         if error.status != 404:
             raise

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from attrs import define, evolve, field, frozen
 
-from cvat_flows.tasks.cvat.job_annotations import Patience
+from cvat_flows.tasks.cvat.job_annotations import RetryPolicy
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
@@ -29,8 +29,13 @@ from tests.chaos.worker import BROKEN, DONE, INTERRUPTED, Attempt, upload
 from tests.chaos.world import Content, Cvat, Layout, interfere, outcomes_of, reset
 from tests.support.fault_proxy import PASS, Action, Exchange, Fault, FaultProxy
 
-PATIENCE = Patience(
-    connect=2.0, read=0.3, backoff=0.004, longest_wait=0.05, give_up_after=30.0, settle=0.2
+RETRY_POLICY = RetryPolicy(
+    connect_timeout=2.0,
+    read_timeout=0.3,
+    first_wait=0.004,
+    max_wait=0.05,
+    give_up_after=30.0,
+    wait_after_timeout=0.2,
 )
 LEASE_SECONDS = 0.5
 ATTEMPTS_WITH_ACCIDENTS = 6
@@ -171,10 +176,10 @@ class Accidents:
             return self.dice.uniform(0.0, 0.05)
         if action == "late":
             # Mostly before the client looks again, sometimes after it.
-            settled = self.dice.random() < 0.6
-            low, high = (0.05, PATIENCE.settle * 0.6) if settled else (PATIENCE.settle, 0.4)
+            wait = RETRY_POLICY.wait_after_timeout
+            low, high = (0.05, wait * 0.6) if self.dice.random() < 0.6 else (wait, 0.4)
             return self.dice.uniform(low, high)
-        return PATIENCE.read + 0.1
+        return RETRY_POLICY.read_timeout + 0.1
 
 
 def run_schedule(
@@ -197,7 +202,7 @@ def run_schedule(
         defaults=layout.defaults,
         max_shapes=dice.choice([1, 4, 8, 2000]),
         lease_seconds=LEASE_SECONDS,
-        patience=PATIENCE,
+        retry_policy=RETRY_POLICY,
     )
     expected: list[tuple[Content, Book]] = []
     reset(cvat, layout, seed)

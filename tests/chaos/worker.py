@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.job_annotations import Patience
+from cvat_flows.tasks.cvat.job_annotations import RetryPolicy
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.job import upload_job
@@ -45,7 +45,7 @@ class Attempt:
     defaults: dict[int, dict[int, str]]
     max_shapes: int
     lease_seconds: float
-    patience: Patience
+    retry_policy: RetryPolicy
     kill_at_write: int | None = None
     """Which write to the storage ends in kill -9."""
     kill_phase: str = "before"
@@ -84,7 +84,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
     options = UploadOptions(
         existing=attempt.existing,
         defaults=attempt.defaults,
-        patience=attempt.patience,
+        retry_policy=attempt.retry_policy,
         max_shapes=attempt.max_shapes,
     )
     with task_lease(

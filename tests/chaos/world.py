@@ -14,7 +14,8 @@ from cvat_sdk import Client, Config, models
 from cvat_sdk.core.helpers import make_request_headers
 from PIL import Image
 
-from cvat_flows.tasks.cvat.digest import attribute_defaults, body_of
+from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
+from cvat_flows.tasks.cvat.digest import attribute_defaults
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 
@@ -181,13 +182,15 @@ def reset(cvat: Cvat, layout: Layout, seed: int) -> dict[int, dict[str, list[dic
                 # Sometimes exactly where a detection will be, and sometimes by another tool.
                 annotation = _box(layout, dice, frame)
                 body["shapes"].append(
-                    body_of(annotation)
+                    annotation_to_json(annotation)
                     | {"source": dice.choice(["manual", "manual", "auto", "file"])}
                 )
             if dice.random() < 0.3:
                 body["tags"].append({"label_id": sunny, "frame": frame, "source": "manual"})
             if dice.random() < 0.2:
-                body["shapes"].append(body_of(_pose(layout, dice, frame)) | {"source": "manual"})
+                body["shapes"].append(
+                    annotation_to_json(_pose(layout, dice, frame)) | {"source": "manual"}
+                )
         keys = [
             {"type": "rectangle", "frame": first, "points": [1, 1, 9, 9]},
             {"type": "rectangle", "frame": last, "points": [2, 2, 9, 9], "outside": True},
@@ -255,7 +258,9 @@ def interfere(cvat: Cvat, layout: Layout, seed: int) -> None:
                 shape["attributes"] = [{"spec_id": kind, "value": "b"}]
             cvat.change(job, "update", {"shapes": [shape]})
         cvat.change(
-            job, "create", {"shapes": [body_of(_box(layout, dice, first)) | {"source": "manual"}]}
+            job,
+            "create",
+            {"shapes": [annotation_to_json(_box(layout, dice, first)) | {"source": "manual"}]},
         )
 
 

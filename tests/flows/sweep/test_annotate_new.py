@@ -30,7 +30,7 @@ from cvat_flows.flows.sweep import hand_over
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.connection import ServerSettings
-from cvat_flows.tasks.cvat.server_block import CVATServer, chosen_settings, find_settings
+from cvat_flows.tasks.cvat.server_block import CVATServer, command_line_settings, find_settings
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
@@ -41,9 +41,9 @@ pytestmark = pytest.mark.usefixtures("storage_folder", "prefect_server")
 @pytest.fixture
 def server(sandbox: Any) -> Iterator[None]:
     settings = ServerSettings(host=sandbox.url, username="admin", password="admin")
-    token = chosen_settings.set(settings)
+    token = command_line_settings.set(settings)
     yield
-    chosen_settings.reset(token)
+    command_line_settings.reset(token)
 
 
 @pytest.fixture
@@ -507,7 +507,7 @@ def test_a_thousand_tasks_that_are_done_cost_few_requests(
     http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=http.serve_forever, daemon=True).start()
     host = f"http://127.0.0.1:{http.server_port}"
-    token = chosen_settings.set(ServerSettings(host=host, access_token="t"))
+    token = command_line_settings.set(ServerSettings(host=host, access_token="t"))
     storage = open_storage()
     for task_id in range(1, 1001):
         manifest = Manifest(
@@ -523,7 +523,7 @@ def test_a_thousand_tasks_that_are_done_cost_few_requests(
         report = run({"projects": ["cars"], "function": str(function_file)})
         took = time.process_time() - started
     finally:
-        chosen_settings.reset(token)
+        command_line_settings.reset(token)
         http.shutdown()
         http.server_close()
     assert (report.done, report.rows) == (1000, [])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.tasks.cvat.annotation_json import is_whole, walk
+from cvat_flows.tasks.cvat.annotation_json import is_complete, iter_annotations
 
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
 objects = st.fixed_dictionaries(
@@ -43,21 +43,21 @@ def test_walking_is_decoding(
     expected = [
         (kind, item) for kind in names if kind in ("tags", "shapes") for item in answer[kind]
     ]
-    assert list(walk(body)) == expected
-    assert is_whole(body)
+    assert list(iter_annotations(body)) == expected
+    assert is_complete(body)
 
 
 @given(answers, st.data())
 def test_part_of_an_answer_is_not_whole(answer: dict[str, Any], data: st.DataObject) -> None:
     body = json.dumps(answer).encode()
-    assert not is_whole(body[: data.draw(st.integers(0, len(body) - 1))])
+    assert not is_complete(body[: data.draw(st.integers(0, len(body) - 1))])
 
 
 @given(answers, st.data())
 def test_what_is_not_text_is_not_whole(answer: dict[str, Any], data: st.DataObject) -> None:
     body = json.dumps(answer).encode()
     at = data.draw(st.integers(0, len(body)))
-    assert not is_whole(body[:at] + b"\xff" + body[at + 1 :])
+    assert not is_complete(body[:at] + b"\xff" + body[at + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_what_is_not_text_is_not_whole(answer: dict[str, Any], data: st.DataObje
     ],
 )
 def test_what_is_not_an_answer_of_cvat(body: bytes) -> None:
-    assert not is_whole(body)
+    assert not is_complete(body)

@@ -10,14 +10,15 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults, body_of, digest
+from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
+from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults, digest
 from cvat_flows.tasks.model.annotations import Annotation
 
 DEFAULTS = {1: {10: "red", 11: "no"}, 2: {20: ""}, 5: {}, 6: {60: "x"}, 7: {}}
 
 
 def digest_of(annotation: Annotation, defaults: AttributeDefaults) -> str:
-    return digest(body_of(annotation), defaults)
+    return digest(annotation_to_json(annotation), defaults)
 
 
 coordinates = st.floats(-5000, 5000, allow_nan=False).map(lambda v: round(v, 4))
@@ -84,10 +85,10 @@ def as_cvat_returns(body: dict[str, Any], number: int = 1) -> dict[str, Any]:
 @given(annotations())
 def test_sent_and_read_back_are_equal(annotation: Annotation) -> None:
     sent = digest_of(annotation, DEFAULTS)
-    assert digest(as_cvat_returns(body_of(annotation)), DEFAULTS) == sent
-    assert digest(body_of(annotation), DEFAULTS) == sent  # the echo of a create
+    assert digest(as_cvat_returns(annotation_to_json(annotation)), DEFAULTS) == sent
+    assert digest(annotation_to_json(annotation), DEFAULTS) == sent  # the echo of a create
     scored = evolve(annotation, score=0.5)
-    assert body_of(scored) == {**body_of(annotation), "score": 0.5}
+    assert annotation_to_json(scored) == {**annotation_to_json(annotation), "score": 0.5}
     assert digest_of(scored, DEFAULTS) == sent
 
 
@@ -140,7 +141,7 @@ POSE = Annotation(
     ],
 )
 def test_an_edit_counts(edit: dict[str, Any]) -> None:
-    stored = as_cvat_returns(body_of(BOX))
+    stored = as_cvat_returns(annotation_to_json(BOX))
     assert digest({**stored, **edit}, DEFAULTS) != digest_of(BOX, DEFAULTS)
 
 
@@ -154,14 +155,14 @@ def test_an_edit_counts(edit: dict[str, Any]) -> None:
     ],
 )
 def test_an_edited_keypoint_counts(edit: dict[str, Any]) -> None:
-    stored = as_cvat_returns(body_of(POSE))
+    stored = as_cvat_returns(annotation_to_json(POSE))
     stored["elements"][0].update(edit)
     assert digest(stored, DEFAULTS) != digest_of(POSE, DEFAULTS)
 
 
 def test_a_new_attribute_of_the_label_changes_nothing() -> None:
     later = {**DEFAULTS, 1: {**DEFAULTS[1], 12: "maybe"}}
-    stored = as_cvat_returns(body_of(BOX))
+    stored = as_cvat_returns(annotation_to_json(BOX))
     stored["attributes"].append({"spec_id": 12, "value": "maybe"})
     assert digest(stored, later) == digest_of(BOX, DEFAULTS) == digest_of(BOX, later)
 

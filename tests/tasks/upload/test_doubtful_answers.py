@@ -35,7 +35,7 @@ FAULTS = [
     Fault(action="late"),
 ]
 TIMED_OUT = ("stall", "stall_after", "late")
-IMPATIENT = evolve(HASTE, read=1.5, settle=0.3)
+IMPATIENT = evolve(HASTE, read_timeout=1.5, wait_after_timeout=0.3)
 """For time-outs that are meant, long enough for an answer that is only slow."""
 
 
@@ -82,7 +82,7 @@ def test_a_fault_at_any_exchange_changes_nothing(
         client=spoiled.client,
         run="run-2",
         existing="replace",
-        patience=IMPATIENT if fault.action in TIMED_OUT else HASTE,
+        retry_policy=IMPATIENT if fault.action in TIMED_OUT else HASTE,
         max_shapes=4,
     )
     assert hits
@@ -127,7 +127,7 @@ def test_a_request_carried_out_very_late_is_cleared_up_by_the_next_run(
 
     spoiled = spoil(strike)
     outcome = bench.outcome(0, bench.box(0), bench.tag(0))
-    bench.upload(outcome, client=spoiled.client, patience=IMPATIENT)
+    bench.upload(outcome, client=spoiled.client, retry_policy=IMPATIENT)
     over.set()
     spoiled.proxy.drain()
     assert bench.frames() == bench.frames("tags") == [0, 0]
@@ -150,7 +150,7 @@ def test_a_request_that_lands_beside_its_repetition_leaves_no_copy(
         outcome,
         client=spoiled.client,
         existing=existing,
-        patience=IMPATIENT,
+        retry_policy=IMPATIENT,
     )
     assert spoiled.log == ["read", "create", "read", "create", "read", "delete", "read"]
     assert (report.created, report.deleted) == (4, 4)
@@ -201,7 +201,7 @@ def test_an_outage_ends_the_run_and_the_next_one_finishes_it(
     outcomes = [bench.outcome(n, bench.box(n), bench.tag(n)) for n in range(6)]
     impatient = evolve(HASTE, give_up_after=0.5)
     with pytest.raises(CvatUnavailable, match=r"job \d+.*run this again"):
-        bench.upload(*outcomes, client=spoil(strike).client, patience=impatient, max_shapes=4)
+        bench.upload(*outcomes, client=spoil(strike).client, retry_policy=impatient, max_shapes=4)
     assert bench.frames() in ([0, 1], [0, 1, 2, 3])
     record = bench.manifest().record(bench.jobs[0].id, 5)
     assert record is not None

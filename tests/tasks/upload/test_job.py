@@ -285,7 +285,7 @@ def test_another_tasks_job_is_refused(bench: Bench) -> None:
 
 def test_no_permission_is_final_and_says_so(bench: Bench, spoil: Spoil) -> None:
     spoiled = spoil(lambda i, kind, e: Fault(action="status_before", status=403))
-    with pytest.raises(CvatRefused, match="may not annotate") as caught:
+    with pytest.raises(CvatRefused, match="no permission to annotate") as caught:
         bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client)
     assert caught.value.status == 403
     assert len(spoiled.log) == 1

@@ -9,7 +9,7 @@ from attrs import evolve
 from cvat_sdk import Client, Config
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.tasks.cvat.digest import body_of
+from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.upload.frame import LONGEST_SOURCE
@@ -34,7 +34,7 @@ def test_a_jobs_frames_are_checked_before_cvat_stores_anything(
     make_bench: Callable[..., Bench],
 ) -> None:
     bench = make_bench(segment_size=3)
-    bench.change("create", {"shapes": [body_of(bench.box(99))]})
+    bench.change("create", {"shapes": [annotation_to_json(bench.box(99))]})
     assert bench.frames(job=0) == [99]  # the accident
     stray = evolve(bench.outcome(0, bench.box(4)), frame=evolve(bench.frame(4), number=4))
     report = bench.upload(stray, bench.outcome(0, bench.box(0)))
@@ -63,7 +63,7 @@ def test_a_skeleton_that_would_poison_the_task_is_not_sent(bench: Bench) -> None
 
 
 def test_a_task_that_somebody_poisoned_is_named_and_left_alone(bench: Bench) -> None:
-    bench.change("create", {"shapes": [body_of(_askew(bench))]})
+    bench.change("create", {"shapes": [annotation_to_json(_askew(bench))]})
     with pytest.raises(CvatUnavailable, match=rf"job {bench.jobs[0].id}.*damaged"):
         bench.upload(bench.outcome(1, bench.box(1)))
     assert list(bench.storage.list("")) == []

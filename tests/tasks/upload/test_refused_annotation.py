@@ -20,7 +20,7 @@ class Refusing:
 
     def __init__(self, answer: Any) -> None:
         self.reply = Reply(
-            end="refused", status=400, text="400 no", answer=json.dumps(answer).encode()
+            result="refused", status=400, text="400 no", body=json.dumps(answer).encode()
         )
 
     def create(self, body: bytes) -> Reply:

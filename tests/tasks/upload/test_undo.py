@@ -27,7 +27,7 @@ def take_back(bench: Bench, **options: Any) -> list[UndoneJob]:
         storage=bench.storage,
         server="http://cvat",
         stamp=RunStamp(id="undo"),
-        options=UploadOptions(patience=HASTE, dry_run=dry_run),
+        options=UploadOptions(retry_policy=HASTE, dry_run=dry_run),
         **{"wait": 0, **options},
     )
 

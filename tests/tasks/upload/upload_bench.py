@@ -9,8 +9,8 @@ from attrs import define
 from cvat_sdk import Client
 from cvat_sdk.core.helpers import make_request_headers
 
-from cvat_flows.tasks.cvat.digest import body_of
-from cvat_flows.tasks.cvat.job_annotations import Patience
+from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
+from cvat_flows.tasks.cvat.job_annotations import RetryPolicy
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.storage import FolderStorage
@@ -20,8 +20,13 @@ from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from tests.support.fault_proxy import FaultProxy
 
-HASTE = Patience(
-    connect=60.0, read=60.0, backoff=0.005, longest_wait=0.05, give_up_after=300.0, settle=0.05
+HASTE = RetryPolicy(
+    connect_timeout=60.0,
+    read_timeout=60.0,
+    first_wait=0.005,
+    max_wait=0.05,
+    give_up_after=300.0,
+    wait_after_timeout=0.05,
 )
 """In no haste where a slow machine would look like a fault of CVAT."""
 
@@ -105,7 +110,7 @@ class Bench:
             job_id=self.jobs[job].id,
             outcomes=outcomes,
             manifest=manifest or self.manifest(run),
-            options=UploadOptions(**{"patience": HASTE, **options}),
+            options=UploadOptions(**{"retry_policy": HASTE, **options}),
         )
 
     def annotations(self, job: int | None = None) -> dict[str, list[dict[str, Any]]]:
@@ -125,7 +130,7 @@ class Bench:
 
     def add(self, *annotations: Annotation, job: int = 0, **extra: Any) -> list[dict[str, Any]]:
         """A person draws."""
-        shapes = [{**body_of(a), "source": "manual", **extra} for a in annotations]
+        shapes = [{**annotation_to_json(a), "source": "manual", **extra} for a in annotations]
         made: list[dict[str, Any]] = self.change("create", {"shapes": shapes}, job)["shapes"]
         return made
 
