@@ -1,4 +1,4 @@
-"""`cvat-flows sandbox`: a small CVAT-compatible server to try things out."""
+"""`cvat-flows sandbox`: a small CVAT-compatible server for demos and tests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from cvat_flows.flows.commands.command import Command
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=8080, help="port (default: 8080)")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="port; 0: a free one (default: 8080)"
+    )
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
     )
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="folder that keeps its data"
+        "--data", type=Path, required=True, metavar="DIR", help="folder that keeps all data"
     )
     parser.add_argument(
-        "--quirks", action="store_true", help="show the accidents of CVAT 2.54, too"
+        "--quirks", action="store_true", help="also imitate known bugs of CVAT 2.54"
     )
 
 
@@ -30,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="sandbox",
-    help="Serve a small CVAT-compatible server for trying out (admin/admin, worker/worker).",
+    help="Run a small CVAT-compatible server for demos and tests (admin/admin, worker/worker).",
     configure=configure,
     run=run,
 )

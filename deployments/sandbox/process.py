@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, for tests, demos and benchmarks."""
+"""Run the sandbox in a separate process, for tests, demos and benchmarks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,19 @@ START_TIMEOUT_S = 120
 
 
 class SandboxProcess:
-    """Starts the sandbox on entering, ready to be used, and ends it on leaving."""
+    """A sandbox in a separate process; a context manager that starts and stops it."""
 
     admin = ("admin", "admin")
     worker = ("worker", "worker")
 
     def __init__(self, data_dir: Path, port: int = 0, *, quirks: bool = False) -> None:
-        """Port 0 takes a free one, and keeps it when the sandbox is started again."""
+        """Describe the process; `start` starts it.
+
+        Args:
+            data_dir: Folder that keeps the sandbox's data and its log.
+            port: 0 means a free one, which stays the same when the sandbox is started again.
+            quirks: Also imitate known bugs of CVAT 2.54.
+        """
         self.data_dir = Path(data_dir)
         self.log = self.data_dir / "sandbox.log"
         self.url = ""
@@ -39,7 +45,11 @@ class SandboxProcess:
         self.stop()
 
     def start(self) -> None:
-        """Start the server and wait until it listens; raises RuntimeError if it does not."""
+        """Start the server and wait until it listens.
+
+        Raises:
+            RuntimeError: with the end of the log, if the server does not start.
+        """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         address = self.data_dir / ADDRESS_FILE
         address.unlink(missing_ok=True)
@@ -53,7 +63,7 @@ class SandboxProcess:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not address.exists():  # it is written when the server listens
+        while not address.exists():  # the server writes it when it listens
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"the sandbox did not start: {self.log.read_text()[-2000:]}")
@@ -62,33 +72,33 @@ class SandboxProcess:
         self._port = int(self.url.rsplit(":", 1)[1])
 
     def stop(self) -> None:
-        """Kill the server at once; what it has confirmed is kept."""
+        """Kill the server. Everything that it has confirmed is kept."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def faults(self, rules: Iterable[Mapping[str, Any]]) -> None:
-        """Replace the rules of misbehaviour: see `deployments.sandbox.faults.Rule`."""
-        self._ask("POST", "/sandbox/faults", [dict(rule) for rule in rules])
+        """Replace the fault rules; see `cvat_flows.deployments.sandbox.faults.Rule`."""
+        self._request("POST", "/sandbox/faults", [dict(rule) for rule in rules])
 
     def list_faults(self) -> list[dict[str, Any]]:
-        """The rules in force, each with its `matches` and `hits`."""
-        rules: list[dict[str, Any]] = self._ask("GET", "/sandbox/faults").json()
+        """Return the current fault rules, each with its `matches` and `hits`."""
+        rules: list[dict[str, Any]] = self._request("GET", "/sandbox/faults").json()
         return rules
 
     def clear_faults(self) -> None:
-        self._ask("DELETE", "/sandbox/faults")
+        self._request("DELETE", "/sandbox/faults")
 
     def requests(self) -> dict[str, int]:
-        """How often each address was asked for: `GET /api/tasks/{id}/data?type=chunk`."""
-        counts: dict[str, int] = self._ask("GET", "/sandbox/requests").json()
+        """Return the number of requests by address: `GET /api/tasks/{id}/data?type=chunk`."""
+        counts: dict[str, int] = self._request("GET", "/sandbox/requests").json()
         return counts
 
     def reset_requests(self) -> None:
-        self._ask("DELETE", "/sandbox/requests")
+        self._request("DELETE", "/sandbox/requests")
 
-    def _ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:
         with httpx.Client(auth=self.admin, trust_env=False, timeout=30) as http:
             response = http.request(method, self.url + path, json=body)
         if not response.is_success:

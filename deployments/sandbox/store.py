@@ -1,4 +1,4 @@
-"""Rows of JSON in memory, written through to SQLite; annotations in SQLite alone."""
+"""The sandbox's data: rows kept in memory and written to SQLite, annotations in SQLite alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from typing import Any, NamedTuple
 import orjson
 
 Row = dict[str, Any]
-"""What the sandbox knows about a thing, named as CVAT shows it; `_private` keys are not shown."""
+"""One object (a task, a job, a label ...) with CVAT's field names.
+
+Keys that begin with `_` are private: no answer shows them.
+"""
 
 PARENTS = (
     ("task", "project_id", "project"), ("data", "task_id", "task"), ("request", "task_id", "task"),
@@ -23,7 +26,7 @@ PARENTS = (
     ("label", "parent_id", "label"), ("issue", "job", "job"), ("comment", "issue", "issue"),
     ("webhook", "project_id", "project"), ("delivery", "webhook_id", "webhook"),
 )  # fmt: skip
-"""What belongs to what, by which key: who may use the whole may use it, and it goes with it."""
+"""(kind, key, parent kind): a parent's users may use its children; deleting it deletes them."""
 
 SCHEMA = """
 PRAGMA journal_mode = WAL;  -- a killed process loses nothing; only a power cut could
@@ -37,16 +40,18 @@ CREATE UNIQUE INDEX IF NOT EXISTS annotation_ids ON annotations (kind, id);
 
 
 class Annotation(NamedTuple):
+    """One tag, shape or track of a job."""
+
     job: int
     kind: str
     frame: int
     id: int
     body: bytes
-    """JSON as a GET returns it: reading 100,000 shapes is joining strings."""
+    """JSON as a GET returns it, so that reading 100,000 shapes only joins strings."""
 
 
 class Store:
-    """Everything in the sandbox's folder. What changes it runs inside `writing()`."""
+    """Everything in the sandbox's folder. All changes must be made inside `writing()`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,11 +64,11 @@ class Store:
         self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         self._database.executescript(SCHEMA)
         for kind, body in self._database.execute("SELECT kind, body FROM rows ORDER BY id"):
-            self._keep(kind, orjson.loads(body))
+            self._remember(kind, orjson.loads(body))
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One writer at a time, one transaction; inside another it is part of that."""
+        """Run the block as a transaction, one writer at a time. A nested block joins the outer."""
         with self._lock:
             if self._database.in_transaction:
                 yield
@@ -73,53 +78,58 @@ class Store:
                     yield
 
     def now(self) -> str:
-        """The time, later than any given before: dates tell whether something has changed."""
+        """Return the current time; each call returns a later time than the calls before.
+
+        Clients compare dates to find out whether something has changed.
+        """
         with self._lock:
             self._latest = max(datetime.now(UTC), self._latest + timedelta(microseconds=1))
             return self._latest.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    def rows(self, kind: str) -> list[Row]:
+    def all(self, kind: str) -> list[Row]:
         return list(self._rows[kind].values())
 
     def get(self, kind: str, row_id: int | None) -> Row | None:
         return self._rows[kind].get(row_id or 0)
 
-    def at(self, kind: str, row_id: int) -> Row:
-        """A row that is there because something that belongs to it is."""
+    def existing(self, kind: str, row_id: int) -> Row:
+        """Return a row that must exist, for example the task of a job."""
         return self._rows[kind][row_id]
 
     def first(self, kind: str, **equal: Any) -> Row | None:
-        return next((row for row in self.rows(kind) if equal.items() <= row.items()), None)
+        """Return the first row whose fields have the given values."""
+        return next((row for row in self.all(kind) if equal.items() <= row.items()), None)
 
-    def of(self, kind: str, **parent: int | None) -> list[Row]:
-        """The rows of a kind that belong to one thing: `of("job", task_id=7)`."""
+    def children(self, kind: str, **parent: int | None) -> list[Row]:
+        """Return the rows of a kind that belong to one parent: `children("job", task_id=7)`."""
         [(key, value)] = parent.items()
         return list(self._children[kind, key, value].values())
 
     def add(self, kind: str, **values: Any) -> Row:
-        """A new row under a new id; no id is used twice."""
+        """Create a row under a new id. Ids are never used again."""
         now = self.now()
         row = {"id": self.next_id(kind), "created_date": now, "updated_date": now, **values}
         self.save(kind, row)
         return row
 
     def save(self, kind: str, row: Row) -> None:
-        self._keep(kind, row)
+        self._remember(kind, row)
         values = (kind, row["id"], orjson.dumps(row))
         self._database.execute("REPLACE INTO rows VALUES (?, ?, ?)", values)
 
-    def _keep(self, kind: str, row: Row) -> None:
+    def _remember(self, kind: str, row: Row) -> None:
         self._rows[kind][row["id"]] = row
         for child, key, _ in PARENTS:
             if child == kind and key in row:
                 self._children[kind, key, row[key]][row["id"]] = row
 
-    def drop(self, kind: str, row: Row) -> None:
-        """Remove a row with all that belongs to it."""
-        for child, key, parent in PARENTS:
-            for belonging in self.of(child, **{key: row["id"]}) if parent == kind else ():
-                self.drop(child, belonging)
-            if child == kind:
+    def delete(self, kind: str, row: Row) -> None:
+        """Delete a row and everything that belongs to it."""
+        for child_kind, key, parent_kind in PARENTS:
+            if parent_kind == kind:
+                for child in self.children(child_kind, **{key: row["id"]}):
+                    self.delete(child_kind, child)
+            if child_kind == kind:
                 self._children[kind, key, row.get(key)].pop(row["id"], None)
         self._rows[kind].pop(row["id"], None)
         self._database.execute("DELETE FROM rows WHERE kind = ? AND id = ?", (kind, row["id"]))
@@ -129,7 +139,7 @@ class Store:
             shutil.rmtree(self.media_folder(row["id"]), ignore_errors=True)
 
     def next_id(self, kind: str, count: int = 1) -> int:
-        """The first of `count` new ids."""
+        """Reserve `count` new ids; return the first."""
         query = (
             "INSERT INTO last_ids VALUES (?, ?) ON CONFLICT DO UPDATE SET id = id + excluded.id "
             "RETURNING id"
@@ -141,25 +151,29 @@ class Store:
         return self.folder / "tasks" / str(task_id)
 
     def jobs_of(self, task_id: int, *types: str) -> list[Row]:
-        """A task's jobs (of these types) by their first frame, the ground-truth job last."""
-        jobs = [job for job in self.of("job", task_id=task_id) if not types or job["type"] in types]
-        return sorted(jobs, key=lambda job: (job["type"] != "annotation", job["start_frame"]))
+        """Return a task's jobs by first frame, the ground-truth job last; `types` selects some."""
+        jobs = self.children("job", task_id=task_id)
+        selected = [job for job in jobs if not types or job["type"] in types]
+        return sorted(selected, key=lambda job: (job["type"] != "annotation", job["start_frame"]))
 
     def labels_of(self, task: Row) -> list[Row]:
-        """All labels that apply in a task, sublabels included."""
+        """Return the labels that a task uses, its own or its project's, with their sublabels."""
         if task["project_id"] is not None:
-            return self.of("label", project_id=task["project_id"])
-        return self.of("label", task_id=task["id"])
+            return self.children("label", project_id=task["project_id"])
+        return self.children("label", task_id=task["id"])
 
     def annotations(self, kind: str, jobs: Sequence[int]) -> list[Annotation]:
-        """By frame, then by id. Reads what is committed, on a connection of this thread."""
+        """Return the committed annotations of the jobs, sorted by frame and id.
+
+        Each thread reads on its own connection.
+        """
         if not hasattr(self._local, "reader"):
             self._local.reader = sqlite3.connect(self._path)
         where = f"job IN ({','.join('?' * len(jobs))}) AND kind = ? ORDER BY frame, id"
         query = f"SELECT * FROM annotations WHERE {where}"
         return [Annotation(*row) for row in self._local.reader.execute(query, (*jobs, kind))]
 
-    def job_holding(self, kind: str, annotation_id: int | None) -> int | None:
+    def job_of_annotation(self, kind: str, annotation_id: int | None) -> int | None:
         query = "SELECT job FROM annotations WHERE kind = ? AND id = ?"
         found = self._database.execute(query, (kind, annotation_id)).fetchone()
         return found and int(found[0])
@@ -172,5 +186,5 @@ class Store:
         self._database.executemany(query, ((job, kind, one) for one in ids))
 
     def clear_annotations(self, job: int) -> int:
-        """Delete all annotations of a job; how many there were."""
+        """Delete all annotations of a job; return their number."""
         return self._database.execute("DELETE FROM annotations WHERE job = ?", (job,)).rowcount

@@ -1,4 +1,4 @@
-"""Lists: plain parameters, search, JSON-logic filter, sort and pages, as CVAT has them."""
+"""Lists as in CVAT: query parameters, search, JSON-logic filter, sorting and pages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 import orjson
 
-from cvat_flows.deployments.sandbox.resources import PATHS, may
+from cvat_flows.deployments.sandbox.answers import Refusal
+from cvat_flows.deployments.sandbox.calls import Call
 from cvat_flows.deployments.sandbox.store import Row
-from cvat_flows.deployments.sandbox.web import Call, Refusal, route
 
 TERMS = {
     "project": "id name updated_date",
@@ -25,9 +25,11 @@ TERMS = {
     "webhook": "id project_id target_url",
     "request": "status",
 }
-"""What the lists can be filtered and sorted by."""
-ALIASES = {"tracker_link": "bug_tracker", "job_id": "job", "frame_id": "frame", "issue_id": "issue"}
-NOT_PLAIN = {"id", "updated_date"}  # ignored as query parameters of their own, like unknown ones
+"""The terms that each kind of list can be filtered and sorted by."""
+FIELDS = {"tracker_link": "bug_tracker", "job_id": "job", "frame_id": "frame", "issue_id": "issue"}
+"""The field of a term, where their names differ."""
+NOT_PARAMETERS = {"id", "updated_date"}
+"""Terms that CVAT ignores as query parameters, as it ignores unknown parameters."""
 SEARCHED = ("name", "project_name", "task_name", "owner", "assignee", "subset", "target_url")
 COMPARE = {
     "==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge
@@ -36,15 +38,15 @@ Predicate = Callable[[Row], bool]
 
 
 def _value(shown: Row, term: str) -> Any:
-    """What a thing (as JSON) has under a term."""
-    found = shown.get(ALIASES.get(term, term))
+    """Return the value of a term in a row that is JSON already."""
+    found = shown.get(FIELDS.get(term, term))
     if isinstance(found, dict):  # an owner or assignee
         return found["username"]
     return datetime.fromisoformat(str(found)) if term == "updated_date" else found
 
 
-def _wanted(term: str, given: Any) -> Any:
-    """What was given for a term, in its type; raises ValueError or TypeError."""
+def _convert(term: str, given: Any) -> Any:
+    """Convert a value of a request to the type of a term. Raises ValueError or TypeError."""
     if term == "id" or term.endswith("_id"):
         return int(given)
     if term == "resolved":
@@ -52,16 +54,12 @@ def _wanted(term: str, given: Any) -> Any:
     return datetime.fromisoformat(given) if term == "updated_date" else str(given)
 
 
-def mine(call: Call, kind: str) -> list[Row]:
-    return [row for row in call.store.rows(kind) if may(call.store, call.user, kind, row)]
-
-
-def listing(call: Call, kind: str, rows: list[Row], *, oldest_first: bool = False) -> Row:
-    """The page of the rows that is asked for."""
-    shown, terms = [call.view(kind, row) for row in rows], TERMS.get(kind, "").split()
-    for term in set(terms) & call.query.keys() - NOT_PLAIN:
+def list_page(call: Call, kind: str, rows: list[Row], *, oldest_first: bool = False) -> Row:
+    """Return the page of the rows that the query asks for, newest first by default."""
+    shown, terms = [call.as_json(kind, row) for row in rows], TERMS.get(kind, "").split()
+    for term in set(terms) & call.query.keys() - NOT_PARAMETERS:
         try:
-            given = _wanted(term, call.query[term])
+            given = _convert(term, call.query[term])
         except ValueError:
             raise Refusal(400, {term: ["Enter a valid value."]}) from None
         shown = [row for row in shown if _value(row, term) == given]
@@ -93,73 +91,63 @@ def _page(call: Call, rows: list[Row]) -> Row:
 
     def link(to: int) -> str | None:
         query = urlencode({**call.query, "page": to})
-        return f"{call.base}{call.request.url.path}?{query}" if 1 <= to <= last else None
+        return f"{call.base}{call.path}?{query}" if 1 <= to <= last else None
 
     links = {"next": link(number + 1), "previous": link(number - 1)}
     return {"count": len(rows), **links, "results": rows[(number - 1) * size : number * size]}
 
 
 def _predicate(text: str, terms: list[str]) -> Predicate:
-    """A filter as a function; raises Refusal for a bad one, ValueError for a bad value in it."""
+    """Return a filter as a function.
+
+    Raises:
+        Refusal: if the filter is malformed.
+        ValueError, TypeError: if a value in it has the wrong type.
+    """
     try:
         rule = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise _refused(f"filter: can't parse filter expression '{text}'") from None
+        raise _bad_filter(f"filter: can't parse filter expression '{text}'") from None
     if not rule:
-        raise _refused("filter shouldn't be empty")
-    return _compiled(rule, terms)
+        raise _bad_filter("filter shouldn't be empty")
+    return _compile(rule, terms)
 
 
-def _refused(text: str) -> Refusal:
+def _bad_filter(text: str) -> Refusal:
     return Refusal(400, [text])
 
 
-def _compiled(rule: Any, terms: list[str]) -> Predicate:
-    def known(term: str) -> str:
+def _compile(rule: Any, terms: list[str]) -> Predicate:
+    def supported(term: str) -> str:
         if term not in terms:
-            raise _refused(f"filter: term '{term}' is not supported")
+            raise _bad_filter(f"filter: term '{term}' is not supported")
         return term
 
     match rule:
         case {"and": [*parts]} | {"or": [*parts]} if parts:
-            holds = [_compiled(part, terms) for part in parts]
+            predicates = [_compile(part, terms) for part in parts]
             combine = all if "and" in rule else any
-            return lambda row: combine(part(row) for part in holds)
+            return lambda row: combine(part(row) for part in predicates)
         case {"and": _} | {"or": _}:
-            raise _refused("filter: expected a non-empty list value")
+            raise _bad_filter("filter: expected a non-empty list value")
         case {"!": [inner]} | {"!": inner}:
-            denied = _compiled(inner, terms)
-            return lambda row: not denied(row)
+            negated = _compile(inner, terms)
+            return lambda row: not negated(row)
         case {"var": term}:
-            known(term)
+            supported(term)
             return lambda row: _value(row, term) not in (None, "")
         case {"<=": [low, {"var": term}, high]}:
             bounds = [{">=": [{"var": term}, low]}, {"<=": [{"var": term}, high]}]
-            return _compiled({"and": bounds}, terms)
+            return _compile({"and": bounds}, terms)
         case {"in": [{"var": term}, [*choices]]}:
-            among = {_wanted(known(term), choice) for choice in choices}
+            among = {_convert(supported(term), choice) for choice in choices}
             return lambda row: _value(row, term) in among
         case {"in": [part, {"var": term}]}:
-            known(term)
+            supported(term)
             return lambda row: str(part) in str(_value(row, term) or "")
     [(name, given)] = rule.items()
     match given:
         case [{"var": term}, other] if name in COMPARE:
-            compare, right = COMPARE[name], _wanted(known(term), other)
+            compare, right = COMPARE[name], _convert(supported(term), other)
             return lambda row: (left := _value(row, term)) is not None and compare(left, right)
-    raise _refused(f"filter: operation '{name}' with arguments {given!r} is not implemented")
-
-
-def _serve(kind: str) -> None:
-    """The addresses at which things of a kind are listed, read and removed."""
-    path = f"/api/{PATHS[kind]}"
-    if kind in ("user", "project", "task", "job", "comment", "webhook"):
-        route("GET", path)(lambda call: listing(call, kind, mine(call, kind)))
-    if kind != "request":
-        route("GET", f"{path}/{{id:int}}")(lambda call: call.view(kind, call.find(kind)))
-    if kind in ("project", "issue", "webhook", "access_token"):
-        route("DELETE", f"{path}/{{id:int}}")(lambda c: c.store.drop(kind, c.find(kind)))
-
-
-for _kind in (*TERMS, "user", "access_token"):
-    _serve(_kind)
+    raise _bad_filter(f"filter: operation '{name}' with arguments {given!r} is not implemented")

@@ -1,4 +1,4 @@
-"""Image and video files: what an import makes of them, and chunks of them."""
+"""Read and write image files, video files and chunks."""
 
 from __future__ import annotations
 
@@ -18,18 +18,26 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 ORIENTATION = 0x0112
 
+Files = list[tuple[str, Path]]
+"""Name in CVAT and path of each image file."""
 
-def take_any_picture() -> None:
-    """Have Pillow read pictures of any size, and damaged ones as far as they go, as CVAT does.
 
-    It holds for the whole process, so this is only for a process that does nothing but serve.
+def accept_any_picture() -> None:
+    """Make Pillow read pictures of any size, and truncated ones as far as possible, as CVAT does.
+
+    This changes Pillow for the whole process, so call it only in the server's process.
     """
     Image.MAX_IMAGE_PIXELS = None
     ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
-def unpacked(paths: Iterable[Path], folder: Path) -> list[tuple[str, Path]]:
-    """Name and path of each picture among uploaded files (`000000-name`) and in their archives."""
+def unpack(paths: Iterable[Path], folder: Path) -> Files:
+    """Return the pictures among uploaded files (`000000-name`) and in their archives.
+
+    Args:
+        paths: The uploaded files.
+        folder: Archives are unpacked into it.
+    """
     found = []
     for path in paths:
         name = path.name.split("-", 1)[1]
@@ -44,32 +52,32 @@ def unpacked(paths: Iterable[Path], folder: Path) -> list[tuple[str, Path]]:
     return found
 
 
-def imported(path: Path) -> tuple[bytes, int, int]:
-    """What to keep of an image file, and its width and height in pixels; raises as Pillow does.
+def import_picture(path: Path) -> tuple[bytes, int, int]:
+    """Return the bytes to keep of an image file, and its width and height in pixels.
 
-    That is the file itself, except that a picture lying on its side is put upright and a TIFF is
-    written anew.
+    The bytes are those of the file, with two exceptions, as in CVAT: a picture with an EXIF
+    orientation is turned upright, and a TIFF is encoded again. Raises Pillow's errors.
     """
     with Image.open(path) as image:
         turned = image.getexif().get(ORIENTATION, 1) not in (0, 1)
         if not turned and image.format != "TIFF":
             return path.read_bytes(), image.width, image.height
         upright, buffer = ImageOps.exif_transpose(image), io.BytesIO()
-        how = {"compression": "tiff_lzw"} if image.format == "TIFF" else {"quality": 100}
-        upright.save(buffer, image.format, **how)
+        options = {"compression": "tiff_lzw"} if image.format == "TIFF" else {"quality": 100}
+        upright.save(buffer, image.format, **options)
         return buffer.getvalue(), upright.width, upright.height
 
 
-def encoded(image: Image.Image, kind: str = "JPEG", **options: int) -> bytes:
-    if image.mode.startswith("I"):  # 16 bits: the upper byte is the picture
+def encode(image: Image.Image, file_format: str = "JPEG", **options: int) -> bytes:
+    if image.mode.startswith("I"):  # 16 bits a pixel: keep the upper byte
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, kind, **options)
+    image.convert("RGB").save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
-def packed(pictures: Sequence[tuple[str, bytes]]) -> bytes:
-    """A chunk of named pictures: members numbered from 0, stored. Same in, same out."""
+def pack_chunk(pictures: Sequence[tuple[str, bytes]]) -> bytes:
+    """Return a ZIP chunk of named pictures. Equal pictures give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for number, (name, content) in enumerate(pictures):
@@ -77,11 +85,11 @@ def packed(pictures: Sequence[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def members(chunk: Path, places: Sequence[int]) -> list[bytes]:
-    """The pictures at ascending places in a chunk; those of a clip as PNG."""
+def read_chunk(chunk: Path, places: Sequence[int]) -> list[bytes]:
+    """Return the pictures at these ascending places in a chunk; PNGs if it is a video."""
     if chunk.suffix == ".mp4":
         frames = enumerate(islice(video_frames(chunk), places[-1] + 1))
-        return [encoded(frame, "PNG") for place, frame in frames if place in places]
+        return [encode(frame, "PNG") for place, frame in frames if place in places]
     with zipfile.ZipFile(chunk) as archive:
         names = archive.namelist()
         return [archive.read(names[place]) for place in places]
@@ -93,30 +101,35 @@ def video_frames(path: Path) -> Iterator[Image.Image]:
             yield frame.to_image()
 
 
-def write_clip(frames: Sequence[Image.Image], path: Path) -> None:
-    """Write frames as H.264, close to lossless; as CVAT does, with even width and height."""
+def write_video(frames: Sequence[Image.Image], path: Path) -> None:
+    """Write frames as nearly lossless H.264 with even width and height, as CVAT does."""
     width, height = (side + side % 2 for side in frames[0].size)
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(25))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "10", "preset": "veryfast"}
         for frame in frames:
-            made = av.VideoFrame.from_image(frame).reformat(width, height, "yuv420p")
-            container.mux(stream.encode(made))
+            video_frame = av.VideoFrame.from_image(frame).reformat(width, height, "yuv420p")
+            container.mux(stream.encode(video_frame))
         container.mux(stream.encode())
 
 
-def write_clips(
-    frames: Iterator[Image.Image], folder: Path, size: int
+def write_video_chunks(
+    frames: Iterator[Image.Image], folder: Path, chunk_size: int
 ) -> tuple[int, tuple[int, int]]:
-    """Write `0.mp4`, `1.mp4`, ... of `size` frames; gives the count and the pictures' size."""
-    count, shape = 0, (0, 0)
+    """Write `0.mp4`, `1.mp4`, ... of `chunk_size` frames each.
+
+    Returns:
+        The number of frames, and the width and height of a frame.
+    """
+    count, size = 0, (0, 0)
     pending: list[Image.Image] = []
     for frame in frames:
-        pending, count, shape = [*pending, frame], count + 1, frame.size
-        if len(pending) == size:
-            write_clip(pending, folder / f"{count // size - 1}.mp4")
+        pending.append(frame)
+        count, size = count + 1, frame.size
+        if len(pending) == chunk_size:
+            write_video(pending, folder / f"{count // chunk_size - 1}.mp4")
             pending = []
     if pending:
-        write_clip(pending, folder / f"{count // size}.mp4")
-    return count, shape
+        write_video(pending, folder / f"{count // chunk_size}.mp4")
+    return count, size

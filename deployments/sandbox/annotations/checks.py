@@ -1,16 +1,15 @@
-"""Which annotations CVAT accepts, in which words it refuses others, and what it makes of them."""
+"""Which annotations CVAT accepts, and the texts with which it refuses others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from cvat_flows.deployments.sandbox.annotations.forms import KINDS, Attributes
+from cvat_flows.deployments.sandbox.answers import REQUIRED, TOO_LOW, Refusal
 from cvat_flows.deployments.sandbox.store import Row
-from cvat_flows.deployments.sandbox.web import REQUIRED, TOO_LOW, Refusal
 
-KINDS = ("tags", "shapes", "tracks")
 NULL = ["This field may not be null."]
-POINTS: Mapping[str, Callable[[int], bool]] = {
+VALID_POINT_COUNTS: Mapping[str, Callable[[int], bool]] = {
     "rectangle": lambda count: count == 4,
     "ellipse": lambda count: count == 4,
     "cuboid": lambda count: count == 16,
@@ -20,19 +19,22 @@ POINTS: Mapping[str, Callable[[int], bool]] = {
     "mask": lambda count: count >= 1,
     "skeleton": lambda count: True,
 }
-Attributes = Mapping[int, Mapping[int, str]]
-"""By label id, the ids and default values of the label's attributes."""
+"""Tells for each type of shape whether a number of points is valid."""
 
 
 def check_body(body: Row, action: str, attributes: Attributes) -> None:
-    """Raise Refusal unless every object is well-formed, with labels and attributes of the task."""
-    answers: Row = {}
+    """Check all objects of a request.
+
+    Raises:
+        Refusal: 400 if an object is malformed, or has a label or attribute of another task.
+    """
+    all_errors: Row = {}
     for kind in KINDS:
         errors = [_id_error(one, action) or _errors(kind, one) for one in body.get(kind) or ()]
         if any(errors):
-            answers[kind] = errors
-    if answers:
-        raise Refusal(400, answers)
+            all_errors[kind] = errors
+    if all_errors:
+        raise Refusal(400, all_errors)
     for one in (one for kind in KINDS for one in body.get(kind) or ()):
         _check_labels(one, attributes)
         if len(one.get("source", "")) > 16:
@@ -49,7 +51,7 @@ def _id_error(item: Row, action: str) -> Row:
 
 
 def _errors(kind: str, item: Row, in_track: bool = False) -> Row:
-    """What is wrong with a tag, shape or track, by field."""
+    """Return the errors of a tag, shape or track by field."""
     required = ["frame", *([] if in_track else ["label_id"]), *(["type"] * (kind == "shapes"))]
     errors: Row = {name: REQUIRED for name in required if name not in item}
     for name in ("frame", "label_id", "group", "z_order"):
@@ -81,10 +83,10 @@ def _errors(kind: str, item: Row, in_track: bool = False) -> Row:
 
 
 def _geometry_errors(item: Row, in_track: bool, others: Row) -> Row:
-    """What is wrong with the drawing; the counts matter only if nothing else is wrong."""
+    """Return a shape's errors of geometry. Lengths are checked if nothing else is wrong."""
     errors: Row = {}
     kind, rotation, points = item.get("type"), item.get("rotation", 0), item.get("points", [])
-    if "type" in item and kind not in POINTS:
+    if "type" in item and kind not in VALID_POINT_COUNTS:
         errors["type"] = [f'"{kind}" is not a valid choice.']
     if not 0 <= rotation <= 360:
         high = ["Ensure this value is less than or equal to 360."]
@@ -95,51 +97,21 @@ def _geometry_errors(item: Row, in_track: bool, others: Row) -> Row:
         errors["points"] = ["Value must be a float or an integer"]
     if errors or others:
         return errors
-    if not POINTS[str(kind)](len(points)):
+    if not VALID_POINT_COUNTS[str(kind)](len(points)):
         return {"points": [f"invalid length for shape type '{kind}'"]}
     if kind == "skeleton" and not item.get("elements") and not in_track:
         return {"elements": ["at least one required for skeleton shape"]}
-    odd = kind != "skeleton" and item.get("elements")
-    return {"elements": ["not allowed for non-skeleton shape"]} if odd else {}
+    if kind != "skeleton" and item.get("elements"):
+        return {"elements": ["not allowed for non-skeleton shape"]}
+    return {}
 
 
 def _check_labels(item: Row, attributes: Attributes) -> None:
-    specs = attributes.get(item["label_id"])
-    if specs is None:
+    defaults = attributes.get(item["label_id"])
+    if defaults is None:
         raise Refusal(400, [f"label_id `{item['label_id']}` is invalid"])
     for attribute in item.get("attributes") or ():
-        if attribute["spec_id"] not in specs:
+        if attribute["spec_id"] not in defaults:
             raise Refusal(400, [f"spec_id `{attribute['spec_id']}` is invalid"])
     for element in item.get("elements") or ():
         _check_labels(element, attributes)
-
-
-def echo_and_stored(kind: str, item: Row, attributes: Attributes) -> tuple[Row, Row]:
-    """An object twice: as the answer repeats it, and as a GET gives it, complete and in floats."""
-    given = {one["spec_id"]: str(one["value"]) for one in item.get("attributes") or ()}
-    specs = attributes[item["label_id"]].items()
-    echo = {
-        "frame": item["frame"],
-        "label_id": item["label_id"],
-        "group": item.get("group"),
-        "source": item.get("source", "manual"),
-        "attributes": item.get("attributes") or [],
-    }
-    complete = [{"spec_id": key, "value": given.get(key, default)} for key, default in specs]
-    stored = {**echo, "attributes": complete}
-    if kind == "shapes":
-        echo |= (drawn := _geometry(item))
-        floats = [float(value) for value in drawn["points"]]
-        stored |= {**drawn, "points": floats, "rotation": float(drawn["rotation"])}
-    if kind == "tracks":
-        shapes = [
-            {"frame": one["frame"], "attributes": one.get("attributes") or [], **_geometry(one)}
-            for one in item.get("shapes") or ()
-        ]
-        echo["shapes"] = stored["shapes"] = shapes
-    return echo, stored
-
-
-def _geometry(item: Row) -> dict[str, Any]:
-    usual = {"points": [], "rotation": 0, "occluded": False, "outside": False, "z_order": 0}
-    return {"type": item["type"], **{name: item.get(name, usual[name]) for name in usual}}

@@ -1,0 +1,1 @@
+"""What CVAT accepts as annotations, and how it stores and shows them."""

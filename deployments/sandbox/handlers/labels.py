@@ -1,0 +1,106 @@
+"""Labels of tasks and projects."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from cvat_flows.deployments.sandbox.annotations.checks import VALID_POINT_COUNTS
+from cvat_flows.deployments.sandbox.answers import REQUIRED, Refusal
+from cvat_flows.deployments.sandbox.calls import Call, Router
+from cvat_flows.deployments.sandbox.handlers.changes import apply_changes
+from cvat_flows.deployments.sandbox.handlers.listing import list_page
+from cvat_flows.deployments.sandbox.store import Row, Store
+
+TYPES = {*VALID_POINT_COUNTS, "any", "tag"}
+
+router = Router()
+
+
+@router.route("GET", "/api/labels")
+def list_labels(call: Call) -> Row:
+    store, query = call.store, call.query
+    if "job_id" in query:  # somebody assigned to a job only may read its labels in this way alone
+        job = call.find("job", int(query["job_id"]))
+        rows = store.labels_of(store.existing("task", job["task_id"]))
+    elif "task_id" in query:
+        if call.sandbox.quirks and store.get("task", int(query["task_id"])) is None:
+            raise Refusal(500, "labels of a task that does not exist")
+        rows = store.labels_of(call.find("task", int(query["task_id"])))
+    elif "project_id" in query:
+        project = call.find("project", int(query["project_id"]))
+        rows = store.children("label", project_id=project["id"])
+    else:
+        rows = call.accessible("label")
+    without_sublabels = [row for row in rows if row["parent_id"] is None]
+    return list_page(call, "label", without_sublabels, oldest_first=True)
+
+
+def check_labels(specs: list[Row], taken: Iterable[str] = ()) -> None:
+    """Check the labels of a request.
+
+    Args:
+        specs: The labels.
+        taken: Names of the labels that exist already.
+
+    Raises:
+        Refusal: if CVAT would refuse them.
+    """
+    errors: list[Row] = []
+    for spec in specs:
+        errors.append({} if spec.get("name") or "id" in spec else {"name": REQUIRED})
+        if (kind := spec.get("type", "any")) not in TYPES:
+            errors[-1]["type"] = [f'"{kind}" is not a valid choice.']
+    if any(errors):
+        raise Refusal(400, {"labels": errors})
+    names = [*taken, *(spec["name"] for spec in specs if "id" not in spec)]
+    if len(set(names)) < len(names):
+        raise Refusal(400, ["All label names must be unique"])
+
+
+def add_labels(store: Store, specs: list[Row], **owner: Any) -> None:
+    """Add labels to a task or project. Those with an `id` are changed, or deleted if they say so.
+
+    Args:
+        store: Where the labels are kept.
+        specs: Labels as a request has them.
+        owner: `task_id` or `project_id`.
+    """
+    check_labels(specs, [label["name"] for label in store.children("label", **owner)])
+    for spec in specs:
+        label = store.get("label", spec.get("id"))
+        if label is None:
+            _add_label(store, spec, None, owner)
+        elif spec.get("deleted"):
+            store.delete("label", label)
+        else:
+            apply_changes(label, spec, "name", "color")
+            new = [one for one in spec.get("attributes") or [] if "id" not in one]
+            label["attributes"] = label["attributes"] + [_attribute(store, one) for one in new]
+            store.save("label", label)
+
+
+def _add_label(store: Store, spec: Row, parent_id: int | None, owner: Row) -> Row:
+    colour = "#" + hashlib.sha256(spec["name"].encode()).hexdigest()[:6]
+    label = store.add(
+        "label", name=spec["name"], type=spec.get("type") or "any", parent_id=parent_id,
+        has_parent=parent_id is not None, color=spec.get("color") or colour, **owner,
+        attributes=[_attribute(store, one) for one in spec.get("attributes") or []],
+    )  # fmt: skip
+    if label["type"] == "skeleton":
+        svg = spec.get("svg") or ""
+        for sublabel_spec in spec.get("sublabels") or []:
+            sublabel = _add_label(store, sublabel_spec, label["id"], owner)
+            by_name = f'data-label-name="{re.escape(sublabel["name"])}"'
+            svg = re.sub(by_name, f'data-label-id="{sublabel["id"]}"', svg)
+        label["svg"] = svg
+        store.save("label", label)
+    return label
+
+
+def _attribute(store: Store, spec: Row) -> Row:
+    kept = {name: spec[name] for name in ("name", "mutable", "input_type")}
+    text, values = str(spec.get("default_value") or ""), spec.get("values") or [""]
+    return {"id": store.next_id("attribute"), **kept, "default_value": text, "values": values}

@@ -1,0 +1,1 @@
+"""Uploaded files: importing them, and reading frames and chunks."""
