@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aa_functions.reference import LoadedFunction, load_function
-    from cvat_flows.flows.annotate import annotate_task_flow
+    from cvat_flows.flows.annotate import FramesFailed, annotate_task_flow
     from cvat_flows.flows.annotate_new import annotate_new_tasks_flow
     from cvat_flows.flows.driver import annotate_task
     from cvat_flows.flows.maintain import MaintainParameters, maintain_flow
@@ -33,6 +33,7 @@ __all__ = [
     "AnnotateNewTasksParameters",
     "AnnotateTaskParameters",
     "CvatFlowsError",
+    "FramesFailed",
     "LoadedFunction",
     "MaintainParameters",
     "RunReport",
@@ -48,6 +49,7 @@ _HOMES = {
     "AnnotateNewTasksParameters": "cvat_flows.flows.sweep.rules",
     "AnnotateTaskParameters": "cvat_flows.flows.parameters",
     "CvatFlowsError": "cvat_flows.tasks.model.errors",
+    "FramesFailed": "cvat_flows.flows.annotate",
     "LoadedFunction": "aa_functions.reference",
     "MaintainParameters": "cvat_flows.flows.maintain",
     "RunReport": "cvat_flows.tasks.reports.run_report",
