@@ -52,7 +52,7 @@ FRAME_BACK_OFF = [0.2, 1.0]
 
 
 def _is_transient(task: Any, task_run: Any, state: State[Any]) -> bool:
-    """Whether trying again can help. Prefect wants a plain function here (PREFECT_FACTS)."""
+    """Return whether another attempt can help."""
     return isinstance(state.result(raise_on_failure=False), CvatUnavailable)
 
 
@@ -105,19 +105,8 @@ def fetch_frames(run: AnnotationRun, batch: Batch) -> None:
 
 
 @task(name="detect", task_run_name="detect {batch}", tags=[GPU_TAG], **_local)
-def detect(run: AnnotationRun, batch: Batch) -> None:
-    """Run the function over a batch's images."""
-    run.detect(batch)
-
-
-@task(name="detect", task_run_name="detect {batch}", **_local)
-def detect_unlimited(run: AnnotationRun, batch: Batch) -> State[Any] | None:
-    """The same where the tag has no limit: the run gets it when it has begun, and may begin while
-    the batch before is with the function.
-
-    A run that has a tag at its start asks for a slot, limit or none: two requests, and two seconds
-    where SQLite refuses one because something else is being written.
-    """
+def detect(run: AnnotationRun, batch: Batch) -> State[Any] | None:
+    """Run the function over a batch's images. Ends Cancelled if the run ends before its turn."""
     context = TaskRunContext.get()
     if context is not None:
         context.task_run.tags = sorted({*context.task_run.tags, GPU_TAG})
@@ -128,7 +117,13 @@ def detect_unlimited(run: AnnotationRun, batch: Batch) -> State[Any] | None:
     return None
 
 
-# Without the tag: waiting for a GPU that is not needed costs up to 1.5 s a run.
+# A run that starts with a tag asks the server for a slot, even if the tag has no limit: two
+# requests, and seconds where SQLite is busy. This run gets its tag after it has started.
+detect_unlimited = detect.with_options(tags=[])
+"""`detect` for a server that has no limit on the tag."""
+
+
+# No tag: this run does not use a GPU, and waiting for a slot takes up to 1.5 s.
 @task(name="recall", task_run_name="recall {batch}", **_local)
 def recall(run: AnnotationRun, batch: Batch) -> None:
     """Take a batch's detections from the cache, all of them."""
