@@ -25,7 +25,7 @@ def tasks(make_task: Callable[..., Any], tmp_path: Path, sandbox: SandboxProcess
         images.append(tmp_path / f"{number:02d}.jpg")
         made.image.save(images[-1])
     tasks = [make_task(images=images, labels=list(LABELS), name=f"street-{n}") for n in range(3)]
-    sandbox.faults([{"action": "corrupt_frame", "task": tasks[2].id, "frame": DAMAGED}])
+    sandbox.set_faults([{"action": "corrupt_frame", "task": tasks[2].id, "frame": DAMAGED}])
     return tasks
 
 

@@ -102,7 +102,9 @@ def _annotate_all(stack: ExitStack) -> bool:
     for task in TASKS:
         task_id, images, truth = _create(client, task)
         if task.unreadable is not None:
-            sandbox.faults([{"action": "corrupt_frame", "task": task_id, "frame": task.unreadable}])
+            sandbox.set_faults(
+                [{"action": "corrupt_frame", "task": task_id, "frame": task.unreadable}]
+            )
         reports.append(_annotate(client, task_id))
         stored = _stored(client, task_id)
         truths.append(_agreement(stored, truth))

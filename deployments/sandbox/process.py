@@ -78,7 +78,7 @@ class SandboxProcess:
             self._process.wait()
             self._process = None
 
-    def faults(self, rules: Iterable[Mapping[str, Any]]) -> None:
+    def set_faults(self, rules: Iterable[Mapping[str, Any]]) -> None:
         """Replace the fault rules; see `cvat_flows.deployments.sandbox.faults.Rule`."""
         self._request("POST", "/sandbox/faults", [dict(rule) for rule in rules])
 
@@ -90,12 +90,12 @@ class SandboxProcess:
     def clear_faults(self) -> None:
         self._request("DELETE", "/sandbox/faults")
 
-    def requests(self) -> dict[str, int]:
+    def request_counts(self) -> dict[str, int]:
         """Return the number of requests by address: `GET /api/tasks/{id}/data?type=chunk`."""
         counts: dict[str, int] = self._request("GET", "/sandbox/requests").json()
         return counts
 
-    def reset_requests(self) -> None:
+    def reset_request_counts(self) -> None:
         self._request("DELETE", "/sandbox/requests")
 
     def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:

@@ -51,12 +51,12 @@ def test_a_second_run_adds_nothing_and_fetches_nothing(
 ) -> None:
     task = make_task(4)
     annotate(task)
-    sandbox.reset_requests()
+    sandbox.reset_request_counts()
     finished = annotate(task)
     assert finished.error is None
     assert finished.report.count("skipped") == 4
     assert frames_of(task) == [0, 1, 2, 3]
-    assert not [address for address in sandbox.requests() if "/data?" in address]
+    assert not [address for address in sandbox.request_counts() if "/data?" in address]
 
 
 def test_machines_share_what_they_know_in_s3(
@@ -249,7 +249,7 @@ def test_an_unreadable_image_fails_its_frame(
     make_task: Callable[..., Any], annotate: Any, sandbox: SandboxProcess
 ) -> None:
     task = make_task(10)
-    sandbox.faults([{"action": "corrupt_frame", "task": task.id, "frame": 4}])
+    sandbox.set_faults([{"action": "corrupt_frame", "task": task.id, "frame": 4}])
     try:
         finished = annotate(task)
     finally:

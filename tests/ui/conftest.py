@@ -188,7 +188,7 @@ def make_cvat_task(sandbox: SandboxProcess, folder: Path) -> Any:
             resources=images,
             data_params={"sorting_method": "predefined"},
         )
-        sandbox.faults([{"action": "corrupt_frame", "task": task.id, "frame": 8}])
+        sandbox.set_faults([{"action": "corrupt_frame", "task": task.id, "frame": 8}])
         return task
 
 

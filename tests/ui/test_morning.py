@@ -190,7 +190,7 @@ def test_pressing_retry_does_what_failed(morning: Morning, page: Any, ui: str) -
     finally:
         morning.marker.touch()
         corrupt = {"action": "corrupt_frame", "task": morning.task.id, "frame": 8}
-        morning.sandbox.faults([corrupt])
+        morning.sandbox.set_faults([corrupt])
     after = shapes_in_cvat(morning)
     assert set(before.items()) < set(after.items())
     assert sorted(after.values()) == list(range(12))

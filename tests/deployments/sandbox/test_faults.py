@@ -42,7 +42,7 @@ def test_a_status_before_or_after_the_work(
 ) -> None:
     name = f"status {status} {when}"
     rule = {"action": "status", "status": status, "when": when, "method": "POST", "retry_after": 3}
-    sandbox.faults([{**rule, "path": "^/api/projects$"}])
+    sandbox.set_faults([{**rule, "path": "^/api/projects$"}])
     answer = http.post("/api/projects", json={"name": name})
     assert (answer.status_code, answer.headers["Retry-After"]) == (status, "3")
     assert projects(http, name) == made
@@ -55,7 +55,7 @@ def test_a_connection_is_dropped_before_or_after_the_work(
     sandbox: SandboxProcess, http: httpx.Client, action: dict[str, Any], when: str, made: int
 ) -> None:
     name = f"{action['action']} {when}"
-    sandbox.faults([{**action, "when": when, "method": "POST", "path": "/api/projects"}])
+    sandbox.set_faults([{**action, "when": when, "method": "POST", "path": "/api/projects"}])
     started = time.monotonic()
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
         http.post("/api/projects", json={"name": name})
@@ -66,7 +66,7 @@ def test_a_connection_is_dropped_before_or_after_the_work(
 def test_a_stall_outlasts_the_time_out_of_the_client(
     sandbox: SandboxProcess, http: httpx.Client
 ) -> None:
-    sandbox.faults([{"action": "stall", "path": "/api/users/self"}])
+    sandbox.set_faults([{"action": "stall", "path": "/api/users/self"}])
     with pytest.raises(httpx.ReadTimeout):
         http.get("/api/users/self", timeout=httpx.Timeout(60, read=0.3))
     wait_until(lambda: sandbox.list_faults()[0]["hits"], what="the request has come")
@@ -74,18 +74,18 @@ def test_a_stall_outlasts_the_time_out_of_the_client(
 
 
 def test_a_delay(sandbox: SandboxProcess, http: httpx.Client) -> None:
-    sandbox.faults([{"delay": 0.4, "path": "/api/users/self"}])
+    sandbox.set_faults([{"delay": 0.4, "path": "/api/users/self"}])
     started = time.monotonic()
     assert http.get("/api/users/self").status_code == 200
     assert time.monotonic() - started >= 0.4
 
 
 def test_a_body_that_ends_early(sandbox: SandboxProcess, http: httpx.Client) -> None:
-    sandbox.faults([{"action": "truncate", "path": "/api/users/self"}])
+    sandbox.set_faults([{"action": "truncate", "path": "/api/users/self"}])
     with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
         http.get("/api/users/self")
     received: list[bytes] = []
-    sandbox.faults([{"action": "truncate", "path": "/api/users/self", "keep": 0.25}])
+    sandbox.set_faults([{"action": "truncate", "path": "/api/users/self", "keep": 0.25}])
     with (
         http.stream("GET", "/api/users/self") as answer,
         pytest.raises(httpx.RemoteProtocolError),
@@ -97,7 +97,7 @@ def test_a_body_that_ends_early(sandbox: SandboxProcess, http: httpx.Client) -> 
 
 def test_a_body_with_damage(sandbox: SandboxProcess, http: httpx.Client) -> None:
     whole = http.get("/api/users/self").content
-    sandbox.faults([{"action": "garble", "path": "/api/users/self"}])
+    sandbox.set_faults([{"action": "garble", "path": "/api/users/self"}])
     damaged = http.get("/api/users/self").content
     assert len(damaged) == len(whole)
     differing = [n for n in range(len(whole)) if damaged[n] != whole[n]]
@@ -108,9 +108,11 @@ def test_what_a_rule_hits(sandbox: SandboxProcess, http: httpx.Client) -> None:
     def statuses(count: int) -> list[int]:
         return [http.get("/api/tasks", params={"page_size": 1}).status_code for _ in range(count)]
 
-    sandbox.faults([{"action": "status", "status": 502, "skip": 1, "times": 2}])
+    sandbox.set_faults([{"action": "status", "status": 502, "skip": 1, "times": 2}])
     assert statuses(4) == [200, 502, 502, 200]
-    sandbox.faults([{"action": "status", "query": "page_size=1$", "method": "GET", "times": None}])
+    sandbox.set_faults(
+        [{"action": "status", "query": "page_size=1$", "method": "GET", "times": None}]
+    )
     assert statuses(3) == [503] * 3
     assert http.get("/api/tasks", params={"page_size": 2}).status_code == 200
     assert [(rule["matches"], rule["hits"]) for rule in sandbox.list_faults()] == [(3, 3)]
@@ -122,7 +124,7 @@ def test_what_a_rule_hits(sandbox: SandboxProcess, http: httpx.Client) -> None:
 def test_chance_repeats_with_its_seed(sandbox: SandboxProcess, http: httpx.Client) -> None:
     def fallen(seed: int) -> list[bool]:
         rule = {"action": "status", "probability": 0.5, "seed": seed, "times": None}
-        sandbox.faults([rule])
+        sandbox.set_faults([rule])
         return [http.get("/api/users/self").status_code == 503 for _ in range(20)]
 
     first = fallen(1)
@@ -136,7 +138,7 @@ def test_a_frame_is_made_unreadable_wherever_it_is_served(
 ) -> None:
     task = make_task(count=4, data={"chunk_size": 2})
     url = f"/api/tasks/{task.id}/data?quality={quality}&number="
-    sandbox.faults(
+    sandbox.set_faults(
         [
             {"action": "corrupt_frame", "task": task.id, "frame": 1},
             {"action": "corrupt_frame", "task": task.id, "frame": 2, "how": "truncated"},
@@ -171,19 +173,19 @@ def test_requests_are_counted(
     sandbox: SandboxProcess, http: httpx.Client, make_task: Callable[..., Any]
 ) -> None:
     task = make_task(count=2)
-    sandbox.reset_requests()
+    sandbox.reset_request_counts()
     task.get_frame(0)
     task.get_frame(1)
     task.get_annotations()
     http.get(f"/api/tasks/{task.id}/data", params={"type": "chunk", "number": 0})
     http.patch(f"/api/tasks/{task.id}/annotations?action=create", json={})
     http.get("/api/tasks", params={"page_size": 3})
-    assert sandbox.requests() == {
+    assert sandbox.request_counts() == {
         "GET /api/tasks/{id}/data?type=frame": 2,
         "GET /api/tasks/{id}/data?type=chunk": 1,
         "GET /api/tasks/{id}/annotations": 1,
         "PATCH /api/tasks/{id}/annotations?action=create": 1,
         "GET /api/tasks": 1,
     }
-    sandbox.reset_requests()
-    assert sandbox.requests() == {}
+    sandbox.reset_request_counts()
+    assert sandbox.request_counts() == {}

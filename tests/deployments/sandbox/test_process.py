@@ -109,4 +109,4 @@ def test_only_the_administrator_gives_orders(sandbox: SandboxProcess) -> None:
         answer = httpx.get(sandbox.url + path, auth=sandbox.worker, trust_env=False, timeout=60)
         assert answer.status_code == 403
     with pytest.raises(ValueError, match="unexpected keyword argument 'colour'"):
-        sandbox.faults([{"colour": "red"}])
+        sandbox.set_faults([{"colour": "red"}])

@@ -257,8 +257,8 @@ def test_match_lists_what_fits_and_what_does_not(make_task: Callable[..., Any], 
 
 def test_one_login_a_process(sandbox: SandboxProcess) -> None:
     settings = connection.ServerSettings(host=sandbox.url, username="admin", password="admin")
-    sandbox.reset_requests()
+    sandbox.reset_request_counts()
     first = connection.connect(settings)
     assert connection.connect(settings) is first
-    logins = [n for address, n in sandbox.requests().items() if "/auth/login" in address]
+    logins = [n for address, n in sandbox.request_counts().items() if "/auth/login" in address]
     assert sum(logins) <= 1

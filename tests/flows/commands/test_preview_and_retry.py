@@ -104,7 +104,7 @@ class TestRetry:
         self, make_task: MakeTask, annotate: Any, sandbox: SandboxProcess, capsys: Any
     ) -> None:
         task = make_task(12)
-        sandbox.faults([{"action": "corrupt_frame", "task": task.id, "frame": 5}])
+        sandbox.set_faults([{"action": "corrupt_frame", "task": task.id, "frame": 5}])
         try:
             failed = annotate(task)
         finally:

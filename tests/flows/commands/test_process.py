@@ -97,7 +97,7 @@ def test_killed_and_run_again(
         hold.touch()
     else:
         stall = {"action": "stall", "seconds": 600, "method": "PATCH", "skip": 1, "times": None}
-        sandbox.faults([{**stall, "path": "/jobs/.*/annotations$"}])
+        sandbox.set_faults([{**stall, "path": "/jobs/.*/annotations$"}])
     environment["PREFECT_API_URL"] = str(get_current_settings().api.url)
     arguments = command(
         "annotate", task.id, "--function-file", function, "--frames-per-run", 3,

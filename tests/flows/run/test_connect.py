@@ -37,7 +37,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
 
 def restarting(sandbox: SandboxProcess, times: int | None) -> None:
     rule = {"action": "status", "status": 502, "when": "before", "path": ".*", "times": times}
-    sandbox.faults([rule])
+    sandbox.set_faults([rule])
 
 
 def test_a_run_waits_for_a_server_that_is_being_restarted(

@@ -89,7 +89,7 @@ def frames_in(task: Any) -> list[int]:
 
 
 def downloads(sandbox: SandboxProcess) -> list[str]:
-    return [address for address in sandbox.requests() if "/data?" in address]
+    return [address for address in sandbox.request_counts() if "/data?" in address]
 
 
 def test_known_detections_need_no_chunk_and_no_model(
@@ -99,7 +99,7 @@ def test_known_detections_need_no_chunk_and_no_model(
     annotate(task)
     assert sum(annotate.calls().values()) == 9
     task.remove_annotations()
-    sandbox.reset_requests()
+    sandbox.reset_request_counts()
     annotate(task, existing="clear")
     assert not annotate.calls()
     # Single frames may be asked for: the report shows some.
@@ -174,7 +174,7 @@ def test_a_video(
     make_task: MakeTask, annotate: Annotator, tmp_path: Path, sandbox: SandboxProcess
 ) -> None:
     task = make_task(images=[film(tmp_path / "clip.mp4", 14)], data={"chunk_size": 4})
-    sandbox.reset_requests()
+    sandbox.reset_request_counts()
     annotate(task)
     assert "GET /api/tasks/{id}/data?type=chunk" in downloads(sandbox)
     assert sum(annotate.calls().values()) == 14

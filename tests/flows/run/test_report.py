@@ -57,7 +57,7 @@ def test_failed_frames_are_shown_with_picture_and_links(
     make_task: MakeTask, annotate: Any, sandbox: SandboxProcess
 ) -> None:
     task = make_task(30, name="<b>street|04</b>")
-    sandbox.faults([{"action": "corrupt_frame", "task": task.id, "frame": 9}])
+    sandbox.set_faults([{"action": "corrupt_frame", "task": task.id, "frame": 9}])
     try:
         finished = annotate(
             task, function_parameters={"fail": "img_0003.jpg", "bad": "img_0006.jpg"}
@@ -123,7 +123,7 @@ def test_frames_that_cvat_rejects_are_shown_too(
         "path": "/annotations$",
         "times": None,
     }
-    sandbox.faults([refuse])
+    sandbox.set_faults([refuse])
     try:
         finished = annotate(task, max_failed_frames=2)
     finally:
@@ -223,7 +223,7 @@ def test_a_run_that_is_run_again_does_what_failed(
     make_task: MakeTask, annotate: Any, client: Client, sandbox: SandboxProcess
 ) -> None:
     task = make_task(20)
-    sandbox.faults([{"action": "corrupt_frame", "task": task.id, "frame": 7}])
+    sandbox.set_faults([{"action": "corrupt_frame", "task": task.id, "frame": 7}])
     try:
         first = annotate(task)
     finally:
@@ -326,7 +326,7 @@ def test_a_run_that_cvat_leaves_alone_reports_what_it_knows(
 ) -> None:
     task = make_task(12)
     forbid = {"action": "status", "status": 403, "method": "PATCH", "times": None}
-    sandbox.faults([forbid])
+    sandbox.set_faults([forbid])
     try:
         finished = annotate(task, function_parameters={"fail": "img_0003.jpg"})
     finally:

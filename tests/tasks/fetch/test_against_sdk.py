@@ -125,9 +125,9 @@ def test_video_frames_equal_those_that_cvat_serves_one_by_one(
 ) -> None:
     task = make_task(images=[film(tmp_path / "clip.mp4", 23)], data={"chunk_size": 5, **data})
     expected = frame_by_frame(client, task.id)
-    sandbox.reset_requests()
+    sandbox.reset_request_counts()
     loaded = fetch(client, task.id, frames_per_run=4)
-    assert not [path for path in sandbox.requests() if "type=frame" in path]
+    assert not [path for path in sandbox.request_counts() if "type=frame" in path]
     assert len(loaded) == len(expected) == (8 if "frame_step" in data else 23)
     for one, theirs in zip(loaded, expected, strict=True):
         ours = image_of(one)
@@ -148,7 +148,7 @@ def test_a_damaged_video_chunk_is_made_up_for(
 ) -> None:
     task = make_task(images=[film(tmp_path / "clip.mp4", 12)], data={"chunk_size": 6})
     expected = frame_by_frame(client, task.id)
-    sandbox.faults(
+    sandbox.set_faults(
         [
             {
                 "action": "garble",
@@ -193,7 +193,7 @@ def test_frames_arrive_whatever_happens_on_the_way(
     monkeypatch.setattr(http, "_backoff", lambda attempt: 0.01)
     task = make_task(9, data={"chunk_size": 3})
     expected = [s.media.load_image() for s in TaskDataset(client, task.id).samples]
-    sandbox.faults([{"path": rf"/tasks/{task.id}(/|$)", "times": 2, **fault}])
+    sandbox.set_faults([{"path": rf"/tasks/{task.id}(/|$)", "times": 2, **fault}])
     try:
         loaded = fetch(client, task.id)
     finally:
@@ -207,7 +207,7 @@ def test_an_image_that_cvat_cannot_give_fails_alone(
     client: Client, make_task: MakeTask, sandbox: Any, how: str
 ) -> None:
     task = make_task(6, data={"chunk_size": 4})
-    sandbox.faults([{"action": "corrupt_frame", "task": task.id, "frame": 2, "how": how}])
+    sandbox.set_faults([{"action": "corrupt_frame", "task": task.id, "frame": 2, "how": how}])
     try:
         loaded = fetch(client, task.id)
     finally:
