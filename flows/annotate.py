@@ -179,7 +179,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
             parameters,
             batches=plan.batches,
             caches=record.caches(),
-            raise_at_once=live.raise_at_once,
+            strict=live.strict,
         )
         show_pictures(run, plan, report, function, parameters)
         with run, helpers(plan, function, parameters, report):

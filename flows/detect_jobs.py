@@ -33,7 +33,7 @@ from cvat_flows.tasks.steps import (
     fetch_labels,
     fetch_media,
     plan_frames,
-    recall,
+    read_cached,
 )
 from cvat_flows.tasks.storage import open_storage
 
@@ -108,7 +108,7 @@ def _detect(run: AnnotationRun, batches: tuple[Batch, ...]) -> None:
             if len(in_flight) >= BATCHES_IN_FLIGHT:
                 _finish(run, *in_flight.popleft())
             fetched = fetch_frames.submit(run, batch, return_state=False)
-            step = recall if run.source.knows(batch) else detect
+            step = read_cached if run.source.knows(batch) else detect
             detected = step.submit(run, batch, wait_for=[fetched, *before], return_state=False)
             in_flight.append((batch, detected))
             before = [detected]
@@ -117,7 +117,7 @@ def _detect(run: AnnotationRun, batches: tuple[Batch, ...]) -> None:
     finally:
         for batch, future in in_flight:
             future.wait()
-            run.drop(batch)
+            run.discard(batch)
 
 
 def _finish(run: AnnotationRun, batch: Batch, detected: PrefectFuture[Any]) -> None:
@@ -125,7 +125,7 @@ def _finish(run: AnnotationRun, batch: Batch, detected: PrefectFuture[Any]) -> N
         detected.wait()
         detected.result()
     finally:
-        run.drop(batch)
+        run.discard(batch)
 
 
 def _check(function: LoadedFunction, parameters: DetectJobsParameters) -> None:

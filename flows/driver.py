@@ -58,7 +58,7 @@ def annotate_task(
         client=client,
         function=wrap_function(function),
         progress=_Reported(pbar or NullProgressReporter()),
-        raise_at_once=True,
+        strict=True,
     )
     parameters = AnnotateTaskParameters(
         task_id=task_id,

@@ -1,8 +1,8 @@
-"""What the steps of one run share: alive in this process, never given to Prefect.
+"""One run of a function over a CVAT task, and what its steps share.
 
-Prefect keeps what a task run takes and returns; pictures and detections must not pile up there.
-So the task runs hand each other a batch, and the batch's content lies on the run's desk until the
-batch has been spooled.
+Prefect keeps what a task run takes and returns, so images and detections must not be passed that
+way. The task runs pass a batch to each other. The batch's content stays in the run's buffer, in
+this process, until it is written to the spool.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from cvat_flows.tasks.reports.run_pictures import RunPictures
 from cvat_flows.tasks.upload.spool import OutcomeSpool
 
 
-class StepSeconds:
-    """Wall time by step in seconds, summed over the task runs of the step. Thread-safe."""
+class StepTimer:
+    """Sums the wall time of each step over its task runs. Thread-safe."""
 
     def __init__(self) -> None:
         self._seconds: dict[Step, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def of(self, step: Step) -> Iterator[None]:
-        """Count the time until the block is left, however it is left."""
+    def measure(self, step: Step) -> Iterator[None]:
+        """Add the block's wall time to the step, also if the block raises."""
         begin = time.perf_counter()
         try:
             yield
@@ -49,7 +49,7 @@ class StepSeconds:
                 self._seconds[step] = self._seconds.get(step, 0.0) + seconds
 
     def totals(self) -> dict[Step, float]:
-        """In the order in which the steps first ended."""
+        """Return seconds by step, in the order in which the steps first ended."""
         with self._lock:
             return dict(self._seconds)
 
@@ -66,67 +66,72 @@ class AnnotationRun:
     validation: ValidationOptions
     remapping: RemapOptions
     runner: FunctionRunner
-    raise_at_once: bool = False
-    """Let the first exception out as it is, and look at each output before the function is called
-    again, as the SDK's driver does. A function with `detect_batch` is looked at a batch at a time.
-    Otherwise a failed frame gets another attempt, on its own."""
+    strict: bool = False
+    """Raise the first exception unchanged, and check each output before the next call, as the SDK's
+    driver does. A function with `detect_batch` is checked after each batch. If false, a failed
+    frame is tried again on its own."""
     pictures: RunPictures | None = None
-    """What is kept to be shown afterwards; None for nothing."""
-    seconds: StepSeconds = field(factory=StepSeconds)
+    """Pictures for the reports; None if there are no reports."""
+    timer: StepTimer = field(factory=StepTimer)
     spool: OutcomeSpool = field(factory=OutcomeSpool)
     turns: TurnQueue = field(factory=TurnQueue)
-    """Of the batches with the function: the next one's task run begins while it is still busy."""
+    """Order in which the batches use the function. The task run of the next batch can begin while
+    the function is busy."""
     _fetched: dict[int, list[LoadedFrame]] = field(factory=dict, init=False)
     _outcomes: dict[int, list[Outcome]] = field(factory=dict, init=False)
-    _function_in_use: threading.Lock = field(factory=threading.Lock, init=False)
+    _function_lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def fetch(self, batch: Batch) -> None:
-        """Download and decode the batch's images, or learn that they need not be."""
-        with self.seconds.of("fetch"):
+        """Download and decode the batch's images, except those with cached detections."""
+        with self.timer.measure("fetch"):
             self._fetched[batch.index] = self.source.fetch(batch)
         if self.pictures:
             self.pictures.note(self._fetched[batch.index])
 
     def detect(self, batch: Batch) -> None:
-        """Run the function over the fetched images, when it is the batch's turn, and let go of
-        them. Raises TurnCancelled if the run ends before."""
-        with self.turns.turn(batch.index), self.seconds.of("detect"):
+        """Wait for the batch's turn, call the function on the images and release them.
+
+        Raises TurnCancelled if the run ends before the batch's turn.
+        """
+        with self.turns.turn(batch.index), self.timer.measure("detect"):
             self._outcomes[batch.index] = self._detect(self._fetched.pop(batch.index))
 
     def validate(self, batch: Batch) -> None:
         """Check what the function returned."""
-        with self.seconds.of("validate"):
-            self._each(batch, self._validate)
+        with self.timer.measure("validate"):
+            self._apply(batch, self._validate)
 
     def remap(self, batch: Batch) -> None:
-        """Put the CVAT task's ids in place of the function's."""
-        with self.seconds.of("remap"):
-            self._each(batch, self._remap)
+        """Replace the function's ids by those of the CVAT task."""
+        with self.timer.measure("remap"):
+            self._apply(batch, self._remap)
 
-    def take(self, batch: Batch) -> list[Outcome]:
-        """Take the batch's outcomes off the desk."""
+    def take_outcomes(self, batch: Batch) -> list[Outcome]:
+        """Remove the batch's outcomes from the buffer and return them."""
         return self._outcomes.pop(batch.index)
 
-    def drop(self, batch: Batch) -> None:
-        """Forget a batch that will not be finished."""
+    def discard(self, batch: Batch) -> None:
+        """Remove from the buffer what is left of a batch."""
         self._fetched.pop(batch.index, None)
         self._outcomes.pop(batch.index, None)
 
-    def redo(self, frame: Frame) -> Outcome:
-        """All steps for one frame, from its download on, whatever the cache knows of it: it may
-        be what was detected before that is at fault."""
+    def retry(self, frame: Frame) -> Outcome:
+        """Run all steps for one frame, from its download on.
+
+        Ignores the cache: a cached detection may be the reason for the failure.
+        """
         (outcome,) = self._detect([self.source.fetch_image(frame)])
         return self._remap(self._validate(outcome))
 
     def _detect(self, loaded: list[LoadedFrame]) -> list[Outcome]:
-        with self._function_in_use:
-            if not self.raise_at_once or self.runner.takes_batches:
-                return self.runner.run(loaded, save=self._keep)
+        with self._function_lock:
+            if not self.strict or self.runner.takes_batches:
+                return self.runner.run(loaded, save=self._save)
             outcomes = [self._detect_strictly(frame) for frame in loaded]
-            self._keep(outcomes)
+            self._save(outcomes)
             return outcomes
 
-    def _keep(self, outcomes: list[Outcome]) -> None:
+    def _save(self, outcomes: list[Outcome]) -> None:
         if self.cache is not None:
             self.cache.put(outcomes)
 
@@ -142,8 +147,8 @@ class AnnotationRun:
     def _remap(self, outcome: Outcome) -> Outcome:
         return remap_frame(outcome, self.match, self.remapping)
 
-    def _each(self, batch: Batch, step: Callable[[Outcome], Outcome]) -> None:
-        # A list of its own: a step that is retried starts from what it was given.
+    def _apply(self, batch: Batch, step: Callable[[Outcome], Outcome]) -> None:
+        # A new list, so that a step that is retried starts from the same outcomes.
         self._outcomes[batch.index] = [step(outcome) for outcome in self._outcomes[batch.index]]
 
     def __enter__(self) -> AnnotationRun:

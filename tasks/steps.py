@@ -1,8 +1,8 @@
-"""The steps as Prefect tasks: retries, tags and names; what a step does is in its own module.
+"""The steps as Prefect tasks: names, tags and retries. The logic is in the other modules.
 
-What can pass (no answer, 429, 5xx) is tried again; what cannot (a wrong label, no permission) is
-not. Nothing is cached by Prefect: labels change, and detections are cached a frame at a time,
-whatever batch the frame comes in (tasks.detect.cache).
+Transient errors (no answer, 429, 5xx) are retried. Permanent ones (a wrong label, no permission)
+are not. Prefect caches nothing: labels can change, and detections are cached for each frame,
+independent of its batch (tasks.detect.cache).
 """
 
 from __future__ import annotations
@@ -41,79 +41,80 @@ from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 
 GPU = "gpu"
-"""Tag of the runs that use the model: a Prefect limit on it keeps them to the GPUs there are."""
+"""Tag of the task runs that use the model. A Prefect concurrency limit on it matches the GPUs."""
 GPU_TAG = os.environ.get("CVAT_FLOWS_GPU_TAG") or GPU
-"""A limit counts for the whole server. Where several machines have GPUs, each worker's variable
-names a tag of its own (`gpu:north`), so that each machine's runs wait for its own GPUs alone."""
+"""A limit applies to the whole Prefect server. If several machines have GPUs, set this variable of
+each worker to a different tag (`gpu:north`), so that each machine waits for its own GPUs only."""
 
-BACK_OFF = [1.0, 5.0, 20.0]
-FRAME_BACK_OFF = [0.2, 1.0]
-"""Seconds. Short: a run tagged `gpu` keeps its slot through them."""
+RETRY_DELAYS = [1.0, 5.0, 20.0]
+"""Seconds."""
+FRAME_RETRY_DELAYS = [0.2, 1.0]
+"""Seconds. Short, because a run tagged `gpu` keeps its slot while it waits."""
 
 
 def _is_transient(task: Any, task_run: Any, state: State[Any]) -> bool:
-    """Return whether another attempt can help."""
+    """Return whether a retry can help."""
     return isinstance(state.result(raise_on_failure=False), CvatUnavailable)
 
 
-_network: dict[str, Any] = {
-    "retries": len(BACK_OFF),
-    "retry_delay_seconds": BACK_OFF,
+_NETWORK_STEP: dict[str, Any] = {
+    "retries": len(RETRY_DELAYS),
+    "retry_delay_seconds": RETRY_DELAYS,
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": _is_transient,
     "cache_policy": NO_CACHE,
     "persist_result": False,
 }
-_local: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+_LOCAL_STEP: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
-@task(name="fetch-media", task_run_name="fetch frames and jobs of task {task_id}", **_network)
+@task(name="fetch-media", task_run_name="fetch frames and jobs of task {task_id}", **_NETWORK_STEP)
 def fetch_media(client: Client, task_id: int) -> TaskMedia:
     """Read the task's frames and jobs."""
     return read_media(client, task_id)
 
 
-@task(name="fetch-labels", task_run_name="fetch labels of task {task_id}", **_network)
+@task(name="fetch-labels", task_run_name="fetch labels of task {task_id}", **_NETWORK_STEP)
 def fetch_labels(client: Client, task_id: int) -> tuple[Label, ...]:
     """Read the task's labels."""
     return read_labels(client, task_id)
 
 
-@task(name="match-spec", task_run_name="match labels of {function.title}", **_local)
+@task(name="match-spec", task_run_name="match labels of {function.title}", **_LOCAL_STEP)
 def match_spec(
     function: LoadedFunction,
     labels: Sequence[Label],
     thresholds: Mapping[str, float],
     options: dict[str, Any],
 ) -> SpecMatch:
-    """Match the function's labels with the task's; check what the options say of labels."""
+    """Match the function's labels with the task's, and check the labels named in thresholds."""
     declared = labels_of_spec(function.function.spec)
     check_thresholds(thresholds, declared)
     return match(declared, labels, **options)
 
 
-@task(name="plan-frames", task_run_name="plan frames of task {media.task_id}", **_local)
+@task(name="plan-frames", task_run_name="plan frames of task {media.task_id}", **_LOCAL_STEP)
 def plan_frames(media: TaskMedia, options: dict[str, Any]) -> Plan:
-    """Decide which frames are annotated, in which batches."""
+    """Decide which frames to annotate, and in which batches."""
     return plan(media, **options)
 
 
-@task(name="fetch-frames", task_run_name="fetch {batch}", **_network)
+@task(name="fetch-frames", task_run_name="fetch {batch}", **_NETWORK_STEP)
 def fetch_frames(run: AnnotationRun, batch: Batch) -> None:
     """Download and decode a batch's images."""
     run.fetch(batch)
 
 
-@task(name="detect", task_run_name="detect {batch}", tags=[GPU_TAG], **_local)
+@task(name="detect", task_run_name="detect {batch}", tags=[GPU_TAG], **_LOCAL_STEP)
 def detect(run: AnnotationRun, batch: Batch) -> State[Any] | None:
-    """Run the function over a batch's images. Ends Cancelled if the run ends before its turn."""
+    """Call the function on a batch's images. Ends Cancelled if the run ends before its turn."""
     context = TaskRunContext.get()
     if context is not None:
         context.task_run.tags = sorted({*context.task_run.tags, GPU_TAG})
     try:
         run.detect(batch)
-    except TurnCancelled as lost:
-        return Cancelled(message=str(lost))
+    except TurnCancelled as cancelled:
+        return Cancelled(message=str(cancelled))
     return None
 
 
@@ -124,70 +125,70 @@ detect_unlimited = detect.with_options(tags=[])
 
 
 # No tag: this run does not use a GPU, and waiting for a slot takes up to 1.5 s.
-@task(name="recall", task_run_name="recall {batch}", **_local)
-def recall(run: AnnotationRun, batch: Batch) -> None:
-    """Take a batch's detections from the cache, all of them."""
+@task(name="cached", task_run_name="cached {batch}", **_LOCAL_STEP)
+def read_cached(run: AnnotationRun, batch: Batch) -> None:
+    """Take all detections of a batch from the cache."""
     run.detect(batch)
 
 
-@task(name="validate", task_run_name="validate {batch}", **_local)
+@task(name="validate", task_run_name="validate {batch}", **_LOCAL_STEP)
 def validate(run: AnnotationRun, batch: Batch) -> None:
     """Check what the function returned."""
     run.validate(batch)
 
 
-@task(name="remap", task_run_name="remap {batch}", **_local)
+@task(name="remap", task_run_name="remap {batch}", **_LOCAL_STEP)
 def remap(run: AnnotationRun, batch: Batch) -> None:
-    """Put the CVAT task's ids in place of the function's."""
+    """Replace the function's ids by those of the CVAT task."""
     run.remap(batch)
 
 
-def _frame_may_recover(task: Any, task_run: Any, state: State[Any]) -> bool:
+def _should_retry_frame(task: Any, task_run: Any, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
     if isinstance(error, FrameFailed):
-        return _may_recover(error.failure)
+        return _is_retryable(error.failure)
     return not isinstance(error, FunctionHangs)
 
 
-def _may_recover(failure: Failure) -> bool:
-    """Whether a frame is worth another attempt: a model may, a wrong annotation will not."""
+def _is_retryable(failure: Failure) -> bool:
+    """Return whether a retry can help. It can if the function raised, not if its output is bad."""
     return failure.step == "detect" and not failure.final
 
 
 @task(
     name="frame",
     task_run_name="{failure.step} {frame}",
-    retries=len(FRAME_BACK_OFF),
-    retry_delay_seconds=FRAME_BACK_OFF,
-    retry_condition_fn=_frame_may_recover,
+    retries=len(FRAME_RETRY_DELAYS),
+    retry_delay_seconds=FRAME_RETRY_DELAYS,
+    retry_condition_fn=_should_retry_frame,
     tags=[GPU_TAG],
-    **_local,
+    **_LOCAL_STEP,
 )
-def redo_frame(
+def retry_frame(
     run: AnnotationRun, frame: Frame, failure: Failure, keep: Callable[[Outcome], None]
 ) -> State[Any] | None:
-    """Try a failed frame once more on its own; the run of this task is where its failure shows.
+    """Try a failed frame again on its own.
 
-    `keep` is handed the outcome of each attempt. Ends Failed, with the frame's error as its
-    message and its page as an artifact, if the frame still fails.
+    `keep` receives the outcome of each attempt. If the frame still fails, the task run ends Failed,
+    with the frame's error as its message and a page about the frame as its artifact.
     """
-    outcome = run.redo(frame)
+    outcome = run.retry(frame)
     keep(outcome)
     if outcome.failure is None:
         return None
     context = TaskRunContext.get()
-    last = context is None or context.task_run.run_count > len(FRAME_BACK_OFF)
-    if run.pictures and (last or not _may_recover(outcome.failure)):
+    is_last = context is None or context.task_run.run_count > len(FRAME_RETRY_DELAYS)
+    if run.pictures and (is_last or not _is_retryable(outcome.failure)):
         show_failed_frame(run.pictures, outcome)
     return _failed(outcome.frame, outcome.failure)
 
 
-@task(name="upload", task_run_name="upload job {job_id}", **_network)
+@task(name="upload", task_run_name="upload job {job_id}", **_NETWORK_STEP)
 def upload(
     run: AnnotationRun, manifest: Manifest, job_id: int, options: UploadOptions
 ) -> UploadReport:
-    """Put a job's annotations into CVAT, each exactly once however often this runs."""
-    with run.seconds.of("upload"):
+    """Upload a job's annotations. Each is uploaded exactly once, however often this runs."""
+    with run.timer.measure("upload"):
         return upload_job(
             run.client,
             task_id=run.media.task_id,
@@ -198,9 +199,9 @@ def upload(
         )
 
 
-@task(name="frame", task_run_name="{failure.step} {outcome.frame}", **_local)
+@task(name="frame", task_run_name="{failure.step} {outcome.frame}", **_LOCAL_STEP)
 def show_failure(run: AnnotationRun, outcome: Outcome, failure: Failure) -> State[Any]:
-    """Show a frame that gets no other attempt as a failed run of its own."""
+    """Show a frame that is not retried as a failed task run."""
     if run.pictures:
         show_failed_frame(run.pictures, outcome)
     return _failed(outcome.frame, failure)

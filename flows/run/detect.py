@@ -24,9 +24,9 @@ from cvat_flows.tasks.steps import (
     detect,
     detect_unlimited,
     fetch_frames,
-    recall,
-    redo_frame,
+    read_cached,
     remap,
+    retry_frame,
     show_failure,
     validate,
 )
@@ -94,13 +94,13 @@ class _Chain:
         """`detected`: the detections on the batches in flight before this one, in order."""
         self.batch = batch
         fetched = _after(fetch_frames, run, batch, detected[:-1])
-        step = recall if run.source.knows(batch) else detecting()
+        step = read_cached if run.source.knows(batch) else detecting()
         # Functions are called in the order of the frames, one call at a time, as the protocol's
         # authors expect: a plain function need not be safe to share between threads. The run may
         # begin while the function is busy, so that it need not wait for Prefect in between; but
         # a slot is not held by a batch that waits.
         run.turns.enqueue(batch.index)
-        one_at_a_time = step is detect or run.raise_at_once
+        one_at_a_time = step is detect or run.strict
         before = detected if one_at_a_time else detected[:-1]
         self.detected = _after(step, run, batch, [fetched, *before])
         validated = _after(validate, run, batch, [self.detected])
@@ -119,7 +119,7 @@ class _Chain:
     def abandon(self, run: AnnotationRun) -> None:
         for future in self.futures:
             future.wait()
-        run.drop(self.batch)
+        run.discard(self.batch)
 
 
 def _after(
@@ -136,9 +136,9 @@ def _settle(
 ) -> None:
     """Take a batch's outcomes, try its failed frames again, spool what came of it."""
     chain.finish()
-    outcomes = {outcome.frame.number: outcome for outcome in run.take(chain.batch)}
+    outcomes = {outcome.frame.number: outcome for outcome in run.take_outcomes(chain.batch)}
     failed = [outcome for outcome in outcomes.values() if outcome.failure]
-    if not run.raise_at_once:
+    if not run.strict:
         # One more than may fail is enough to know that the run has to stop. When a hundred have
         # failed on their own, too, it is no accident: others get no attempt and no run any more.
         room = run.pictures.failed.room if run.pictures else MOST_SHOWN
@@ -168,7 +168,7 @@ def _redo(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
     futures = [
         show_failure.submit(run, outcome, outcome.failure)
         if outcome.failure.final
-        else redo_frame.submit(run, outcome.frame, outcome.failure, keep)
+        else retry_frame.submit(run, outcome.frame, outcome.failure, keep)
         for outcome in failed
         if outcome.failure
     ]

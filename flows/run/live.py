@@ -46,7 +46,7 @@ class LiveInputs:
     client: Client | None = None
     function: LoadedFunction | None = None
     progress: Progress = field(factory=NoProgress)
-    raise_at_once: bool = False
+    strict: bool = False
     """Let the exception of the first frame at fault out as it is (the SDK driver's way)."""
     look_at_done: bool = False
     """Look at frames that have been done, too."""

@@ -50,7 +50,7 @@ def make_run(
     *,
     batches: Sequence[Batch],
     caches: tuple[DetectionCache | None, ContentIndex | None],
-    raise_at_once: bool = False,
+    strict: bool = False,
 ) -> AnnotationRun:
     """Put a run together; `batches` come in the order in which they will be asked for."""
     cache, content = caches
@@ -73,9 +73,9 @@ def make_run(
             conv_mask_to_poly=parameters.conv_mask_to_poly,
             max_shapes_per_frame=parameters.max_shapes_per_frame,
             detect_timeout=parameters.detect_timeout,
-            strict=raise_at_once,
+            strict=strict,
         ),
-        raise_at_once=raise_at_once,
+        strict=strict,
     )
 
 

@@ -101,7 +101,7 @@ def publish(
     pictures = run.pictures
     if pictures is None:
         return
-    report.step_seconds = run.seconds.totals()
+    report.step_seconds = run.timer.totals()
     if report.stopped is None:
         with _only_a_warning("the pictures of cached frames"):
             pictures.fill(patience=PATIENCE_PREVIEW if parameters.dry_run else PATIENCE)

@@ -101,7 +101,7 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
         if run["parameters"]["parameters"]["task_id"] == task.id
     ]
     names = [one["name"].split(" ")[0] for one in stack.model_runs([run["id"]], count=16)]
-    assert names.count("recall") >= 2, Counter(names)
+    assert names.count("cached") >= 2, Counter(names)
 
 
 def test_what_the_cache_knows_waits_for_no_gpu(stack: Stack, project: Any) -> None:
@@ -111,7 +111,7 @@ def test_what_the_cache_knows_waits_for_no_gpu(stack: Stack, project: Any) -> No
     again = stack.start_run("annotate-task", dry)
     assert stack.wait_for_run(again)[0] == "Completed"
     runs = stack.model_runs([again], count=16)
-    assert [run["name"].split(" ")[0] for run in runs] == ["recall"] * 16
+    assert [run["name"].split(" ")[0] for run in runs] == ["cached"] * 16
     assert not [run for run in runs if "gpu" in run["tags"]]
 
 
