@@ -1,4 +1,4 @@
-"""The sandbox against the conformance suite that a real CVAT passes, unchanged."""
+"""Run the conformance suite, which a real CVAT passes, on the sandbox."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT_S = 600
 @pytest.mark.parametrize(
     ("quirks", "selected"),
     [
-        pytest.param(True, "", id="everything, with quirks"),
+        pytest.param(True, "", id="all checks, with quirks"),
         pytest.param(False, "not (webhooks or quirks)", id="without quirks"),
     ],
 )
@@ -31,7 +31,7 @@ def test_the_conformance_suite_passes(tmp_path: Path, quirks: bool, selected: st
         run = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", "-q", "-m", selected, str(SUITE)),
-                # Nothing of this project's configuration, and nothing written beside the suite.
+                # Without this project's configuration, and without writing files beside the suite.
                 *("-c", os.devnull, "--rootdir", str(SUITE), "-p", "no:cacheprovider"),
             ],
             env={**environment, "CVAT_URL": sandbox.url, "PYTHONDONTWRITEBYTECODE": "1"},

@@ -1,4 +1,4 @@
-"""Behaviour of CVAT that a client may depend on and the conformance suite does not pin down."""
+"""Behaviour of CVAT that clients depend on and the conformance suite does not check."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def http(sandbox: SandboxProcess) -> Any:
 
 
 def box(label: int, frame: int, *points: float, **more: Any) -> dict[str, Any]:
-    where = list(points or (1, 1, 5, 5))
-    return {"type": "rectangle", "label_id": label, "frame": frame, "points": where, **more}
+    corners = list(points or (1, 1, 5, 5))
+    return {"type": "rectangle", "label_id": label, "frame": frame, "points": corners, **more}
 
 
 def change(http: httpx.Client, path: str, action: str, **body: Any) -> dict[str, Any]:
     answer = http.patch(f"/{path}/annotations", params={"action": action}, json=body)
     assert answer.status_code == 200, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    echo: dict[str, Any] = answer.json()
+    return echo
 
 
 def shapes(http: httpx.Client, path: str) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ def jobs_of(task: Any) -> list[str]:
     return [f"jobs/{job.id}" for job in sorted(task.get_jobs(), key=lambda job: job.start_frame)]
 
 
-def test_ids_of_tags_and_shapes_are_counted_apart(http: httpx.Client, make_task: MakeTask) -> None:
+def test_tags_and_shapes_have_separate_id_counters(http: httpx.Client, make_task: MakeTask) -> None:
     task = make_task(1)
     label = task.get_labels()[0].id
     tag = {"label_id": label, "frame": 0}
@@ -58,22 +58,22 @@ def test_ids_of_tags_and_shapes_are_counted_apart(http: httpx.Client, make_task:
 
 
 @pytest.mark.parametrize(("right", "reported"), [(95, 1), (74, 2)])
-def test_overlapping_jobs_show_boxes_that_agree_well_once(
+def test_similar_boxes_of_overlapping_jobs_are_shown_once(
     http: httpx.Client, make_task: MakeTask, right: float, reported: int
 ) -> None:
-    """Boxes of IoU 0.95 are one, of 0.74 two; the first job's is the one that is shown."""
+    """Boxes of IoU 0.95 are shown as one, the first job's; boxes of 0.74 as two."""
     task = make_task(6, segment_size=4, overlap=2)
     label = task.get_labels()[0].id
     first, second = jobs_of(task)
-    mine = change(http, first, "create", shapes=[box(label, 2, 0, 0, 100, 10)] * 2)["shapes"]
+    first_boxes = change(http, first, "create", shapes=[box(label, 2, 0, 0, 100, 10)] * 2)["shapes"]
     change(http, second, "create", shapes=[box(label, 2, 0, 0, right, 10)])
     shown = shapes(http, f"tasks/{task.id}")
-    # Two equal boxes in one job are two, and one copy hides behind only one of them.
+    # Equal boxes within one job are never merged, and one copy is merged with one of them only.
     assert len(shown) == 1 + reported
-    assert {shape["id"] for shape in mine} <= {shape["id"] for shape in shown}
+    assert {shape["id"] for shape in first_boxes} <= {shape["id"] for shape in shown}
 
 
-def test_an_update_stays_in_the_job_that_has_the_object(
+def test_an_update_stays_in_the_job_that_holds_the_object(
     http: httpx.Client, make_task: MakeTask
 ) -> None:
     task = make_task(6, segment_size=4, overlap=2)
@@ -87,16 +87,18 @@ def test_an_update_stays_in_the_job_that_has_the_object(
     assert [(one["id"], one["frame"]) for one in shapes(http, second)] == [(copy["id"], 3)]
 
 
-def test_a_delete_that_names_a_frame_outside_the_task_does_nothing(
+def test_a_delete_with_the_wrong_frame_does_nothing(
     http: httpx.Client, make_task: MakeTask
 ) -> None:
     task = make_task(4, segment_size=2)
     label = task.get_labels()[0].id
     [made] = change(http, f"tasks/{task.id}", "create", shapes=[box(label, 0)])["shapes"]
-    for frame in (99, 2):  # nowhere, and in another job
+    for frame in (99, 2):  # outside the task, and in another job
         change(http, f"tasks/{task.id}", "delete", shapes=[{**made, "frame": frame}])
         assert [one["id"] for one in shapes(http, f"tasks/{task.id}")] == [made["id"]]
-    change(http, jobs_of(task)[0], "delete", shapes=[{**made, "frame": 99}])  # a job does not look
+    change(
+        http, jobs_of(task)[0], "delete", shapes=[{**made, "frame": 99}]
+    )  # jobs do not check the frame
     assert shapes(http, f"tasks/{task.id}") == []
 
 
@@ -125,7 +127,7 @@ def test_labels_are_renamed_and_removed_by_id(http: httpx.Client, make_task: Mak
     assert [(one.id, one.name) for one in task.get_labels()] == [(car.id, "lorry")]
 
 
-def test_a_frame_of_a_skeleton_in_another_place_is_refused_without_quirks(
+def test_an_element_on_another_frame_than_its_skeleton_is_refused_without_quirks(
     http: httpx.Client, make_task: MakeTask
 ) -> None:
     pose = models.PatchedLabelRequest(
@@ -146,7 +148,7 @@ def test_a_frame_of_a_skeleton_in_another_place_is_refused_without_quirks(
     assert shapes(http, f"tasks/{task.id}") == []
 
 
-def test_a_receiver_that_is_down_is_recorded(
+def test_a_delivery_to_a_receiver_that_is_down_is_recorded(
     client: Client, http: httpx.Client, sandbox: SandboxProcess
 ) -> None:
     project = client.projects.create({"name": "hooked", "labels": [{"name": "car"}]})
@@ -166,7 +168,9 @@ def test_a_receiver_that_is_down_is_recorded(
     project.remove()
 
 
-def test_chunks_are_gzipped_for_whoever_accepts_it(http: httpx.Client, make_task: MakeTask) -> None:
+def test_chunks_are_gzipped_for_clients_that_accept_it(
+    http: httpx.Client, make_task: MakeTask
+) -> None:
     path = f"/tasks/{make_task(2).id}/data?type=chunk&number=0&quality=original"
     packed = http.get(path, headers={"Accept-Encoding": "gzip"})
     plain = http.get(path, headers={"Accept-Encoding": "identity"})
@@ -175,8 +179,8 @@ def test_chunks_are_gzipped_for_whoever_accepts_it(http: httpx.Client, make_task
     assert packed.content == plain.content
 
 
-def work_of(sandbox: SandboxProcess) -> float:
-    """Seconds of processor time that the sandbox has used: other programs do not count."""
+def cpu_seconds(sandbox: SandboxProcess) -> float:
+    """Return the processor time of the sandbox, which other programs do not affect."""
     assert sandbox._process is not None
     times = psutil.Process(sandbox._process.pid).cpu_times()
     return float(times.user + times.system)
@@ -185,14 +189,14 @@ def work_of(sandbox: SandboxProcess) -> float:
 def test_many_shapes_in_many_jobs(
     http: httpx.Client, make_task: MakeTask, sandbox: SandboxProcess
 ) -> None:
-    """The whole goes in and comes out in seconds; the limit is generous for a slow processor."""
+    """Writing and reading 30,000 shapes takes seconds; the limit allows for a slow processor."""
     task = make_task(60, segment_size=1)
     label = task.get_labels()[0].id
     body = [box(label, n % 60, n, 0.5, n + 1, 1, source="auto") for n in range(30_000)]
-    before = work_of(sandbox)
+    before = cpu_seconds(sandbox)
     echo = change(http, f"tasks/{task.id}", "create", shapes=body)["shapes"]
     stored = shapes(http, f"tasks/{task.id}")
-    assert work_of(sandbox) - before < 30
+    assert cpu_seconds(sandbox) - before < 30
     assert [one["frame"] for one in echo] == sorted(n % 60 for n in range(30_000))
     assert sorted(one["points"][0] for one in stored) == list(range(30_000))
     assert len(shapes(http, jobs_of(task)[7])) == 500
@@ -200,11 +204,11 @@ def test_many_shapes_in_many_jobs(
 
 def test_a_thousand_tasks_are_listed_quickly(http: httpx.Client, sandbox: SandboxProcess) -> None:
     for n in range(1000):
-        made = http.post("/tasks", json={"name": f"shelf {n}", "labels": []})
+        made = http.post("/tasks", json={"name": f"batch {n}", "labels": []})
         assert made.status_code == 201
-    before = work_of(sandbox)
-    page = http.get("/tasks", params={"search": "shelf", "page_size": 100}).json()
-    assert work_of(sandbox) - before < 2
+    before = cpu_seconds(sandbox)
+    page = http.get("/tasks", params={"search": "batch", "page_size": 100}).json()
+    assert cpu_seconds(sandbox) - before < 2
     assert (page["count"], len(page["results"])) == (1000, 100)
-    for row in http.get("/tasks", params={"search": "shelf", "page_size": "all"}).json()["results"]:
+    for row in http.get("/tasks", params={"search": "batch", "page_size": "all"}).json()["results"]:
         assert http.delete(f"/tasks/{row['id']}").status_code == 204

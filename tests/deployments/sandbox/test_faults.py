@@ -1,4 +1,4 @@
-"""Every way in which the sandbox misbehaves on command, seen from the wire."""
+"""Every fault that the sandbox can inject, as an HTTP client sees it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def http(sandbox: SandboxProcess) -> Iterator[httpx.Client]:
-    """A client that asks for plain bodies and does not try again."""
+    """A client that asks for uncompressed bodies and does not retry."""
     with httpx.Client(
         base_url=sandbox.url,
         auth=sandbox.admin,
@@ -30,29 +30,31 @@ def http(sandbox: SandboxProcess) -> Iterator[httpx.Client]:
     sandbox.clear_faults()
 
 
-def projects(http: httpx.Client, name: str) -> int:
+def count_projects(http: httpx.Client, name: str) -> int:
     count: int = http.get("/api/projects", params={"name": name}).json()["count"]
     return count
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
-def test_a_status_before_or_after_the_work(
-    sandbox: SandboxProcess, http: httpx.Client, status: int, when: str, made: int
+@pytest.mark.parametrize(("when", "created"), [("before", 0), ("after", 1)])
+def test_an_error_status_before_or_after_the_request_takes_effect(
+    sandbox: SandboxProcess, http: httpx.Client, status: int, when: str, created: int
 ) -> None:
     name = f"status {status} {when}"
     rule = {"action": "status", "status": status, "when": when, "method": "POST", "retry_after": 3}
     sandbox.set_faults([{**rule, "path": "^/api/projects$"}])
     answer = http.post("/api/projects", json={"name": name})
     assert (answer.status_code, answer.headers["Retry-After"]) == (status, "3")
-    assert projects(http, name) == made
-    assert http.post("/api/projects", json={"name": name}).status_code == 201  # once only
+    assert count_projects(http, name) == created
+    assert (
+        http.post("/api/projects", json={"name": name}).status_code == 201
+    )  # the rule affects one request
 
 
-@pytest.mark.parametrize(("when", "made"), [("before", 0), ("after", 1)])
+@pytest.mark.parametrize(("when", "created"), [("before", 0), ("after", 1)])
 @pytest.mark.parametrize("action", [{"action": "reset"}, {"action": "stall", "seconds": 0.3}])
-def test_a_connection_is_dropped_before_or_after_the_work(
-    sandbox: SandboxProcess, http: httpx.Client, action: dict[str, Any], when: str, made: int
+def test_a_connection_closes_before_or_after_the_request_takes_effect(
+    sandbox: SandboxProcess, http: httpx.Client, action: dict[str, Any], when: str, created: int
 ) -> None:
     name = f"{action['action']} {when}"
     sandbox.set_faults([{**action, "when": when, "method": "POST", "path": "/api/projects"}])
@@ -60,16 +62,16 @@ def test_a_connection_is_dropped_before_or_after_the_work(
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
         http.post("/api/projects", json={"name": name})
     assert time.monotonic() - started >= action.get("seconds", 0)
-    assert projects(http, name) == made
+    assert count_projects(http, name) == created
 
 
-def test_a_stall_outlasts_the_time_out_of_the_client(
+def test_a_stall_lasts_longer_than_the_timeout_of_the_client(
     sandbox: SandboxProcess, http: httpx.Client
 ) -> None:
     sandbox.set_faults([{"action": "stall", "path": "/api/users/self"}])
     with pytest.raises(httpx.ReadTimeout):
         http.get("/api/users/self", timeout=httpx.Timeout(60, read=0.3))
-    wait_until(lambda: sandbox.list_faults()[0]["hits"], what="the request has come")
+    wait_until(lambda: sandbox.list_faults()[0]["hits"], what="the request arrives")
     assert http.get("/api/users/self").status_code == 200
 
 
@@ -80,7 +82,7 @@ def test_a_delay(sandbox: SandboxProcess, http: httpx.Client) -> None:
     assert time.monotonic() - started >= 0.4
 
 
-def test_a_body_that_ends_early(sandbox: SandboxProcess, http: httpx.Client) -> None:
+def test_a_truncated_body(sandbox: SandboxProcess, http: httpx.Client) -> None:
     sandbox.set_faults([{"action": "truncate", "path": "/api/users/self"}])
     with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
         http.get("/api/users/self")
@@ -95,7 +97,7 @@ def test_a_body_that_ends_early(sandbox: SandboxProcess, http: httpx.Client) -> 
     assert b"".join(received) == whole[: len(whole) // 4]
 
 
-def test_a_body_with_damage(sandbox: SandboxProcess, http: httpx.Client) -> None:
+def test_a_damaged_body(sandbox: SandboxProcess, http: httpx.Client) -> None:
     whole = http.get("/api/users/self").content
     sandbox.set_faults([{"action": "garble", "path": "/api/users/self"}])
     damaged = http.get("/api/users/self").content
@@ -104,7 +106,7 @@ def test_a_body_with_damage(sandbox: SandboxProcess, http: httpx.Client) -> None
     assert differing == list(range(len(whole) // 2, len(whole) // 2 + 64))
 
 
-def test_what_a_rule_hits(sandbox: SandboxProcess, http: httpx.Client) -> None:
+def test_which_requests_a_rule_affects(sandbox: SandboxProcess, http: httpx.Client) -> None:
     def statuses(count: int) -> list[int]:
         return [http.get("/api/tasks", params={"page_size": 1}).status_code for _ in range(count)]
 
@@ -121,19 +123,21 @@ def test_what_a_rule_hits(sandbox: SandboxProcess, http: httpx.Client) -> None:
     assert statuses(1) == [200]
 
 
-def test_chance_repeats_with_its_seed(sandbox: SandboxProcess, http: httpx.Client) -> None:
-    def fallen(seed: int) -> list[bool]:
+def test_the_same_seed_affects_the_same_requests(
+    sandbox: SandboxProcess, http: httpx.Client
+) -> None:
+    def affected(seed: int) -> list[bool]:
         rule = {"action": "status", "probability": 0.5, "seed": seed, "times": None}
         sandbox.set_faults([rule])
         return [http.get("/api/users/self").status_code == 503 for _ in range(20)]
 
-    first = fallen(1)
-    assert first == fallen(1) != fallen(2)
+    first = affected(1)
+    assert first == affected(1) != affected(2)
     assert 0 < sum(first) < 20
 
 
 @pytest.mark.parametrize("quality", ["original", "compressed"])
-def test_a_frame_is_made_unreadable_wherever_it_is_served(
+def test_a_corrupt_frame_is_unreadable_in_frames_and_chunks(
     sandbox: SandboxProcess, http: httpx.Client, make_task: Callable[..., Any], quality: str
 ) -> None:
     task = make_task(count=4, data={"chunk_size": 2})

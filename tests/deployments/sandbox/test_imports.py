@@ -1,4 +1,4 @@
-"""What the sandbox makes of image files, archives and videos."""
+"""Importing image files, archives and videos."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def noise(mode: str = "RGB", size: tuple[int, int] = (60, 40)) -> Image.Image:
     return Image.effect_noise(size, 60).convert(mode)
 
 
-def opened(content: bytes) -> Image.Image:
+def open_image(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content))
     image.load()
     return image
@@ -45,20 +45,20 @@ def sixteen_bits() -> Image.Image:
         ("plain.bmp", noise()),
     ],
 )
-def test_an_image_is_kept_as_it_is_and_compressed_to_jpeg(
+def test_an_image_is_kept_unchanged_and_compressed_to_jpeg(
     make_task: MakeTask, tmp_path: Path, name: str, image: Image.Image
 ) -> None:
     image.save(tmp_path / name)
     task = make_task(images=[tmp_path / name])
     assert task.get_frame(0, quality="original").read() == (tmp_path / name).read_bytes()
-    compressed = opened(task.get_frame(0, quality="compressed").read())
+    compressed = open_image(task.get_frame(0, quality="compressed").read())
     assert (compressed.format, compressed.mode, compressed.size) == ("JPEG", "RGB", image.size)
-    if image.mode == "I;16":  # not all white, as cutting off the upper byte would make it
+    if image.mode == "I;16":  # cutting off the upper byte would make it all white
         assert 100 < np.asarray(compressed).mean() < 155
 
 
-@pytest.mark.parametrize("name", ["lying.jpg", "lying.png", "lying.webp", "print.jpg"])
-def test_a_picture_on_its_side_is_put_upright(
+@pytest.mark.parametrize("name", ["turned.jpg", "turned.png", "turned.webp", "print.jpg"])
+def test_a_picture_with_an_orientation_is_turned_upright(
     make_task: MakeTask, tmp_path: Path, name: str
 ) -> None:
     exif = Image.Exif()
@@ -67,15 +67,15 @@ def test_a_picture_on_its_side_is_put_upright(
     task = make_task(images=[tmp_path / name])
     [frame] = task.get_frames_info()
     assert (frame.width, frame.height) == (40, 60)
-    assert opened(task.get_frame(0, quality="original").read()).size == (40, 60)
+    assert open_image(task.get_frame(0, quality="original").read()).size == (40, 60)
 
 
-def test_a_tiff_is_written_anew_without_loss(make_task: MakeTask, tmp_path: Path) -> None:
+def test_a_tiff_is_encoded_again_without_loss(make_task: MakeTask, tmp_path: Path) -> None:
     noise().save(tmp_path / "a.tiff")
     task = make_task(images=[tmp_path / "a.tiff"])
     content = task.get_frame(0, quality="original").read()
     assert content != (tmp_path / "a.tiff").read_bytes()
-    assert opened(content).tobytes() == Image.open(tmp_path / "a.tiff").tobytes()
+    assert open_image(content).tobytes() == Image.open(tmp_path / "a.tiff").tobytes()
 
 
 def test_a_truncated_picture_can_be_imported(make_task: MakeTask, tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_a_truncated_picture_can_be_imported(make_task: MakeTask, tmp_path: Path
     (tmp_path / "whole.jpg").write_bytes(whole[: len(whole) // 2])
     task = make_task(images=[tmp_path / "whole.jpg"])
     with pytest.raises(OSError, match="truncated"):
-        opened(task.get_frame(0, quality="original").read())
-    assert opened(task.get_frame(0, quality="compressed").read()).size == (60, 40)
+        open_image(task.get_frame(0, quality="original").read())
+    assert open_image(task.get_frame(0, quality="compressed").read()).size == (60, 40)
 
 
 def test_the_pictures_of_an_archive(make_task: MakeTask, tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_large_pictures_make_small_chunks(
     assert make_task(images=[tmp_path / "a.png"]).data_chunk_size == frames
 
 
-def clip(path: Path, count: int, size: tuple[int, int] = (64, 48)) -> Path:
-    """A video whose frame `n` is grey of brightness `20 * n`."""
+def write_clip(path: Path, count: int, size: tuple[int, int] = (64, 48)) -> Path:
+    """Write a video whose frame `n` is grey of brightness `20 * n`."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
@@ -122,7 +122,7 @@ def brightness(image: Image.Image) -> int:
     return round(float(np.asarray(image.convert("L")).mean()) / 20)
 
 
-def chunk(client: Client, path: str, **params: Any) -> bytes:
+def download_chunk(client: Client, path: str, **params: Any) -> bytes:
     url = client.api_map.make_endpoint_url(f"/api/{path}/data", query_params=params)
     response = client.api_client.rest_client.GET(
         url, headers=client.api_client.get_common_headers()
@@ -131,35 +131,44 @@ def chunk(client: Client, path: str, **params: Any) -> bytes:
     return content
 
 
-def decoded(content: bytes) -> list[int]:
+def brightness_of_frames(content: bytes) -> list[int]:
     with av.open(io.BytesIO(content)) as container:
         return [brightness(frame.to_image()) for frame in container.decode(video=0)]
 
 
 def test_the_frames_of_a_video(client: Client, make_task: MakeTask, tmp_path: Path) -> None:
-    video = clip(tmp_path / "clip.mp4", 10)
+    video = write_clip(tmp_path / "clip.mp4", 10)
     task = make_task(images=[video], data={"chunk_size": 4}, segment_size=6, overlap=0)
     path = f"tasks/{task.id}"
-    chunks = [decoded(chunk(client, path, type="chunk", number=n)) for n in range(3)]
+    chunks = [
+        brightness_of_frames(download_chunk(client, path, type="chunk", number=n)) for n in range(3)
+    ]
     assert chunks == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    frames = [opened(task.get_frame(n, quality="original").read()) for n in range(10)]
+    frames = [open_image(task.get_frame(n, quality="original").read()) for n in range(10)]
     assert [brightness(frame) for frame in frames] == list(range(10))
     second = f"jobs/{max(job.id for job in task.get_jobs())}"
-    assert decoded(chunk(client, second, type="chunk", index=0)) == [6, 7, 8, 9]
-    assert decoded(chunk(client, second, type="chunk", number=1)) == [6, 7]
+    assert brightness_of_frames(download_chunk(client, second, type="chunk", index=0)) == [
+        6,
+        7,
+        8,
+        9,
+    ]
+    assert brightness_of_frames(download_chunk(client, second, type="chunk", number=1)) == [6, 7]
 
 
 def test_a_video_as_archives_of_pictures(
     client: Client, make_task: MakeTask, tmp_path: Path
 ) -> None:
     options = {"chunk_size": 4, "use_zip_chunks": True, "frame_step": 2, "start_frame": 1}
-    task = make_task(images=[clip(tmp_path / "clip.avi", 10)], data=options)
+    task = make_task(images=[write_clip(tmp_path / "clip.avi", 10)], data=options)
     assert task.size == 5
     path = f"tasks/{task.id}"
-    content = chunk(client, path, type="chunk", number=0, quality="compressed")
+    content = download_chunk(client, path, type="chunk", number=0, quality="compressed")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        shown = [brightness(opened(archive.read(name))) for name in archive.namelist()]
-    whole = decoded(chunk(client, path, type="chunk", number=0, quality="original"))
+        shown = [brightness(open_image(archive.read(name))) for name in archive.namelist()]
+    whole = brightness_of_frames(
+        download_chunk(client, path, type="chunk", number=0, quality="original")
+    )
     assert shown == whole == [1, 3, 5, 7]
 
 

@@ -1,4 +1,4 @@
-"""Starting, stopping and starting again: what the sandbox keeps, and what it refuses."""
+"""Starting, stopping and restarting the sandbox, and its access rights."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_a_killed_sandbox_keeps_what_it_has_confirmed(tmp_path: Path) -> None:
         sandbox.stop()
         sandbox.start()
         assert sandbox.url == address
-        # The session goes on; nobody has to log in again.
+        # The session stays valid; the client need not log in again.
         again = client.tasks.retrieve(task.id)
         assert (again.name, again.size) == ("kept", 1)
         assert again.get_annotations().to_dict() == before
         assert again.get_frame(0, quality="original").read() == picture.read_bytes()
-        # New things do not get the ids of old ones.
+        # New objects do not get the ids of old ones.
         more = client.tasks.create(spec)
         assert more.id > task.id
         task.update_annotations(models.PatchedLabeledDataRequest(shapes=[shape]))
@@ -50,7 +50,7 @@ def test_a_killed_sandbox_keeps_what_it_has_confirmed(tmp_path: Path) -> None:
         client.close()
 
 
-def test_an_import_that_was_interrupted_is_done_after_the_restart(tmp_path: Path) -> None:
+def test_an_interrupted_import_resumes_after_a_restart(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path / "data") as sandbox:
         client = logged_in(sandbox.url)
         spec = models.TaskWriteRequest(name="cut", labels=[models.PatchedLabelRequest(name="car")])
@@ -73,7 +73,7 @@ def test_an_import_that_was_interrupted_is_done_after_the_restart(tmp_path: Path
         client.close()
 
 
-def test_a_sandbox_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_a_sandbox_exits_with_the_process_that_started_it(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path\n"
         "from cvat_flows.deployments.sandbox.process import SandboxProcess\n"
@@ -103,7 +103,7 @@ def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:
             SandboxProcess(tmp_path / "two", port=port).start()
 
 
-def test_only_the_administrator_gives_orders(sandbox: SandboxProcess) -> None:
+def test_only_the_superuser_may_set_faults(sandbox: SandboxProcess) -> None:
     for path in ("/sandbox/faults", "/sandbox/requests"):
         assert httpx.get(sandbox.url + path, trust_env=False, timeout=60).status_code == 401
         answer = httpx.get(sandbox.url + path, auth=sandbox.worker, trust_env=False, timeout=60)
