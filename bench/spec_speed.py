@@ -18,7 +18,8 @@ from cvat_sdk.auto_annotation.driver import _AnnotationMapper
 from cvat_flows.tasks.check.read_output import read_output
 from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
 from cvat_flows.tasks.check.validate import ValidationOptions, validate_frame
-from cvat_flows.tasks.matching.match import SpecMismatch, match_spec
+from cvat_flows.tasks.matching.match import match_spec
+from cvat_flows.tasks.matching.result import SpecMismatch
 from cvat_flows.tasks.model.frames import Frame, Outcome
 from cvat_flows.tasks.model.labels import labels_of_spec, labels_of_task
 

@@ -19,6 +19,7 @@ from cvat_flows.flows.annotate import FramesFailed, run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.cvat.task import TaskHasNoData
+from cvat_flows.tasks.matching.result import SpecMismatch
 from cvat_flows.tasks.model.frames import Failure
 
 
@@ -75,7 +76,7 @@ def annotate_task(
     if finished.report:
         for row in finished.report.match:
             if row.status == "ignored":
-                client.logger.info(row.message)
+                client.logger.info(row.sdk_message)
     if finished.error is not None:
         raise _as_the_sdk_has_it(finished.error)
 
@@ -85,6 +86,8 @@ def _as_the_sdk_has_it(error: BaseException) -> BaseException:
     if isinstance(error, FramesFailed):
         failure = error.report.failures[error.report.failed[0].frame]
         return BadFunctionError(failure.error) if _is_of_the_function(failure) else error
+    if isinstance(error, SpecMismatch):
+        return BadFunctionError(error.in_sdk_words())
     if isinstance(error, TaskHasNoData):
         return cast(BaseException, UnsupportedDatasetError(str(error)))
     if isinstance(error.__cause__, ApiException):

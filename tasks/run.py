@@ -23,7 +23,7 @@ from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.detect.turns import TurnQueue
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.fetch.source import FrameSource
-from cvat_flows.tasks.matching.match import SpecMatch
+from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.frames import Batch, Frame, Outcome, Step
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.reports.run_pictures import RunPictures

@@ -27,8 +27,8 @@ from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.detect.turns import TurnCancelled
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.plan import plan_frames as plan
-from cvat_flows.tasks.matching.match import SpecMatch
 from cvat_flows.tasks.matching.match import match_spec as match
+from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.errors import FrameFailed
 from cvat_flows.tasks.model.frames import Batch, Failure, Frame, Outcome
 from cvat_flows.tasks.model.labels import Label, labels_of_spec

@@ -20,7 +20,7 @@ from cvat_flows.flows.commands.command import (
 )
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
-from cvat_flows.tasks.matching.mapping import REST
+from cvat_flows.tasks.matching.mapping import WILDCARD
 from cvat_flows.tasks.reports.preview import PICTURES
 from cvat_flows.tasks.storage import open_storage
 
@@ -101,7 +101,7 @@ def _with_lowest_score(values: dict[str, Any], lowest: float | None) -> dict[str
     return {
         **values,
         "conf_threshold": lowest,
-        "label_thresholds": {REST: threshold, **by_label},
+        "label_thresholds": {WILDCARD: threshold, **by_label},
     }
 
 

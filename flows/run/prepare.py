@@ -16,7 +16,7 @@ from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.matching.mapping import load_mapping
-from cvat_flows.tasks.matching.match import SpecMatch
+from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.frames import Batch
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia

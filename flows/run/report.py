@@ -23,7 +23,7 @@ from cvat_flows.flows.run.links import artifact_url
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.detect.pruning import RESULTS
 from cvat_flows.tasks.fetch.plan import Plan
-from cvat_flows.tasks.matching.mapping import REST
+from cvat_flows.tasks.matching.mapping import WILDCARD
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import escape_markdown, host_slug, on_one_line, shorten_name
@@ -115,7 +115,7 @@ def publish(
             files.append(("per-frame table", f"{folder}/{name}"))
     if parameters.dry_run:
         with _only_a_warning("the preview page"):
-            threshold = (parameters.label_thresholds or {}).get(REST, parameters.conf_threshold)
+            threshold = (parameters.label_thresholds or {}).get(WILDCARD, parameters.conf_threshold)
             page = preview_page(report, samples, threshold=threshold)
             path = f"{folder}/preview.html"
             storage.write(path, page.encode("utf-8", "replace"), durable=False)

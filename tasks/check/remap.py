@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from attrs import evolve, field, frozen
 
 from cvat_flows.tasks.check.validate import add_counts
-from cvat_flows.tasks.matching.mapping import REST
+from cvat_flows.tasks.matching.mapping import WILDCARD
 from cvat_flows.tasks.matching.nearest import NearestName
 from cvat_flows.tasks.matching.result import LabelMatch, SpecMatch
 from cvat_flows.tasks.model.annotations import TAG, Annotation, Attributes, Detection
@@ -46,8 +46,8 @@ def check_thresholds(label_thresholds: Mapping[str, float], spec_labels: Iterabl
     label_names = dict.fromkeys(label.name for label in spec_labels)
     nearest = NearestName(label_names)
     for name, threshold in label_thresholds.items():
-        if name != REST and name not in label_names:
-            hint = nearest.to(name)
+        if name != WILDCARD and name not in label_names:
+            hint = nearest.find(name)
             meant = f"; did you mean {hint!r}?" if hint else ""
             problems.append(f"the function has no label {name!r}{meant}")
         number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
@@ -67,7 +67,7 @@ def remap_frame(outcome: Outcome, match: SpecMatch, options: RemapOptions) -> Ou
     if outcome.detections is None or outcome.failure is not None:
         return outcome
     thresholds = options.label_thresholds
-    rest = thresholds.get(REST, 0.0)
+    rest = thresholds.get(WILDCARD, 0.0)
     annotations: list[Annotation] = []
     counts: dict[str, int] = {}
     for detection in outcome.detections:

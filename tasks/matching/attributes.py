@@ -1,4 +1,4 @@
-"""Attributes of the function and of the task: whether they agree, and whether a value suits one."""
+"""Compare attributes of the function with those of the task, and check attribute values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from cvat_sdk import models
 from cvat_sdk.attributes import attribute_value_validator
 
-from cvat_flows.tasks.matching.mapping import REST, SAME, AttributeMapping
+from cvat_flows.tasks.matching.mapping import SAME_NAME, WILDCARD, AttributeMapping
 from cvat_flows.tasks.matching.result import Status
 from cvat_flows.tasks.model.labels import Attribute
 
@@ -18,9 +18,9 @@ CHOICES = ("select", "radio")
 
 @lru_cache(maxsize=4096)
 def value_validator(input_type: str, values: tuple[str, ...]) -> Callable[[Any], bool]:
-    """The SDK's check of an attribute's value (`cvat_sdk.attributes`).
+    """Return the SDK's validator for an attribute's values (`cvat_sdk.attributes`).
 
-    Raises ValueError if `values` do not suit `input_type`.
+    Raises ValueError if `values` are not valid for `input_type`.
     """
     request = models.AttributeRequest(
         name="-", mutable=False, input_type=input_type, values=list(values)
@@ -29,8 +29,8 @@ def value_validator(input_type: str, values: tuple[str, ...]) -> Callable[[Any],
     return validator
 
 
-def suits(attribute: Attribute, value: str) -> bool:
-    """Whether `value` is one that the attribute can have."""
+def is_valid_value(attribute: Attribute, value: str) -> bool:
+    """Return whether the attribute can have `value`."""
     try:
         return value_validator(attribute.input_type, attribute.values)(value)
     except ValueError:
@@ -38,49 +38,51 @@ def suits(attribute: Attribute, value: str) -> bool:
 
 
 def compare_attributes(
-    mine: Attribute, theirs: Attribute, entry: AttributeMapping
+    ours: Attribute, theirs: Attribute, entry: AttributeMapping
 ) -> tuple[Status, str | None]:
-    """Input types have to be equal, and so do values, but for text and checkbox (driver.py,
-    `_build_attribute_id_mapping`). Where the mapping changes values, what they become has to be
-    a value that the task has."""
-    if theirs.input_type != mine.input_type:
-        return "other type", (
-            f"has input type {mine.input_type} in the function,"
-            f" but {theirs.input_type} in the dataset"
+    """Compare an attribute of the function (`ours`) with one of the task (`theirs`).
+
+    Their input types must be equal. Their values must be equal, too, unless the type is text or
+    checkbox (driver.py, `_build_attribute_id_mapping`). If the mapping changes values, the new
+    values must be valid in the task.
+
+    Returns:
+        A status, and what is wrong, if anything.
+    """
+    if theirs.input_type != ours.input_type:
+        return "different type", (
+            f"has input type {ours.input_type} in the function, but {theirs.input_type} in the task"
         )
-    if mine.input_type in CHOICES:
-        same = sorted(theirs.values) == sorted(mine.values)
+    if ours.input_type in CHOICES:
+        equal = sorted(theirs.values) == sorted(ours.values)
     else:
-        same = mine.input_type in ("text", "checkbox") or theirs.values == mine.values
+        equal = ours.input_type in ("text", "checkbox") or theirs.values == ours.values
     if entry.values:
-        wrong = [
-            (value, target)
-            for value, target in _mapped_values(mine, entry, same)
-            if not suits(theirs, target)
-        ]
-        if wrong:
-            return "other values", (
-                f"has value {wrong[0][0]!r} in the function, which becomes {wrong[0][1]!r},"
-                f" but has values {list(theirs.values)!r} in the dataset"
-            )
-        same = same or mine.input_type in CHOICES or entry.values.get(REST, SAME) != SAME
-    if not same:
-        return "other values", (
-            f"has values {list(mine.values)!r} in the function,"
-            f" but {list(theirs.values)!r} in the dataset"
+        for value, target in _mapped_values(ours, entry, equal):
+            if not is_valid_value(theirs, target):
+                return "different values", (
+                    f"has value {value!r} in the function, which becomes {target!r},"
+                    f" but has values {list(theirs.values)!r} in the task"
+                )
+        maps_all = entry.values.get(WILDCARD, SAME_NAME) != SAME_NAME
+        equal = equal or ours.input_type in CHOICES or maps_all
+    if not equal:
+        return "different values", (
+            f"has values {list(ours.values)!r} in the function,"
+            f" but {list(theirs.values)!r} in the task"
         )
     return "matched", None
 
 
 def _mapped_values(
-    mine: Attribute, entry: AttributeMapping, same: bool
+    ours: Attribute, entry: AttributeMapping, equal: bool
 ) -> Iterable[tuple[str, str]]:
-    """The values that the mapping decides about, with what they become."""
-    named = [value for value in entry.values if value != REST]
-    for value in mine.values if mine.input_type in CHOICES and not same else named:
+    """Yield the values whose target must be valid in the task, each with its target."""
+    listed = [value for value in entry.values if value != WILDCARD]
+    for value in ours.values if ours.input_type in CHOICES and not equal else listed:
         target = entry.map_value(value)
         if target is not None:
             yield value, target
-    rest = entry.values.get(REST, SAME)
-    if rest is not None and rest != SAME:
-        yield REST, rest
+    fallback = entry.values.get(WILDCARD, SAME_NAME)
+    if fallback is not None and fallback != SAME_NAME:
+        yield WILDCARD, fallback

@@ -1,72 +1,73 @@
-"""What a comparison has found so far, worded as the SDK's driver words it."""
+"""Collect what a comparison finds, with the messages of the SDK's driver."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from attrs import define, field, frozen
 
 from cvat_flows.tasks.matching.mapping import AttributeMapping, LabelMapping, SublabelMapping
 from cvat_flows.tasks.matching.nearest import NearestName
-from cvat_flows.tasks.matching.result import MISMATCHES, MatchRow, Status
+from cvat_flows.tasks.matching.result import MISMATCHES, Kind, MatchRow, Status
 
 
 @frozen(kw_only=True)
-class Place:
-    """A name in the function's spec: where it is, for messages and rows."""
+class SpecItem:
+    """A label, sublabel or attribute of the function's spec, as messages and rows name it."""
 
-    kind: Literal["label", "sublabel", "attribute"]
+    kind: Kind
     text: str
-    """As the SDK words it: `attribute 'age' of label 'car'`."""
+    """As the SDK names it: `attribute 'age' of label 'car'`."""
     path: str
+    """As rows name it: `car > age`."""
 
-    def sublabel(self, name: str) -> Place:
+    def sublabel(self, name: str) -> SpecItem:
         text = f"sublabel {name!r} of {self.text}"
-        return Place(kind="sublabel", text=text, path=f"{self.path} > {name}")
+        return SpecItem(kind="sublabel", text=text, path=f"{self.path} > {name}")
 
-    def attribute(self, name: str) -> Place:
+    def attribute(self, name: str) -> SpecItem:
         text = f"attribute {name!r} of {self.text}"
-        return Place(kind="attribute", text=text, path=f"{self.path} > {name}")
+        return SpecItem(kind="attribute", text=text, path=f"{self.path} > {name}")
 
 
 @define(kw_only=True)
-class Notes:
-    """What has been found so far."""
+class MatchLog:
+    """The rows and mismatches found so far."""
 
     allow_unmatched: bool
     rows: list[MatchRow] = field(factory=list)
     mismatches: list[MatchRow] = field(factory=list)
 
-    def look_up(
+    def find_target(
         self,
-        place: Place,
+        item: SpecItem,
         name: str,
         type_: str,
         entry: LabelMapping | SublabelMapping | AttributeMapping,
         by_name: dict[str, Any],
         nearest: NearestName,
     ) -> Any:
-        """Find what a name goes to; None, and a row that says why, if it goes nowhere."""
+        """Return what a name maps to. If there is nothing, add a row that says why."""
         target = entry.target(name)
         if target is None:
-            self.add(place, type_, "dropped")
+            self.add(item, type_, "dropped")
             return None
         found = by_name.get(target)
         if found is not None:
             return found
         if self.allow_unmatched and not entry.explicit:
-            text = f"{place.text} is not in dataset; any annotations using it will be ignored"
-            self.add(place, type_, "ignored", text, hint=nearest.to(target))
+            text = f"{item.text} is not in the task; any annotations using it will be ignored"
+            self.add(item, type_, "ignored", text, hint=nearest.find(target))
             return None
-        text = f"{place.text} is not in dataset"
+        text = f"{item.text} is not in the task"
         if entry.explicit:
-            text += f" under the name {target!r} that the mapping gives it"
-        self.add(place, type_, "missing", text, hint=nearest.to(target))
+            text += f" under the name {target!r} given by the mapping"
+        self.add(item, type_, "missing", text, hint=nearest.find(target))
         return None
 
     def add(
         self,
-        place: Place,
+        item: SpecItem,
         type_: str | None,
         status: Status,
         message: str = "",
@@ -75,9 +76,10 @@ class Notes:
         task_type: str | None = None,
         hint: str | None = None,
     ) -> None:
+        """Add a row about an item of the function's spec."""
         row = MatchRow(
-            kind=place.kind,
-            function=place.path,
+            kind=item.kind,
+            function=item.path,
             function_type=type_,
             task=task,
             task_type=task_type,
@@ -89,15 +91,11 @@ class Notes:
         if status in MISMATCHES:
             self.mismatches.append(row)
 
-    def not_produced(
-        self, kind: Literal["label", "sublabel", "attribute"], path: str, type_: str
-    ) -> None:
+    def add_not_produced(self, kind: Kind, path: str, type_: str) -> None:
+        """Add a row about something that only the task has."""
         message = ""
         if kind == "sublabel":
-            message = (
-                "every skeleton will lack it: that fails the frame unless missing_keypoints is"
-                " 'outside'"
-            )
+            message = "every skeleton lacks it, so frames fail without --missing-keypoints outside"
         self.rows.append(
             MatchRow(
                 kind=kind,

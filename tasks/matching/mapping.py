@@ -1,10 +1,10 @@
-"""The mapping configuration: which of the task's names each of the function's names goes to.
+"""The label mapping: which name in the task each name of the function maps to.
 
-The shape is that of the `mapping` of CVAT's own automatic annotation (`name`, `attributes`,
-`sublabels` under the name of a label), with three additions: a plain text for `{name: text}`,
-null for "drop", and `"*"`. As a key, `"*"` stands for every name that is not listed; as a target
-it means "the same name". What is neither listed nor covered by `"*"` goes by its own name, so an
-empty mapping is the SDK's rule.
+The format is that of `mapping` in CVAT's own automatic annotation: label names with `name`,
+`attributes` and `sublabels`. There are three additions: a string is short for `{name: string}`,
+null drops a name, and `"*"` is a wildcard. As a key, `"*"` stands for every name that is not
+listed; as a target it means "the same name". A name that is neither listed nor covered by `"*"`
+maps to itself, so an empty mapping behaves like the SDK.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, m
 from cvat_flows.tasks.matching.strict_yaml import RepeatedKey, load_yaml
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
-REST = "*"
-"""As a key: every name that is not listed."""
-SAME = "*"
-"""As a target: the name itself."""
+WILDCARD = "*"
+"""The key that stands for every name that is not listed."""
+SAME_NAME = "*"
+"""The target that keeps a name."""
 
 Name = Annotated[StrictStr, Field(min_length=1)]
 Target = Name | None
@@ -30,21 +30,21 @@ Entry = TypeVar("Entry", bound="AttributeMapping | SublabelMapping")
 
 
 class MappingError(CvatFlowsError):
-    """The mapping cannot be read, or does not have the form of one."""
+    """The label mapping cannot be read or is not valid. `problems` has one sentence each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__(problems)
         self.problems = problems
 
     def __str__(self) -> str:
-        return "the label mapping is not valid: " + "; ".join(self.problems)
+        return "--label-mapping is not valid: " + "; ".join(self.problems)
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Target = Field(
-        default=SAME, description="Name in the task; null drops it; '*' keeps the name"
+        default=SAME_NAME, description="Name in the task; null drops it, '*' keeps the name"
     )
 
     @model_validator(mode="before")
@@ -53,76 +53,78 @@ class _Entry(BaseModel):
         return {"name": value} if value is None or isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _dropped_has_nothing_below(self) -> _Entry:
-        below = sorted(self.model_fields_set - {"name"})
-        if self.name is None and below:
-            raise ValueError(f"what is dropped (name: null) cannot have {' and '.join(below)}")
+    def _dropped_has_no_children(self) -> _Entry:
+        children = sorted(self.model_fields_set - {"name"})
+        if self.name is None and children:
+            raise ValueError(f"a dropped name (name: null) cannot have {' and '.join(children)}")
         return self
 
     def target(self, name: str) -> str | None:
-        """The task's name for the function's `name`; None if it is dropped."""
-        return name if self.name == SAME else self.name
+        """Return the task's name for the function's `name`; None if it is dropped."""
+        return name if self.name == SAME_NAME else self.name
 
     @property
     def explicit(self) -> bool:
-        """The entry names something of the task, which therefore has to exist."""
-        return self.name is not None and self.name != SAME
+        """Whether the entry gives a name in the task, which then must exist."""
+        return self.name is not None and self.name != SAME_NAME
 
 
 class AttributeMapping(_Entry):
-    """Where one attribute goes."""
+    """What one attribute maps to."""
 
     values: dict[Name, Target] = Field(
         default_factory=dict,
-        description="The function's values and what they become; null leaves the attribute out",
+        description="The task's value for each of the function's values; null omits the attribute",
     )
 
     def map_value(self, value: str) -> str | None:
-        target = self.values.get(value, self.values.get(REST, SAME))
-        return value if target == SAME else target
+        """Return the task's value for the function's `value`; None if it is dropped."""
+        target = self.values.get(value, self.values.get(WILDCARD, SAME_NAME))
+        return value if target == SAME_NAME else target
 
 
 class SublabelMapping(_Entry):
-    """Where one sublabel (keypoint) goes."""
+    """What one sublabel (keypoint) maps to."""
 
     attributes: dict[Name, AttributeMapping] = Field(default_factory=dict)
 
     def attribute(self, name: str) -> AttributeMapping:
-        return _entry(self.attributes, name, AttributeMapping)
+        return _find_entry(self.attributes, name, AttributeMapping)
 
 
 class LabelMapping(SublabelMapping):
-    """Where one label goes."""
+    """What one label maps to."""
 
     sublabels: dict[Name, SublabelMapping] = Field(default_factory=dict)
 
     def sublabel(self, name: str) -> SublabelMapping:
-        return _entry(self.sublabels, name, SublabelMapping)
+        return _find_entry(self.sublabels, name, SublabelMapping)
 
 
 class SpecMapping(BaseModel):
-    """The whole mapping, by the function's label names."""
+    """The complete mapping, by the function's label names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     labels: dict[Name, LabelMapping] = Field(default_factory=dict)
 
     def label(self, name: str) -> LabelMapping:
-        return _entry(self.labels, name, LabelMapping)
+        return _find_entry(self.labels, name, LabelMapping)
 
 
-def _entry(entries: Mapping[str, Entry], name: str, by_name: type[Entry]) -> Entry:
+def _find_entry(entries: Mapping[str, Entry], name: str, keep_name: type[Entry]) -> Entry:
     found = entries.get(name)
     if found is None:
-        found = entries.get(REST)
-    return by_name() if found is None else found
+        found = entries.get(WILDCARD)
+    return keep_name() if found is None else found
 
 
 def load_mapping(source: Mapping[str, Any] | str | Path | None) -> SpecMapping:
-    """Make a mapping from a plain dict, from YAML text, or from the YAML file at a `Path`.
+    """Load a mapping from a dict, from YAML text, or from the YAML file at a `Path`.
 
-    Raises MappingError, which names every place that is not as it should be. Whether the names
-    exist is checked when the function is matched with a task.
+    Whether its names exist is checked later, when the function is matched with a task.
+
+    Raises MappingError, which names every invalid entry.
     """
     if source is None:
         return SpecMapping()
@@ -138,12 +140,12 @@ def load_mapping(source: Mapping[str, Any] | str | Path | None) -> SpecMapping:
         return SpecMapping()
     if not isinstance(labels, Mapping):
         raise MappingError(
-            [f"it is a {type(labels).__name__}; expected label names, each with its target"]
+            [f"it is a {type(labels).__name__}; it must map label names to names in the task"]
         )
     try:
         return SpecMapping.model_validate({"labels": dict(labels)})
     except ValidationError as error:
-        raise MappingError([_problem(item) for item in error.errors()]) from None
+        raise MappingError([_describe(item) for item in error.errors()]) from None
 
 
 def _parse_yaml(text: str) -> Any:
@@ -155,14 +157,14 @@ def _parse_yaml(text: str) -> Any:
         raise MappingError([f"this is not YAML: {error}"]) from None
 
 
-def _problem(item: Any) -> str:
-    # The first step is our own field `labels`; "[key]" is pydantic's word for a bad key.
+def _describe(item: Any) -> str:
+    # The path starts with the field `labels`. "[key]" is pydantic's marker for an invalid key.
     path = [str(step) for step in item["loc"][1:] if step != "[key]"]
     where = " > ".join(path) or "mapping"
     if item["type"] == "string_type":
-        return f"{where}: {item['input']!r} is not text; put it in quotes"
+        return f"{where}: {item['input']!r} is not a string; put it in quotes"
     if item["type"] in ("model_type", "dict_type"):
-        return f"{where}: {item['input']!r} is neither a name, nor null, nor a set of fields"
+        return f"{where}: {item['input']!r} is not a name, null or a set of fields"
     if item["type"] == "extra_forbidden":
-        return f"{where}: unknown field; there are name, attributes, sublabels and values"
+        return f"{where}: unknown field; the fields are name, attributes, sublabels and values"
     return f"{where}: {item['msg'].removeprefix('Value error, ')}"

@@ -1,4 +1,4 @@
-"""What matching a function with a task comes to: plain values, looked up by the function's ids."""
+"""The result of matching a function with a task, as plain values keyed by the function's ids."""
 
 from __future__ import annotations
 
@@ -11,59 +11,66 @@ from cvat_sdk.auto_annotation import BadFunctionError
 from cvat_flows.tasks.matching.mapping import AttributeMapping
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
+Kind = Literal["label", "sublabel", "attribute"]
 Status = Literal[
-    "matched",  # the function's name goes to one of the task
+    "matched",  # the function's name maps to one of the task
     "dropped",  # the mapping drops it
     "ignored",  # not in the task, and allow_unmatched_labels is set
-    "not produced",  # the task has it, the function does not
+    "not produced",  # only the task has it
     "missing",  # not in the task
-    "other type",
-    "other values",
-    "unknown in mapping",  # the mapping names something that the function does not have
+    "different type",
+    "different values",
+    "unknown in mapping",  # the mapping lists a name that the function does not have
 ]
-MISMATCHES = frozenset({"missing", "other type", "other values", "unknown in mapping"})
+MISMATCHES = frozenset({"missing", "different type", "different values", "unknown in mapping"})
 
 
 @frozen(kw_only=True)
 class MatchRow:
-    """One label, sublabel or attribute of the function, of the task, or of both: a table row."""
+    """One row of the match table: a label, sublabel or attribute of the function or the task."""
 
-    kind: Literal["label", "sublabel", "attribute"]
+    kind: Kind
     function: str | None
-    """Name in the function, with those above it: `cat > head > visible`."""
+    """Path of names in the function: `cat > head > visible`; None if only the task has it."""
     function_type: str | None
     """Label type, or input type of an attribute."""
     task: str | None
-    """Name in the task, with those above it; None if there is none."""
+    """Path of names in the task; None if the task has no counterpart."""
     task_type: str | None
     status: Status
     message: str = ""
-    """What is wrong, as the SDK's driver would word it."""
+    """What is wrong, if anything."""
     hint: str | None = None
-    """The nearest name where the name was looked for."""
+    """The most similar name among those that were possible."""
+
+    @property
+    def sdk_message(self) -> str:
+        """The message as the SDK's driver words it, which calls the task a dataset."""
+        text = self.message.replace("is not in the task", "is not in dataset")
+        return text.replace("in the task", "in the dataset")
 
 
 @frozen(kw_only=True)
 class AttributeMatch:
-    """Where an attribute of the function goes."""
+    """What an attribute of the function maps to."""
 
     name: str
     """Name in the function."""
     id: int
     """Id in the task (`spec_id`)."""
     accepts: Callable[[Any], bool] = field(eq=False, repr=False)
-    """Whether a value suits the attribute as the function declared it."""
+    """Returns whether a value is valid for the attribute as the function declares it."""
     mapping: AttributeMapping | None = None
     """How values change; None if they do not."""
 
     def map_value(self, value: str) -> str | None:
-        """The task's value; None if the mapping drops it."""
+        """Return the task's value; None if the mapping drops it."""
         return value if self.mapping is None else self.mapping.map_value(value)
 
 
 @frozen(kw_only=True)
 class LabelMatch:
-    """Where a label or sublabel of the function goes."""
+    """What a label or sublabel of the function maps to."""
 
     name: str
     """Name in the function."""
@@ -71,13 +78,13 @@ class LabelMatch:
     """Id in the task."""
     task_name: str
     attributes: Mapping[int, AttributeMatch | None]
-    """By the function's attribute id; None where values are to be dropped."""
+    """By the function's attribute id; None if the attribute is dropped."""
     expected_type: str = "points"
-    """The shape type (or `tag`) that the function has to return; `any` allows all."""
+    """The shape type (or `tag`) that the function must return; `any` allows all."""
     sublabels: Mapping[int, LabelMatch | None] = field(factory=dict)
-    """By the function's sublabel id; None where elements are to be dropped."""
+    """By the function's sublabel id; None if the sublabel is dropped."""
     keypoints: tuple[int, ...] = ()
-    """The task's ids of all sublabels: each has to be in a skeleton."""
+    """The task's ids of all sublabels. A skeleton must have all of them."""
 
 
 @frozen(kw_only=True)
@@ -85,39 +92,45 @@ class SpecMatch:
     """The mapping from the function's labels, sublabels and attributes to the task's."""
 
     labels: Mapping[int, LabelMatch | None]
-    """By the function's label id; None where annotations are to be dropped."""
+    """By the function's label id; None if the label is dropped."""
     conv_mask_to_poly: bool = False
-    """The function was told to return polygons in place of masks."""
+    """The function was asked to return polygons instead of masks."""
     rows: tuple[MatchRow, ...] = field(default=(), eq=False, repr=False)
 
 
 class SpecMismatch(CvatFlowsError, BadFunctionError):  # type: ignore[misc]
-    """The function does not fit the task. The text names all that does not, one a line."""
+    """The function does not fit the task. The text has one line per mismatch, then advice."""
 
     def __init__(self, mismatches: tuple[MatchRow, ...], rows: tuple[MatchRow, ...]) -> None:
-        super().__init__(_sentences(mismatches))
+        super().__init__(_describe(mismatches))
         self.mismatches = mismatches
-        """In the order in which the SDK's driver looks at them."""
+        """In the order in which the SDK's driver checks them."""
         self.rows = rows
-        """All that was compared."""
+        """Everything that was compared."""
+
+    def in_sdk_words(self) -> str:
+        """Return one line per mismatch, as the SDK's driver words it, with our hints."""
+        return "\n".join(_line(row.sdk_message, row.hint) for row in self.mismatches)
 
     def __reduce__(self) -> Any:
         return type(self), (self.mismatches, self.rows)
 
 
-def _sentences(mismatches: tuple[MatchRow, ...]) -> str:
-    lines = [
-        row.message + (f" (did you mean {row.hint!r}?)" if row.hint else "") for row in mismatches
-    ]
+def _describe(mismatches: tuple[MatchRow, ...]) -> str:
+    lines = [_line(row.message, row.hint) for row in mismatches]
     found = {row.status for row in mismatches}
     advice = []
     if "missing" in found:
         advice.append(
-            "add it to the task, map it to one of the task's names (label_mapping), or set"
-            " allow_unmatched_labels to drop what the task does not have"
+            "add missing names to the task, map them with --label-mapping, or drop them with"
+            " --allow-unmatched-labels"
         )
-    if "other type" in found or "other values" in found:
-        advice.append("give it the same type and values in the task, or drop it (label_mapping)")
+    if "different type" in found or "different values" in found:
+        advice.append("use the same types and values in the task, or drop them by --label-mapping")
     if "unknown in mapping" in found:
-        advice.append("correct the name in label_mapping")
+        advice.append("correct the names in --label-mapping")
     return "\n".join([*lines, "To do: " + "; ".join(advice) + "."])
+
+
+def _line(message: str, hint: str | None) -> str:
+    return f"{message} (did you mean {hint!r}?)" if hint else message

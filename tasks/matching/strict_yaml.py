@@ -1,4 +1,4 @@
-"""YAML that refuses a key given twice: plain YAML takes the last one silently."""
+"""Load YAML and reject repeated keys. PyYAML silently keeps the last one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ class RepeatedKey(yaml.YAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses repeated keys."""
+    """A loader that rejects repeated keys."""
 
 
 def load_yaml(text: str) -> Any:
-    """Read one YAML document. Raises yaml.YAMLError (RepeatedKey names the key and the line)."""
+    """Load one YAML document.
+
+    Raises RepeatedKey, which names the key and its line, or another yaml.YAMLError.
+    """
     return yaml.load(text, Loader=_Loader)
 
 
-def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
@@ -32,4 +35,4 @@ def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode) -> dict[An
     return loader.construct_mapping(node, deep=True)
 
 
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_repeats)
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)

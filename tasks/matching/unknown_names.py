@@ -1,30 +1,29 @@
-"""Find the names in a mapping that the function does not have."""
+"""Find names in a label mapping that the function does not have."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from cvat_flows.tasks.matching.attributes import suits
+from cvat_flows.tasks.matching.attributes import is_valid_value
 from cvat_flows.tasks.matching.mapping import (
-    REST,
+    WILDCARD,
     AttributeMapping,
     LabelMapping,
     SpecMapping,
     SublabelMapping,
 )
 from cvat_flows.tasks.matching.nearest import NearestName
-from cvat_flows.tasks.matching.result import MatchRow
+from cvat_flows.tasks.matching.result import Kind, MatchRow
 from cvat_flows.tasks.model.labels import Attribute, Label
 
-Kind = Literal["label", "sublabel", "attribute"]
 Item = TypeVar("Item", Label, Attribute)
 
 
 def unknown_names(mapping: SpecMapping, spec_labels: Sequence[Label]) -> list[MatchRow]:
-    """Every label, sublabel, attribute and value that the mapping gives and the function has not.
+    """Return a row for each label, sublabel, attribute and value that the function does not have.
 
-    What stands under `"*"` applies to several labels; a name there has to be in one of them.
+    An entry under `"*"` applies to several labels; its names must exist in at least one of them.
     """
     return list(_in_labels(mapping, spec_labels))
 
@@ -69,8 +68,10 @@ def _in_values(
 ) -> Iterator[MatchRow]:
     nearest = NearestName(value for attribute in attributes for value in attribute.values)
     for value in entry.values:
-        if value != REST and not any(suits(attribute, value) for attribute in attributes):
-            yield _row("attribute", f"value {value!r} of {owner}", path, nearest.to(value))
+        if value != WILDCARD and not any(
+            is_valid_value(attribute, value) for attribute in attributes
+        ):
+            yield _row("attribute", f"value {value!r} of {owner}", path, nearest.find(value))
 
 
 def _unknown(
@@ -83,14 +84,14 @@ def _unknown(
     names = dict.fromkeys(item.name for item in known)
     nearest = NearestName(names)
     for name in entries:
-        if name != REST and name not in names:
+        if name != WILDCARD and name not in names:
             text = f"{kind} {name!r}" if owner == "the function" else f"{kind} {name!r} of {owner}"
-            yield _row(kind, text, f"{path} > {name}" if path else name, nearest.to(name))
+            yield _row(kind, text, f"{path} > {name}" if path else name, nearest.find(name))
 
 
 def _covered(name: str, entries: Mapping[str, object], known: Sequence[Item]) -> list[Item]:
-    """Those that an entry applies to."""
-    if name == REST:
+    """Return the items that an entry applies to."""
+    if name == WILDCARD:
         return [item for item in known if item.name not in entries]
     return [item for item in known if item.name == name]
 

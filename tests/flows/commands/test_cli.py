@@ -86,7 +86,7 @@ def test_options_reach_the_flow(make_task: Callable[..., Any], cli: Any) -> None
         (["--jobs", "987654"], "987654"),
         (["--conf-threshold", "1.5"], "--conf-threshold 1.5"),
         (["--max-failed-frames", "-1"], "--max-failed-frames -1"),
-        (["-p", "label=str:cat"], "label 'cat' is not in dataset"),
+        (["-p", "label=str:cat"], "label 'cat' is not in the task"),
         (["-p", "nonsense=int:1"], "nonsense"),
         (["--label-thresholds", "{cat: 0.5}"], "no label 'cat'"),
         (["--label-thresholds", "0.5"], "neither a file nor a mapping"),
@@ -252,7 +252,7 @@ def test_match_lists_what_fits_and_what_does_not(make_task: Callable[..., Any], 
     assert "the function fits the task" in out
     status, out, _ = cli("match", task.id, "-p", "label=str:trucks")
     assert status == 2
-    assert "label 'trucks' is not in dataset (nearest: truck)" in out
+    assert "label 'trucks' is not in the task (nearest: truck)" in out
 
 
 def test_one_login_a_process(sandbox: SandboxProcess) -> None:

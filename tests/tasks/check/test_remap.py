@@ -23,7 +23,8 @@ from cvat_flows.tasks.check.remap import (
 )
 from cvat_flows.tasks.check.validate import ValidationOptions, validate_frame
 from cvat_flows.tasks.matching.mapping import load_mapping
-from cvat_flows.tasks.matching.match import LabelMatch, SpecMatch, match_spec
+from cvat_flows.tasks.matching.match import match_spec
+from cvat_flows.tasks.matching.result import LabelMatch, SpecMatch
 from cvat_flows.tasks.model.annotations import Annotation, Detection
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.labels import Attribute, Label, labels_of_spec, labels_of_task

@@ -17,7 +17,8 @@ from cvat_flows.tasks.check.errors import BadOutputError, RejectedShapeError, To
 from cvat_flows.tasks.check.read_output import read_output
 from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
 from cvat_flows.tasks.check.validate import ValidationOptions, check_detections, validate_frame
-from cvat_flows.tasks.matching.match import SpecMatch, match_spec
+from cvat_flows.tasks.matching.match import match_spec
+from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.model.labels import Attribute, Label

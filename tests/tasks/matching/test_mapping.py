@@ -57,17 +57,17 @@ def test_the_rest_covers_what_is_not_listed() -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("- car", "it is a list; expected label names"),
-        ("car: [1]", r"car: \[1\] is neither a name, nor null"),
-        ("no: car", "False is not text; put it in quotes"),
-        ("car: 1", "car: 1 is neither a name"),
-        ("car: {name: 1}", "car > name: 1 is not text; put it in quotes"),
+        ("- car", "it is a list; it must map label names"),
+        ("car: [1]", r"car: \[1\] is not a name, null"),
+        ("no: car", "False is not a string; put it in quotes"),
+        ("car: 1", "car: 1 is not a name"),
+        ("car: {name: 1}", "car > name: 1 is not a string; put it in quotes"),
         ("car: bus\ncar: cat", "'car' is given twice, again on line 2"),
         ("car: {nmae: bus}", "car > nmae: unknown field"),
         ("car: {attributes: {age: {values: {1: '2'}}}}", "car > attributes > age > values > 1: 1 "),
         (
             "car: {name: null, attributes: {a: b}}",
-            r"car: what is dropped .* cannot have attributes",
+            r"car: a dropped name .* cannot have attributes",
         ),
         ('car: ""', "car > name: String should have at least 1"),
         ("car: {a", "this is not YAML"),

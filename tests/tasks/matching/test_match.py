@@ -10,7 +10,8 @@ import pytest
 from cvat_sdk.auto_annotation import BadFunctionError
 
 from cvat_flows.tasks.matching.mapping import load_mapping
-from cvat_flows.tasks.matching.match import SpecMismatch, compare_spec, match_spec
+from cvat_flows.tasks.matching.match import compare_spec, match_spec
+from cvat_flows.tasks.matching.result import SpecMismatch
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.labels import Attribute, BadSpecError, Label, labels_of_spec
 
@@ -86,17 +87,17 @@ def test_every_mismatch_is_named_at_once_in_the_order_of_the_sdk() -> None:
     function = (Label(id=0, name="crab"), *FUNCTION)
     mismatch = mismatch_of(function, OTHER_TASK)
     assert [row.message for row in mismatch.mismatches] == [
-        "label 'crab' is not in dataset",
-        "label 'car' is not in dataset",
-        "sublabel 'head' of label 'cat' is not in dataset",
-        "sublabel 'tail' of label 'cat' is not in dataset",
-        "label 'bus' has type 'mask' in the function, but 'polygon' in the dataset",
+        "label 'crab' is not in the task",
+        "label 'car' is not in the task",
+        "sublabel 'head' of label 'cat' is not in the task",
+        "sublabel 'tail' of label 'cat' is not in the task",
+        "label 'bus' has type 'mask' in the function, but 'polygon' in the task",
     ]
     for row in mismatch.mismatches:
         assert row.message in str(mismatch)
     assert isinstance(mismatch, BadFunctionError)
     assert isinstance(mismatch, CvatFlowsError)
-    assert "allow_unmatched_labels" in str(mismatch)
+    assert "--allow-unmatched-labels" in str(mismatch)
 
 
 def test_attributes_say_what_differs() -> None:
@@ -114,11 +115,11 @@ def test_attributes_say_what_differs() -> None:
     messages = [row.message for row in mismatch_of((CAR,), task).mismatches]
     assert messages == [
         "attribute 'kind' of label 'car' has values ['small', 'large'] in the function,"
-        " but ['small'] in the dataset",
+        " but ['small'] in the task",
         "attribute 'age' of label 'car' has input type number in the function,"
-        " but text in the dataset",
-        "attribute 'seen' of label 'car' is not in dataset",
-        "attribute 'note' of label 'car' is not in dataset",
+        " but text in the task",
+        "attribute 'seen' of label 'car' is not in the task",
+        "attribute 'note' of label 'car' is not in the task",
     ]
 
 
@@ -146,7 +147,7 @@ def test_unmatched_may_be_dropped_but_never_what_contradicts() -> None:
     assert {row.status for row in match.rows} == {"matched", "ignored"}
     assert "any annotations using it will be ignored" in match.rows[0].message
     mismatch = mismatch_of(FUNCTION, OTHER_TASK, allow_unmatched_labels=True)
-    assert [row.status for row in mismatch.mismatches] == ["other type"]
+    assert [row.status for row in mismatch.mismatches] == ["different type"]
 
 
 def test_masks_turned_to_polygons_match_a_polygon_label() -> None:
@@ -222,9 +223,9 @@ def test_every_unknown_name_in_a_mapping_is_an_error() -> None:
     mismatch = mismatch_of(FUNCTION, TASK, mapping=mapping, allow_unmatched_labels=True)
     found = {row.message: row.hint for row in mismatch.mismatches}
     assert found == {
-        "attribute 'note' of label 'car' is not in dataset under the name 'remark' that the"
-        " mapping gives it": None,
-        "label 'bus' is not in dataset under the name 'buss' that the mapping gives it": "bus",
+        "attribute 'note' of label 'car' is not in the task under the name 'remark' given by the"
+        " mapping": None,
+        "label 'bus' is not in the task under the name 'buss' given by the mapping": "bus",
         "label 'carr' is in the mapping, but not in the function": "car",
         "attribute 'kynd' of label 'car' is in the mapping, but not in the function": "kind",
         "value 'smal' of attribute 'kind' of label 'car' is in the mapping, but not in the"
