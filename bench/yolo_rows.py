@@ -82,7 +82,7 @@ def _bare_model(stage: Stage, task_id: int, function: Any) -> float:
 
     client = stage.client()
     media = fetch_media(client, task_id)
-    plan = plan_frames(media)
+    plan = plan_frames(media, frames_per_run=72)
     with FrameSource(client, media, plan.batches) as source:
         loaded = [source.fetch(batch) for batch in plan.batches]
     begin = time.perf_counter()

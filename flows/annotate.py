@@ -189,7 +189,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
                     run,
                     plan,
                     report,
-                    allowed=parameters.failed_frames_allowed(plan.frames_of_share),
+                    allowed=parameters.failed_frames_allowed(plan.budget_base),
                     progress=progress,
                 )
                 if not report.stopped:

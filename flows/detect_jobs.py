@@ -108,7 +108,7 @@ def _detect(run: AnnotationRun, batches: tuple[Batch, ...]) -> None:
             if len(in_flight) >= BATCHES_IN_FLIGHT:
                 _finish(run, *in_flight.popleft())
             fetched = fetch_frames.submit(run, batch, return_state=False)
-            step = read_cached if run.source.knows(batch) else detect
+            step = read_cached if run.source.is_cached(batch) else detect
             detected = step.submit(run, batch, wait_for=[fetched, *before], return_state=False)
             in_flight.append((batch, detected))
             before = [detected]

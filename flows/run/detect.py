@@ -94,7 +94,7 @@ class _Chain:
         """`detected`: the detections on the batches in flight before this one, in order."""
         self.batch = batch
         fetched = _after(fetch_frames, run, batch, detected[:-1])
-        step = read_cached if run.source.knows(batch) else detecting()
+        step = read_cached if run.source.is_cached(batch) else detecting()
         # Functions are called in the order of the frames, one call at a time, as the protocol's
         # authors expect: a plain function need not be safe to share between threads. The run may
         # begin while the function is busy, so that it need not wait for Prefect in between; but

@@ -1,1 +1,1 @@
-"""Decide which frames are annotated, download them and decode them."""
+"""Decide which frames to annotate, download them and decode them."""

@@ -1,24 +1,27 @@
-"""Decide which frames are annotated, and in which batches."""
+"""Decide which frames to annotate, and in which batches."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from itertools import groupby
 
 from attrs import frozen
 
-from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.fetch.selection import (
+    FrameSelectionError,
+    check_jobs,
+    list_ids,
+    parse_frames,
+)
 from cvat_flows.tasks.model.frames import Batch, Frame, Outcome
 from cvat_flows.tasks.model.media import TaskMedia
 
-DEFAULT_FRAMES_PER_RUN = 72
-FIRST_BATCH = 12
-"""Frames of a run's first batch where batches are much longer: the model has nothing to do until
-all of its images are decoded."""
+FIRST_BATCH_SIZE = 12
+"""Frames of a run's first batch if batches are much longer. The model is idle until all images of
+the first batch are decoded."""
 MAX_BATCH_PIXELS = 100_000_000
-"""Pixels of a batch's images together: 0.4 GB decoded, and a few batches are under way at a time.
-36 pictures of 1920x1080 stay below, 36 of 3840x2160 do not."""
+"""Pixels of a batch's images in total: 0.4 GB decoded. A few batches are in memory at a time. 36
+images of 1920x1080 are below the limit, 36 of 3840x2160 are above it."""
 
 DELETED = "deleted in CVAT"
 POOL = "ground truth"
@@ -27,20 +30,14 @@ NO_JOB = "in no annotation job"
 ANNOTATED = "has annotations"
 DONE = "done before"
 
-_RANGE = re.compile(r"(?P<first>\d+)(?P<dash>\s*-\s*)?(?P<last>\d+)?", re.ASCII)
-
-
-class FrameSelectionError(CvatFlowsError):
-    """The frames or jobs that were asked for do not exist or are not well written."""
-
 
 @frozen(kw_only=True)
 class Plan:
-    """Which frames are annotated, in which batches, and which were left out."""
+    """Which frames are annotated, in which batches, and which are skipped."""
 
     batches: tuple[Batch, ...]
     skipped: tuple[Outcome, ...]
-    """A frame that was asked for and will not be annotated; `skipped` says why."""
+    """Selected frames that are not annotated; `Outcome.skipped` is the reason."""
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -51,10 +48,11 @@ class Plan:
         return sum(len(batch.frames) for batch in self.batches)
 
     @property
-    def frames_of_share(self) -> int:
-        """What a share of failed frames is a share of: the frames to do and those done before.
+    def budget_base(self) -> int:
+        """Number of frames to which a budget such as "10 % failed frames" refers.
 
-        So a run that has only the failed frames of an earlier one left may fail as many of them.
+        Counts the frames to annotate and those annotated before. Otherwise a run that repeats only
+        the failed frames of an earlier one would have a much smaller budget.
         """
         return self.frame_count + sum(outcome.skipped == DONE for outcome in self.skipped)
 
@@ -62,107 +60,59 @@ class Plan:
 def plan_frames(
     media: TaskMedia,
     *,
+    frames_per_run: int,
     frames: str | None = None,
     jobs: Collection[int] | None = None,
-    frames_per_run: int = DEFAULT_FRAMES_PER_RUN,
     include_ground_truth: bool = False,
     annotated: Collection[int] = frozenset(),
     done: Collection[int] = frozenset(),
 ) -> Plan:
-    """Cut the wanted frames of a task into batches of about `frames_per_run`.
+    """Cut the selected frames of a task into batches of about `frames_per_run`.
 
-    Batches of a chunk are equally long, and up to an eighth longer than `frames_per_run` where
-    that saves one: CVAT's own chunks have 36 or 72 frames. The run's first batch is a short one.
+    A batch lies in one job and one chunk. The batches of a chunk are equally long, and up to an
+    eighth longer than `frames_per_run` if that saves a batch: CVAT's own chunks have 36 or 72
+    frames. The first batch of a run is shorter (FIRST_BATCH_SIZE).
 
-    `frames` names frames as in "0-20,30,45-"; `jobs` are CVAT job ids. Frames that are deleted,
-    in `annotated` (where only frames without annotations are wanted) or in `done` are left out,
-    and so are the ground-truth pool and the honeypots unless `include_ground_truth`. A batch
-    lies in one job and one chunk. A frame of overlapping jobs is in one batch, that of the first
-    of its (wanted) jobs; `Frame.job_ids` names the wanted ones alone.
+    A frame that several jobs share is in one batch, the one of its first selected job.
+    `Frame.job_ids` contains the selected jobs only.
 
-    Raises FrameSelectionError.
+    Args:
+        media: The task's frames and jobs.
+        frames_per_run: Frames in a batch.
+        frames: Selected frames, such as "0-20,30,45-"; None for all.
+        jobs: Ids of the selected jobs; None for all.
+        include_ground_truth: Also annotate the ground-truth pool and honeypots.
+        annotated: Frames to skip because they have annotations.
+        done: Frames to skip because an earlier run annotated them.
+
+    Raises:
+        FrameSelectionError: The selection cannot be read or selects nothing.
     """
     if frames_per_run < 1:
-        raise FrameSelectionError(f"frames_per_run is {frames_per_run}; it must be at least 1")
-    numbers = parse_frames(frames, size=media.size, what=f"task {media.task_id}")
-    wanted_jobs = _wanted_jobs(media, jobs)
-    chosen: list[Frame] = []
+        raise FrameSelectionError(f"--frames-per-run is {frames_per_run}; it must be at least 1")
+    numbers = parse_frames(frames, size=media.size, subject=f"task {media.task_id}")
+    selected_jobs = check_jobs(media, jobs)
+    selected: list[Frame] = []
     skipped: list[Outcome] = []
     for number in numbers:
-        frame = media.frame(number, jobs=wanted_jobs)
-        if wanted_jobs is not None and not frame.job_ids:
+        frame = media.frame(number, jobs=selected_jobs)
+        if selected_jobs is not None and not frame.job_ids:
             continue
         reason = _reason_to_skip(media, frame, include_ground_truth, annotated, done)
         if reason is None:
-            chosen.append(frame)
+            selected.append(frame)
         else:
             skipped.append(Outcome(frame=frame, skipped=reason))
-    if not chosen and not skipped:
+    if not selected and not skipped:
         raise FrameSelectionError(
-            f"none of the frames {frames!r} of task {media.task_id} lies in the jobs "
-            f"{_listed(wanted_jobs or ())}: widen one of the two"
+            f"none of the frames {frames!r} of task {media.task_id} is in the jobs "
+            f"{list_ids(selected_jobs or ())}: change --frames or --jobs"
         )
     batches = tuple(
         Batch(index=index, frames=part)
-        for index, part in enumerate(_short_first(_batches(chosen, frames_per_run)))
+        for index, part in enumerate(_shorten_first(_cut(selected, frames_per_run)))
     )
     return Plan(batches=batches, skipped=tuple(skipped))
-
-
-def parse_frames(text: str | None, *, size: int, what: str = "the task") -> list[int]:
-    """Read a list of frames and ranges: "0-20,30,45-" (ranges inclusive, the last one open).
-
-    Returns the numbers in ascending order, each once. Raises FrameSelectionError for text that
-    is not of this form, and for numbers outside 0..size-1.
-    """
-    if text is None:
-        return list(range(size))
-    numbers: set[int] = set()
-    for part in text.split(","):
-        match = _RANGE.fullmatch(part.strip())
-        if match is None or (match["last"] and not match["dash"]):
-            raise FrameSelectionError(
-                f"frames {text!r}: cannot read {part.strip()!r}; write numbers and ranges "
-                "separated by commas, such as 0-20,30,45-"
-            )
-        first = int(match["first"])
-        if match["last"]:
-            last = int(match["last"])
-        else:
-            last = max(first, size - 1) if match["dash"] else first
-        if last < first:
-            raise FrameSelectionError(
-                f"frames {text!r}: the range {part.strip()!r} runs backwards; write {last}-{first}"
-            )
-        if last >= size:
-            raise FrameSelectionError(
-                f"frames {text!r}: {what} has the frames 0 to {size - 1}, so there is no "
-                f"frame {max(first, size) if match['last'] else first}"
-            )
-        numbers.update(range(first, last + 1))
-    return sorted(numbers)
-
-
-def _wanted_jobs(media: TaskMedia, jobs: Collection[int] | None) -> frozenset[int] | None:
-    if jobs is None:
-        return None
-    known = media.all_job_ids
-    unknown = sorted(set(jobs) - set(known))
-    if unknown or not jobs:
-        problem = f"{_listed(unknown)} is not among them" if unknown else "no job is named"
-        if media.ground_truth_job_id in unknown:
-            problem = (
-                f"job {media.ground_truth_job_id} is its ground-truth job, which people annotate"
-            )
-        raise FrameSelectionError(
-            f"task {media.task_id} has the annotation jobs {_listed(known)}; {problem}"
-        )
-    return frozenset(jobs)
-
-
-def _listed(ids: Collection[int], most: int = 20) -> str:
-    shown = ", ".join(str(i) for i in sorted(ids)[:most])
-    return f"{shown}, … ({len(ids)} in all)" if len(ids) > most else shown
 
 
 def _reason_to_skip(
@@ -182,7 +132,7 @@ def _reason_to_skip(
             return HONEYPOT
     if not frame.job_ids:
         return NO_JOB
-    # Before what it holds: a share of failed frames is one of these, too.
+    # DONE comes before ANNOTATED: `Plan.budget_base` counts the frames that are done.
     if number in done:
         return DONE
     if number in annotated:
@@ -190,34 +140,35 @@ def _reason_to_skip(
     return None
 
 
-def _batches(frames: list[Frame], frames_per_run: int) -> Iterator[tuple[Frame, ...]]:
+def _cut(frames: list[Frame], frames_per_run: int) -> Iterator[tuple[Frame, ...]]:
+    """Cut the frames at jobs and chunks, then into parts."""
     for _, group in groupby(frames, key=lambda frame: (frame.job_ids[0], frame.chunk)):
         yield from _even_parts(tuple(group), frames_per_run + frames_per_run // 8)
 
 
-def _short_first(parts: Iterator[tuple[Frame, ...]]) -> Iterator[tuple[Frame, ...]]:
+def _shorten_first(parts: Iterator[tuple[Frame, ...]]) -> Iterator[tuple[Frame, ...]]:
     first = next(parts, ())
-    if len(first) >= 4 * FIRST_BATCH:
-        yield first[:FIRST_BATCH]
-        first = first[FIRST_BATCH:]
+    if len(first) >= 4 * FIRST_BATCH_SIZE:
+        yield first[:FIRST_BATCH_SIZE]
+        first = first[FIRST_BATCH_SIZE:]
     if first:
         yield first
     yield from parts
 
 
-def _even_parts(frames: tuple[Frame, ...], most: int) -> Iterator[tuple[Frame, ...]]:
-    """Cut into as few parts of at most `most` frames as there can be, none much smaller."""
-    parts = -(-len(frames) // most)
-    least, longer = divmod(len(frames), parts)
+def _even_parts(frames: tuple[Frame, ...], max_size: int) -> Iterator[tuple[Frame, ...]]:
+    """Cut into as few parts of at most `max_size` frames as possible, equally long."""
+    parts = -(-len(frames) // max_size)
+    size, longer = divmod(len(frames), parts)
     begin = 0
     for part in range(parts):
-        end = begin + least + (part < longer)
-        yield from _bearable_parts(frames[begin:end])
+        end = begin + size + (part < longer)
+        yield from _limit_pixels(frames[begin:end])
         begin = end
 
 
-def _bearable_parts(frames: tuple[Frame, ...]) -> Iterator[tuple[Frame, ...]]:
-    """Cut where the images together become too large for memory."""
+def _limit_pixels(frames: tuple[Frame, ...]) -> Iterator[tuple[Frame, ...]]:
+    """Cut where the images together would exceed MAX_BATCH_PIXELS."""
     begin = pixels = 0
     for index, frame in enumerate(frames):
         size = frame.width * frame.height

@@ -1,4 +1,4 @@
-"""Get what is needed of chunks ahead of its use, a bounded number of them at a time."""
+"""Download chunks before they are needed, a limited number at a time."""
 
 from __future__ import annotations
 
@@ -15,29 +15,34 @@ class Closeable(Protocol):
     def close(self) -> None: ...
 
 
-Held = TypeVar("Held", bound=Closeable)
+Content = TypeVar("Content", bound=Closeable)
 
 
-class ChunkPrefetcher(Generic[Held]):
-    """What is needed of each chunk, in the order of use, `ahead` of them got before they are asked.
+class ChunkPrefetcher(Generic[Content]):
+    """Downloads chunks in a given order and keeps each until it is dropped.
 
-    `download(number, wait)` runs in a thread of the prefetcher. A chunk is kept until it is
-    dropped. Asking for a chunk out of order, or once more, is allowed and downloads it.
+    A chunk that is not in the order, or was dropped, is downloaded when it is taken. Thread-safe.
+
+    Args:
+        download: `download(number, wait)` returns a chunk's content. It runs in a thread.
+        order: Chunk numbers in the order of use.
+        ahead: How many chunks to download before they are taken.
+        threads: How many downloads run in parallel.
     """
 
     def __init__(
         self,
-        download: Callable[[int, Wait], Held],
+        download: Callable[[int, Wait], Content],
         order: Sequence[int],
         *,
-        ahead: int = 2,
-        threads: int = 2,
+        ahead: int,
+        threads: int,
     ) -> None:
         self._download = download
         self._upcoming = list(reversed(order))
         self._ahead = ahead
         self._lock = threading.Lock()
-        self._held: dict[int, Future[Held]] = {}
+        self._held: dict[int, Future[Content]] = {}
         self._in_use: set[int] = set()
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="chunk")
@@ -47,14 +52,17 @@ class ChunkPrefetcher(Generic[Held]):
         with self._lock:
             self._schedule()
 
-    def take(self, number: int) -> Held:
-        """Wait for a chunk. Raises what its download raised; taking it again tries again."""
+    def take(self, number: int) -> Content:
+        """Wait for a chunk and return it.
+
+        Raises what its download raised. Then taking it again downloads it again.
+        """
         with self._lock:
             future = self._held.get(number)
             if future is None:
                 future = self._submit(number)
             self._in_use.add(number)
-            self._forget(number)
+            self._remove_upcoming(number)
             self._schedule()
         try:
             return future.result()
@@ -65,8 +73,8 @@ class ChunkPrefetcher(Generic[Held]):
                 self._in_use.discard(number)
             raise
 
-    def peek(self, number: int) -> Held | None:
-        """The chunk if it is here; None if it is under way, or was not got."""
+    def peek(self, number: int) -> Content | None:
+        """Return the chunk if its download is complete, otherwise None."""
         with self._lock:
             future = self._held.get(number)
         if future is None or not future.done() or future.cancelled() or future.exception():
@@ -74,23 +82,23 @@ class ChunkPrefetcher(Generic[Held]):
         return future.result()
 
     def drop(self, number: int) -> None:
-        """Give a chunk's memory back and let the next one come."""
+        """Free a chunk's memory and begin to download the next one."""
         with self._lock:
             future = self._held.pop(number, None)
             self._in_use.discard(number)
-            self._forget(number)
+            self._remove_upcoming(number)
             self._schedule()
         if future is not None and not future.cancel():
             future.add_done_callback(_close)
 
     @property
     def held(self) -> tuple[int, ...]:
-        """Chunks that are here or under way."""
+        """Chunks that are downloaded or being downloaded."""
         with self._lock:
             return tuple(self._held)
 
     def close(self) -> None:
-        """Break off what is under way and give everything back."""
+        """Cancel the downloads and free all chunks."""
         self._stop.set()
         with self._lock:
             self._upcoming.clear()
@@ -108,11 +116,11 @@ class ChunkPrefetcher(Generic[Held]):
             if number not in self._held:
                 self._submit(number)
 
-    def _forget(self, number: int) -> None:
+    def _remove_upcoming(self, number: int) -> None:
         with suppress(ValueError):
             self._upcoming.remove(number)
 
-    def _submit(self, number: int) -> Future[Held]:
+    def _submit(self, number: int) -> Future[Content]:
         future = self._pool.submit(self._download, number, interruptible(self._stop))
         self._held[number] = future
         return future

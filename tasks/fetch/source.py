@@ -1,7 +1,7 @@
-"""Get the images of a batch: from the detection cache if they are known, else from CVAT.
+"""Get the images of a batch: from the detection cache if possible, otherwise from CVAT.
 
-A `FrameSource` works ahead of its consumer: it downloads the next chunks while the model is busy,
-and holds no more than a fixed number of them.
+A `FrameSource` downloads the next chunks while the model is busy, and holds a limited number of
+them.
 """
 
 from __future__ import annotations
@@ -23,20 +23,24 @@ from cvat_flows.tasks.fetch.prefetch import ChunkPrefetcher
 from cvat_flows.tasks.model.frames import Batch, Frame
 from cvat_flows.tasks.model.media import TaskMedia
 
-FEW_FRAMES = 2
-"""Up to so many frames are fetched one by one if their chunk is not at hand."""
+CHUNKS_AHEAD = 2
+"""Chunks that are downloaded before they are needed."""
+DOWNLOAD_THREADS = 2
+MAX_DECODE_THREADS = 16
+MAX_SINGLE_DOWNLOADS = 2
+"""For up to this many frames no chunk is downloaded; they are downloaded one by one."""
 
 
 class KnownContent(Protocol):
-    """Content hashes of the task's frames as an earlier run saw them."""
+    """Content hashes of the task's frames from earlier runs, by chunk."""
 
     def read(self, chunk: int) -> Mapping[int, str]: ...
     def add(self, chunk: int, hashes: Mapping[int, str]) -> None: ...
 
 
 @frozen(kw_only=True, eq=False)
-class _Prepared:
-    """A chunk when its turn has come: frames with cached detections, images of the others."""
+class _PreparedChunk:
+    """A chunk's frames with cached detections, and the chunk for the other ones."""
 
     cached: Mapping[int, LoadedFrame] = field(factory=dict)
     chunk: Chunk | None = None
@@ -48,13 +52,17 @@ class _Prepared:
 
 
 class FrameSource:
-    """The images of a plan's batches.
+    """The images of a plan's batches. Use it as a context manager.
 
-    `batches` says what will be asked for, in order; any other batch can be asked for as well.
-    With `cache` and `content`, frames with known detections come back without an image, and a
-    chunk all of whose frames are known is not downloaded. `chunks_ahead` bounds what is held beyond
-    what the consumer has taken. `decode_threads`: by default one more than there are processors, at
-    most 16. Use it as a context manager.
+    With `cache` and `content`, frames with known detections come without an image, and a chunk with
+    such frames only is not downloaded.
+
+    Args:
+        client: The CVAT server.
+        media: The task's frames.
+        batches: The batches that will be fetched, in order. Others can be fetched as well.
+        cache: Detections by content hash.
+        content: Content hashes of the task's frames. Ignored without `cache`.
     """
 
     def __init__(
@@ -65,30 +73,27 @@ class FrameSource:
         *,
         cache: KnownDetections | None = None,
         content: KnownContent | None = None,
-        chunks_ahead: int = 2,
-        download_threads: int = 2,
-        decode_threads: int | None = None,
     ) -> None:
         self._client = client
         self._media = media
         self._content = content if cache is not None else None
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._loading = threading.Lock()
-        self._waiting: dict[int, dict[int, Batch]] = {}
+        self._load_lock = threading.Lock()
+        self._pending: dict[int, dict[int, Batch]] = {}
         for batch in batches:
-            self._waiting.setdefault(batch.chunk, {})[batch.index] = batch
+            self._pending.setdefault(batch.chunk, {})[batch.index] = batch
         self._hashes: dict[int, dict[int, str]] = {}
         self._loader = FrameLoader(
             client,
             media,
             cache,
             stop=self._stop,
-            threads=decode_threads or min(cpu_cores() + 1, 16),
+            threads=min(cpu_cores() + 1, MAX_DECODE_THREADS),
         )
-        self._uncached = FrameLoader(client, media, None, stop=self._stop, threads=1)
+        self._uncached_loader = FrameLoader(client, media, None, stop=self._stop, threads=1)
         self._chunks = ChunkPrefetcher(
-            self._prepare, list(self._waiting), ahead=chunks_ahead, threads=download_threads
+            self._prepare, list(self._pending), ahead=CHUNKS_AHEAD, threads=DOWNLOAD_THREADS
         )
 
     def __enter__(self) -> FrameSource:
@@ -106,103 +111,108 @@ class FrameSource:
     def fetch(self, batch: Batch) -> list[LoadedFrame]:
         """Return the batch's frames in order, each with an image, detections or a failure.
 
-        Raises CvatUnavailable if CVAT cannot be reached (worth another attempt), CvatRefused if
-        it refuses. May be called from several threads, and again for the same batch.
+        Can be called from several threads, and again for the same batch. Raises CvatUnavailable if
+        a retry can help, and CvatRefused if it cannot.
         """
         with self._lock:
-            planned = self._waiting.get(batch.chunk, {}).get(batch.index)
+            planned = self._pending.get(batch.chunk, {}).get(batch.index)
         if planned != batch:
-            # It was had before, or is no part of the plan: nothing was kept for it.
-            return self._load_unplanned(batch)
-        # One after the other: two at once take twice the memory and are ready no sooner.
-        with self._loading:
+            # It was fetched before or is not planned, so nothing is prepared for it.
+            return self._fetch_unprepared(batch)
+        # One batch at a time: two need twice the memory and are not ready sooner.
+        with self._load_lock:
             prepared = self._chunks.take(batch.chunk)
             missing = [frame for frame in batch.frames if frame.number not in prepared.cached]
             if missing and prepared.chunk is None:
-                return self._load_unplanned(batch)
-            loaded = dict(prepared.cached)
-            loaded |= {
-                found.frame.number: found for found in self._loader.images(prepared.chunk, missing)
+                return self._fetch_unprepared(batch)
+            by_number = dict(prepared.cached)
+            by_number |= {
+                loaded.frame.number: loaded for loaded in self._loader.load(prepared.chunk, missing)
             }
-            found = [loaded[frame.number] for frame in batch.frames]
-            self._finished(batch, found)
-            return found
+            frames = [by_number[frame.number] for frame in batch.frames]
+            self._finish(batch, frames)
+            return frames
 
     def fetch_image(self, frame: Frame) -> LoadedFrame:
-        """Return the frame with its image (or a failure), whatever the cache knows of it."""
-        (loaded,) = self._uncached.images(None, [frame])
+        """Return the frame with its image or a failure. Ignores the cache."""
+        (loaded,) = self._uncached_loader.load(None, [frame])
         return loaded
 
-    def knows(self, batch: Batch) -> bool:
-        """Whether the cache holds every frame's detections, as far as is known without images."""
+    def is_cached(self, batch: Batch) -> bool:
+        """Return whether all detections of a batch are known to be cached.
+
+        Downloads nothing, so it can return False for a batch that turns out to be cached.
+        """
         prepared = self._chunks.peek(batch.chunk)
         if prepared is not None:
             return all(frame.number in prepared.cached for frame in batch.frames)
         hashes = self._known_hashes(batch.chunk)
-        # The first frame alone, first: mostly all of them are known or none is.
+        # Look up the first frame before the others: usually all frames are cached or none.
         return all(
-            len(self._loader.cached(frames, hashes)) == len(frames)
+            len(self._loader.find_cached(frames, hashes)) == len(frames)
             for frames in (batch.frames[:1], batch.frames)
         )
 
     def close(self) -> None:
-        """Stop working ahead and give memory and disk back."""
+        """Stop the downloads and free memory and disk space."""
         self._stop.set()
         self._chunks.close()
         self._loader.close()
-        self._uncached.close()
+        self._uncached_loader.close()
 
-    def _load_unplanned(self, batch: Batch) -> list[LoadedFrame]:
-        """Load a batch that nothing was prepared for, without touching what was."""
-        loaded = self._loader.cached(batch.frames, self._known_hashes(batch.chunk))
-        missing = [frame for frame in batch.frames if frame.number not in loaded]
+    def _fetch_unprepared(self, batch: Batch) -> list[LoadedFrame]:
+        """Load a batch without using the prefetched chunks."""
+        by_number = self._loader.find_cached(batch.frames, self._known_hashes(batch.chunk))
+        missing = [frame for frame in batch.frames if frame.number not in by_number]
         chunk = None
-        if len(missing) > FEW_FRAMES:
+        if len(missing) > MAX_SINGLE_DOWNLOADS:
             chunk = download_chunk(
                 self._client, self._media, batch.chunk, wait=interruptible(self._stop)
             )
         try:
-            loaded |= {found.frame.number: found for found in self._loader.images(chunk, missing)}
+            by_number |= {
+                loaded.frame.number: loaded for loaded in self._loader.load(chunk, missing)
+            }
         finally:
             if chunk is not None:
                 chunk.close()
-        return [loaded[frame.number] for frame in batch.frames]
+        return [by_number[frame.number] for frame in batch.frames]
 
-    def _prepare(self, number: int, wait: Wait) -> _Prepared:
-        """Look up a chunk's planned frames in the cache; download it unless all are there."""
+    def _prepare(self, number: int, wait: Wait) -> _PreparedChunk:
+        """Look up a chunk's planned frames in the cache. Download it unless all are cached."""
         with self._lock:
-            batches = list(self._waiting.get(number, {}).values())
+            batches = list(self._pending.get(number, {}).values())
         frames = [frame for batch in batches for frame in batch.frames]
-        cached = self._loader.cached(frames, self._known_hashes(number))
+        cached = self._loader.find_cached(frames, self._known_hashes(number))
         if frames and len(cached) == len(frames):
-            return _Prepared(cached=cached)
+            return _PreparedChunk(cached=cached)
         chunk = download_chunk(self._client, self._media, number, wait=wait)
         if chunk.updated not in (None, self._media.chunks_updated_date):
-            # The images were changed while this run was going on: what is known of their content
-            # must neither be used nor noted.
+            # The images changed during this run. So the known hashes may be wrong, and new ones
+            # must not be stored under the old date.
             self._content = None
             cached = {}
-        return _Prepared(cached=cached, chunk=chunk)
+        return _PreparedChunk(cached=cached, chunk=chunk)
 
     def _known_hashes(self, chunk: int) -> Mapping[int, str]:
-        content = self._content  # another thread may let go of it at any time
+        content = self._content  # another thread can set it to None at any time
         return {} if content is None else content.read(chunk)
 
-    def _finished(self, batch: Batch, loaded: Iterable[LoadedFrame]) -> None:
-        """Note the hashes; let go of the chunk if this was the last batch to need it."""
+    def _finish(self, batch: Batch, frames: Iterable[LoadedFrame]) -> None:
+        """Store the hashes. Drop the chunk after its last batch."""
         hashes = {
-            found.frame.number: found.outcome.content_hash
-            for found in loaded
-            if found.outcome.content_hash is not None
+            loaded.frame.number: loaded.outcome.content_hash
+            for loaded in frames
+            if loaded.outcome.content_hash is not None
         }
         with self._lock:
-            waiting = self._waiting.get(batch.chunk, {})
-            waiting.pop(batch.index, None)
+            pending = self._pending.get(batch.chunk, {})
+            pending.pop(batch.index, None)
             self._hashes.setdefault(batch.chunk, {}).update(hashes)
-            if waiting:
+            if pending:
                 return
             hashes = self._hashes.pop(batch.chunk)
-            self._waiting.pop(batch.chunk, None)
+            self._pending.pop(batch.chunk, None)
             content = self._content
         self._chunks.drop(batch.chunk)
         if content is not None:

@@ -13,7 +13,8 @@ from aa_functions.reference import FunctionReference, LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run import split
 from cvat_flows.flows.run.split import as_option, as_ranges, helpers, split_plan
-from cvat_flows.tasks.fetch.plan import Plan, parse_frames
+from cvat_flows.tasks.fetch.plan import Plan
+from cvat_flows.tasks.fetch.selection import parse_frames
 from cvat_flows.tasks.model.frames import Batch, Frame
 
 

@@ -60,7 +60,7 @@ def test_overlapping_jobs(client: Client, make_task: MakeTask) -> None:
     assert media.job_ids_of(3) == (first.id, second.id)
     assert media.job_ids_of(5) == (second.id, third.id)
     assert media.job_ids_of(9) == (fourth.id,)
-    assert plan_frames(media).frame_count == 10
+    assert plan_frames(media, frames_per_run=72).frame_count == 10
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_ground_truth_job_does_not_own_frames(client: Client, make_task: MakeT
     assert media.pool_job is None
     assert job.id not in media.all_job_ids
     assert len(media.jobs) == 2
-    assert plan_frames(media).frame_count == 6
+    assert plan_frames(media, frames_per_run=72).frame_count == 6
 
 
 def test_honeypots_and_their_pool(client: Client, make_task: MakeTask) -> None:
@@ -130,7 +130,7 @@ def test_honeypots_and_their_pool(client: Client, make_task: MakeTask) -> None:
     assert (media.pool_job.first, media.pool_job.last) == (10, 11)
     assert media.honeypot_frames == set(layout.honeypot_frames)
     assert len(media.honeypot_frames) == 2
-    plan = plan_frames(media)
+    plan = plan_frames(media, frames_per_run=72)
     assert plan.frame_count == 8
     assert not {frame.number for frame in plan.frames} & {*layout.honeypot_frames, 10, 11}
 

@@ -14,7 +14,7 @@ import pytest
 
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.detect.timeout import MAX_CONSECUTIVE_TIMEOUTS, FunctionHangs
-from cvat_flows.tasks.fetch.images import LoadedFrame, hash_of, picture_of
+from cvat_flows.tasks.fetch.images import LoadedFrame, decode_picture, hash_file
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from tests.support.waiting import wait_until
@@ -28,10 +28,10 @@ def loaded(number: int, *, name: str | None = None) -> LoadedFrame:
         number=number, name=name or f"im{number}.png", width=10, height=8, chunk=0, job_ids=(1,)
     )
     content = file.getvalue()
-    content_hash = hash_of(content)
+    content_hash = hash_file(content)
     return LoadedFrame(
         outcome=Outcome(frame=frame, content_hash=content_hash),
-        picture=picture_of(content, content_hash),
+        picture=decode_picture(content, content_hash),
     )
 
 

@@ -1,4 +1,4 @@
-"""A server of chunks and frames that can be told which of them are damaged, and how."""
+"""A server of chunks and frames, some of which are damaged as a test wants."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def checksum(body: bytes) -> str:
 
 
 class ChunkServer(Scripted):
-    """Serves `files`, `chunk_size` in a chunk, as CVAT does; see CVAT_FACTS 4.
+    """Serves `files` as CVAT does, `chunk_size` in a chunk (CVAT_FACTS 4).
 
-    `chunk_reply[number]` and `frame_reply[number]` stand in for the right answers; a list of them
-    is used up first.
+    The replies in `chunk_reply[number]` and `frame_reply[number]` are used up before the right
+    ones.
     """
 
     def __init__(self, files: list[bytes], *, chunk_size: int = 4) -> None:

@@ -10,7 +10,7 @@ import PIL.Image
 
 
 def film(path: Path, count: int, size: tuple[int, int] = (64, 48)) -> Path:
-    """`count` frames of a pattern that moves."""
+    """Write a video with `count` frames of a moving pattern."""
     base = np.random.default_rng(2).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10)

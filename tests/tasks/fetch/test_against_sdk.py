@@ -1,4 +1,4 @@
-"""What `FrameSource` hands to a function is what the SDK's own driver would hand to it."""
+"""A function gets the same images from `FrameSource` as from the SDK's driver."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MakeTask = Callable[..., Any]
 
 def fetch(client: Client, task_id: int, **plan: Any) -> list[LoadedFrame]:
     media = fetch_media(client, task_id)
-    batches = plan_frames(media, **plan).batches
+    batches = plan_frames(media, **{"frames_per_run": 72, **plan}).batches
     with FrameSource(client, media, batches) as source:
         return [loaded for batch in batches for loaded in source.fetch(batch)]
 
@@ -46,7 +46,7 @@ def same(ours: PIL.Image.Image, theirs: PIL.Image.Image) -> None:
 
 
 def draw(folder: Path) -> list[Path]:
-    """A picture of every mode and format that a task may hold."""
+    """Save an image of each mode and format that a task can contain."""
     pixels = np.random.default_rng(1).integers(0, 256, (30, 44, 3), dtype=np.uint8)
     colour = PIL.Image.fromarray(pixels)
     sixteen = PIL.Image.fromarray(pixels[:, :, 0].astype(np.uint16) * 257)
@@ -143,7 +143,7 @@ def test_single_frames_of_a_video(client: Client, make_task: MakeTask, tmp_path:
     assert image_of(alone).tobytes() == expected[7].tobytes()
 
 
-def test_a_damaged_video_chunk_is_made_up_for(
+def test_frames_of_a_damaged_video_chunk_are_downloaded_alone(
     client: Client, make_task: MakeTask, tmp_path: Path, sandbox: Any
 ) -> None:
     task = make_task(images=[film(tmp_path / "clip.mp4", 12)], data={"chunk_size": 6})
@@ -166,7 +166,7 @@ def test_a_damaged_video_chunk_is_made_up_for(
     assert [image_of(one).tobytes() for one in loaded] == [i.tobytes() for i in expected]
 
 
-# -- misbehaviour ------------------------------------------------------------------------------
+# -- faults ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_damaged_video_chunk_is_made_up_for(
     ],
     ids=lambda fault: "-".join(str(value) for value in fault.values()),
 )
-def test_frames_arrive_whatever_happens_on_the_way(
+def test_frames_arrive_despite_faults(
     client: Client,
     make_task: MakeTask,
     sandbox: Any,
@@ -203,7 +203,7 @@ def test_frames_arrive_whatever_happens_on_the_way(
 
 
 @pytest.mark.parametrize("how", ["garbage", "truncated"])
-def test_an_image_that_cvat_cannot_give_fails_alone(
+def test_an_image_that_cvat_cannot_read_fails_alone(
     client: Client, make_task: MakeTask, sandbox: Any, how: str
 ) -> None:
     task = make_task(6, data={"chunk_size": 4})

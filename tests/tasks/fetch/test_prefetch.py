@@ -1,3 +1,5 @@
+"""Chunks are downloaded ahead of their use, a limited number at a time."""
+
 from __future__ import annotations
 
 import threading
@@ -12,15 +14,15 @@ from tests.support.waiting import A_HANG, wait_until
 
 
 class Content:
-    """Stands for a chunk's content; counts how many are open."""
+    """Stands for a chunk's content, and counts how many are open."""
 
     def __init__(self, number: int, log: Log) -> None:
         self.number = number
         self.log = log
         with log.lock:
-            log.got.append(number)
+            log.downloaded.append(number)
             log.open.add(number)
-            log.most = max(log.most, len(log.open))
+            log.max_open = max(log.max_open, len(log.open))
 
     def close(self) -> None:
         with self.log.lock:
@@ -30,9 +32,9 @@ class Content:
 class Log:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.got: list[int] = []
+        self.downloaded: list[int] = []
         self.open: set[int] = set()
-        self.most = 0
+        self.max_open = 0
 
     def download(self, number: int, wait: Wait) -> Content:
         return Content(number, self)
@@ -47,19 +49,19 @@ def log() -> Log:
     return Log()
 
 
-def test_chunks_are_got_ahead_and_no_more_than_allowed(log: Log) -> None:
-    chunks = ChunkPrefetcher(log.download, list(range(20)), ahead=3)
+def test_no_more_chunks_are_downloaded_ahead_than_allowed(log: Log) -> None:
+    chunks = ChunkPrefetcher(log.download, list(range(20)), ahead=3, threads=2)
     chunks.start()
-    settle(lambda: len(log.got) == 3)
+    settle(lambda: len(log.downloaded) == 3)
     time.sleep(0.05)
-    assert sorted(log.got) == [0, 1, 2]
+    assert sorted(log.downloaded) == [0, 1, 2]
     for number in range(20):
         assert chunks.take(number).number == number
         assert chunks.take(number).number == number
         chunks.drop(number)
         assert number not in chunks.held
-    assert sorted(log.got) == list(range(20))
-    assert log.most <= 4
+    assert sorted(log.downloaded) == list(range(20))
+    assert log.max_open <= 4
     settle(lambda: not log.open)
     chunks.close()
 
@@ -74,7 +76,7 @@ def test_chunks_out_of_order_and_again(log: Log) -> None:
     assert chunks.take(9).number == 9
     chunks.close()
     assert not log.open
-    assert log.got.count(3) == 1
+    assert log.downloaded.count(3) == 1
 
 
 def test_a_failed_download_is_raised_and_tried_again_when_taken_again() -> None:
@@ -87,7 +89,7 @@ def test_a_failed_download_is_raised_and_tried_again_when_taken_again() -> None:
             raise OSError("down")
         return log.download(number, wait)
 
-    chunks = ChunkPrefetcher(download, [0], ahead=1)
+    chunks = ChunkPrefetcher(download, [0], ahead=1, threads=2)
     chunks.start()
     for _ in range(2):
         with pytest.raises(OSError, match="down"):
@@ -97,7 +99,7 @@ def test_a_failed_download_is_raised_and_tried_again_when_taken_again() -> None:
     assert not log.open
 
 
-def test_closing_breaks_waits_off_and_gives_everything_back(log: Log) -> None:
+def test_closing_cancels_waits_and_frees_everything(log: Log) -> None:
     waiting = threading.Event()
 
     def download(number: int, wait: Wait) -> Content:
@@ -127,8 +129,8 @@ def test_closing_breaks_waits_off_and_gives_everything_back(log: Log) -> None:
     assert not log.open
 
 
-def test_many_takers_at_once(log: Log) -> None:
-    chunks = ChunkPrefetcher(log.download, list(range(30)), ahead=2)
+def test_several_threads_take_chunks(log: Log) -> None:
+    chunks = ChunkPrefetcher(log.download, list(range(30)), ahead=2, threads=2)
     chunks.start()
 
     def use(numbers: range) -> None:
@@ -141,7 +143,7 @@ def test_many_takers_at_once(log: Log) -> None:
         taker.start()
     for taker in takers:
         taker.join()
-    assert sorted(log.got) == list(range(30))
-    assert log.most <= 2 + 2 * 3
+    assert sorted(log.downloaded) == list(range(30))
+    assert log.max_open <= 2 + 2 * 3
     chunks.close()
     assert not log.open

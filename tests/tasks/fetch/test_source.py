@@ -1,4 +1,4 @@
-"""Damage, order and bounds of `FrameSource`, against a server that does what the test says."""
+"""Damage, order and limits of `FrameSource`, with a server that follows the test's script."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.fetch import chunks
-from cvat_flows.tasks.fetch.images import LoadedFrame, hash_of
+from cvat_flows.tasks.fetch.images import LoadedFrame, hash_file
 from cvat_flows.tasks.fetch.loader import NICENESS
 from cvat_flows.tasks.fetch.plan import plan_frames
 from cvat_flows.tasks.fetch.source import FrameSource
@@ -66,13 +66,13 @@ def test_every_frame_comes_with_its_image_and_hash(server: ChunkServer) -> None:
     loaded = fetch_all(server)
     assert widths(loaded) == ALL
     for one in loaded:
-        assert one.outcome.content_hash == hash_of(server.files[one.frame.number])
+        assert one.outcome.content_hash == hash_file(server.files[one.frame.number])
         assert one.outcome.failure is None
         assert not one.outcome.cached
     assert server.asked == {("chunk", 0): 1, ("chunk", 1): 1, ("chunk", 2): 1}
 
 
-def test_batches_may_be_asked_for_in_any_order_and_again(server: ChunkServer) -> None:
+def test_batches_can_be_fetched_in_any_order_and_again(server: ChunkServer) -> None:
     batches = batches_of(server)
     with FrameSource(server.client, server.media, batches) as source:
         for index in (3, 0, 4, 0, 2, 1, 3):
@@ -81,7 +81,7 @@ def test_batches_may_be_asked_for_in_any_order_and_again(server: ChunkServer) ->
             assert all(one.image is not None for one in loaded)
 
 
-def test_a_single_frame_again_is_fetched_alone(server: ChunkServer) -> None:
+def test_a_single_frame_is_downloaded_without_its_chunk(server: ChunkServer) -> None:
     batches = batches_of(server)
     with FrameSource(server.client, server.media, batches) as source:
         for batch in batches:
@@ -129,7 +129,7 @@ def spoiled(server: ChunkServer, number: int, content: bytes) -> None:
     ("content", "words"),
     [
         (b"", "0 bytes"),
-        (BAD, "is no image that Pillow can read"),
+        (BAD, "is not an image that Pillow can read"),
         (png(5)[:-60], "the image is damaged"),
     ],
     ids=["empty", "text", "truncated"],
@@ -168,12 +168,12 @@ def damaged_member(body: bytes) -> bytes:
 
 
 def damaged_directory(body: bytes) -> bytes:
-    """Have the archive's directory ask for a version of ZIP that nobody knows."""
+    """Let the archive's directory name an unknown ZIP version."""
     place = body.index(b"PK\x01\x02") + 6
     return body[:place] + b"\xff" + body[place + 1 :]
 
 
-def test_a_member_with_a_wrong_checksum_is_fetched_alone(server: ChunkServer) -> None:
+def test_a_file_with_a_wrong_checksum_is_downloaded_alone(server: ChunkServer) -> None:
     body = damaged_member(archive(server.files[4:8]))
     server.chunk_reply[1] = [server.chunk_of(body)]
     assert widths(fetch_all(server)) == ALL
@@ -181,7 +181,7 @@ def test_a_member_with_a_wrong_checksum_is_fetched_alone(server: ChunkServer) ->
     assert sum(count for (kind, _), count in server.asked.items() if kind == "frame") == 1
 
 
-def test_a_chunk_that_lacks_members_is_made_up_for(server: ChunkServer) -> None:
+def test_frames_that_a_chunk_lacks_are_downloaded_alone(server: ChunkServer) -> None:
     server.chunk_reply[1] = [server.chunk_of(archive(server.files[4:6]))]
     assert widths(fetch_all(server)) == ALL
     assert {key for key in server.asked if key[0] == "frame"} == {("frame", 6), ("frame", 7)}
@@ -236,12 +236,10 @@ def test_a_chunk_that_stays_damaged_is_fetched_frame_by_frame(
     assert all(failure is not None and failure.step == "fetch" for failure in errors)
     assert "frame 6 (im006.png) of task 5: CVAT answered 500" in str(errors[0])
     assert "frame 7 (im007.png) of task 5: CVAT answered 400" in str(errors[1])
-    assert server.asked["chunk", 1] <= 2 * max(
-        chunks.DOWNLOADS_OF_A_BROKEN_CHUNK, http.MAX_ATTEMPTS
-    )
+    assert server.asked["chunk", 1] <= 2 * max(chunks.MAX_CHUNK_DOWNLOADS, http.MAX_ATTEMPTS)
 
 
-def test_a_connection_that_keeps_breaking_is_no_fault_of_the_frames(server: ChunkServer) -> None:
+def test_a_broken_connection_does_not_fail_frames(server: ChunkServer) -> None:
     server.chunk_reply[0] = [hang_up] * http.MAX_ATTEMPTS
     (first, *_) = batches = batches_of(server, 4)
     with FrameSource(server.client, server.media, batches) as source:
@@ -251,7 +249,7 @@ def test_a_connection_that_keeps_breaking_is_no_fault_of_the_frames(server: Chun
     assert not any(kind == "frame" for kind, _ in server.asked)
 
 
-def test_a_server_that_is_down_is_no_fault_of_the_frames(server: ChunkServer) -> None:
+def test_a_server_that_is_down_does_not_fail_frames(server: ChunkServer) -> None:
     server.chunk_reply[1] = [reply(503)] * 99
     server.frame_reply = {n: [reply(503)] * 99 for n in range(4, 8)}
     batches = batches_of(server, 4)
@@ -265,7 +263,7 @@ def test_a_server_that_is_down_is_no_fault_of_the_frames(server: ChunkServer) ->
         assert widths(source.fetch(batches[1])) == {n: 40 + n for n in range(4, 8)}
 
 
-def test_a_task_that_is_gone_is_a_refusal(server: ChunkServer) -> None:
+def test_a_deleted_task_is_refused(server: ChunkServer) -> None:
     server.chunk_reply[0] = [reply(404)] * 9
     (first, *_) = batches = batches_of(server, 4)
     with (
@@ -276,7 +274,7 @@ def test_a_task_that_is_gone_is_a_refusal(server: ChunkServer) -> None:
     assert server.asked["chunk", 0] == 1
 
 
-# -- bounds ------------------------------------------------------------------------------------
+# -- limits ------------------------------------------------------------------------------------
 
 
 def nothing_left(seen: Sequence[weakref.ref[PIL.Image.Image]]) -> bool:
@@ -284,28 +282,28 @@ def nothing_left(seen: Sequence[weakref.ref[PIL.Image.Image]]) -> bool:
     return all(reference() is None for reference in seen)
 
 
-def test_no_more_is_held_than_allowed() -> None:
+def test_memory_is_limited() -> None:
     with ChunkServer([png(n % 90) for n in range(120)], chunk_size=4) as server:
         seen: list[weakref.ref[PIL.Image.Image]] = []
         batches = batches_of(server, 4)
-        source = FrameSource(server.client, server.media, batches, chunks_ahead=2)
+        source = FrameSource(server.client, server.media, batches)
         with source:
             for batch in batches:
                 loaded = source.fetch(batch)
                 seen.extend(weakref.ref(one.image) for one in loaded if one.image is not None)
                 assert len(source._chunks.held) <= 2 + 2
                 del loaded
-                # The thread that loaded them lets go of them a moment after it has handed them out.
-                wait_until(lambda: nothing_left(seen), what="the images are given back")
+                # The loading thread releases the images a moment after it has returned them.
+                wait_until(lambda: nothing_left(seen), what="the images are released")
                 asked = max(number for _, number in list(server.asked))
                 assert asked <= batch.chunk + 4
             assert source._chunks.held == ()
         assert len(seen) == 120
         assert source._hashes == {}
-        assert source._waiting == {}
+        assert source._pending == {}
 
 
-def test_a_slow_consumer_finds_the_next_chunks_here(server: ChunkServer) -> None:
+def test_the_next_chunks_are_downloaded_meanwhile(server: ChunkServer) -> None:
     batches = batches_of(server, 4)
     with FrameSource(server.client, server.media, batches) as source:
         source.fetch(batches[0])
@@ -342,7 +340,7 @@ def test_closing_early_is_quick_and_clean(server: ChunkServer) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
-def test_decoding_gives_way_to_the_model(server: ChunkServer) -> None:
+def test_decoding_has_a_lower_priority_than_the_model(server: ChunkServer) -> None:
     own = os.getpriority(os.PRIO_PROCESS, 0)
     batches = batches_of(server, 4)
     with FrameSource(server.client, server.media, batches) as source:
@@ -383,26 +381,26 @@ def test_a_second_run_downloads_nothing(server: ChunkServer, storage: FolderStor
     assert not server.asked
     assert widths(loaded) == dict.fromkeys(range(10))
     assert all(one.outcome.cached and one.outcome.detections == FOUND for one in loaded)
-    assert [one.outcome.content_hash for one in loaded] == [hash_of(f) for f in server.files]
+    assert [one.outcome.content_hash for one in loaded] == [hash_file(f) for f in server.files]
 
 
-def test_what_the_cache_holds_is_known_before_anything_is_fetched(
+def test_cached_batches_are_known_without_a_download(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
     options = known(server, storage)
     batches = batches_of(server, 2)
     with FrameSource(server.client, server.media, batches, **options) as source:
-        assert not any(source.knows(batch) for batch in batches)
+        assert not any(source.is_cached(batch) for batch in batches)
     for one in fetch_all(server, **options):
         if one.frame.number != 6:
             options["cache"].put_many({one.outcome.content_hash: FOUND})
     source = FrameSource(server.client, server.media, batches, **options)
     whole = [6 not in [frame.number for frame in batch.frames] for batch in batches]
-    assert [source.knows(batch) for batch in batches] == whole
+    assert [source.is_cached(batch) for batch in batches] == whole
     assert whole.count(False) == 1
     source.close()
     without = FrameSource(server.client, server.media, batches)
-    assert not any(without.knows(batch) for batch in batches)
+    assert not any(without.is_cached(batch) for batch in batches)
     without.close()
 
 
@@ -423,13 +421,13 @@ def test_an_image_known_from_another_task_is_not_decoded(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
     cache = DetectionCache(storage, fingerprint="f", parameters={})
-    cache.put_many({hash_of(server.files[3]): FOUND})
+    cache.put_many({hash_file(server.files[3]): FOUND})
     loaded = fetch_all(server, cache=cache)
     assert loaded[3].outcome.cached
     assert widths(loaded) == ALL | {3: None}
 
 
-def test_an_unreadable_image_is_no_content_to_remember(
+def test_unreadable_images_are_not_added_to_the_index(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
     spoiled(server, 5, BAD)
@@ -438,7 +436,7 @@ def test_an_unreadable_image_is_no_content_to_remember(
     assert sorted(options["content"].read(1)) == [4, 6, 7]
 
 
-def test_content_that_changes_meanwhile_is_not_remembered(
+def test_content_that_changed_is_not_added_to_the_index(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
     server.updated = "2026-12-24T00:00:00Z"
@@ -447,21 +445,21 @@ def test_content_that_changes_meanwhile_is_not_remembered(
     assert list(storage.list("content")) == []
 
 
-def test_the_index_may_go_between_two_looks_at_it(
+def test_another_thread_may_drop_the_index_at_any_time(
     server: ChunkServer, storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[Any] = []
-    gone_after_one_look = property(
-        lambda source: looks.pop() if looks else None,
-        lambda source, content: looks.append(content),
+    values: list[Any] = []
+    gone_after_one_read = property(
+        lambda source: values.pop() if values else None,
+        lambda source, content: values.append(content),
     )
-    monkeypatch.setattr(FrameSource, "_content", gone_after_one_look, raising=False)
+    monkeypatch.setattr(FrameSource, "_content", gone_after_one_read, raising=False)
     with FrameSource(server.client, server.media, **known(server, storage)) as source:
         loaded = source.fetch(batches_of(server)[0])
     assert all(one.image is not None for one in loaded)
 
 
-def test_content_that_changed_is_not_taken_from_the_index(
+def test_content_that_changed_is_not_read_from_the_index(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
     options = known(server, storage)
@@ -471,11 +469,11 @@ def test_content_that_changed_is_not_taken_from_the_index(
     spoiled(server, 5, png(60))
     server.updated = "2026-12-24T00:00:00Z"
     loaded = fetch_all(server, **options)
-    assert loaded[5].outcome.content_hash == hash_of(png(60))
+    assert loaded[5].outcome.content_hash == hash_file(png(60))
     assert not loaded[5].outcome.cached
 
 
-def test_a_cache_that_forgets_between_is_no_harm(
+def test_a_cache_that_was_emptied_is_no_problem(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
     options = known(server, storage)
