@@ -1,1 +1,1 @@
-"""Validate what the function returned, and replace its ids by the task's."""
+"""Check a function's output, and convert it to the task's ids."""

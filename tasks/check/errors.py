@@ -1,4 +1,4 @@
-"""What can be wrong with a function's output. Each is a `BadFunctionError`, as in the SDK."""
+"""Errors in a function's output. Each is also a `BadFunctionError`, as in the SDK."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class BadOutputError(CvatFlowsError, BadFunctionError):  # type: ignore[misc]
     def __init__(self, message: str, index: int | None = None) -> None:
         super().__init__(message)
         self.index = index
-        """Which of the returned annotations is at fault; None if not a single one is."""
+        """Index of the annotation that breaks the rule; None if no single annotation does."""
 
 
 class RejectedShapeError(BadOutputError):
-    """The protocol allows it, CVAT would reject it, drop it or store what nobody can use."""
+    """The protocol allows the annotation, but CVAT would reject, drop or garble it."""
 
 
 class GeometryError(BadOutputError):
@@ -25,4 +25,4 @@ class GeometryError(BadOutputError):
 
 
 class TooManyShapesError(BadOutputError):
-    """More annotations on a frame than `max_shapes_per_frame`."""
+    """A frame has more annotations than `max_shapes_per_frame`."""

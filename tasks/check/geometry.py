@@ -1,6 +1,6 @@
-"""Shapes that leave the image, are inverted or have no area: find them, and clip them.
+"""Find and clip shapes that leave the image, are inverted or have no area.
 
-CVAT stores such shapes as they are (CVAT_FACTS 5), so what happens to them is a choice.
+CVAT stores such shapes unchanged (CVAT_FACTS 5), so the user decides what to do with them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from cvat_flows.tasks.model.annotations import TAG, Detection
 from cvat_flows.tasks.model.labels import SKELETON
 
 TOLERANCE = 0.1
-"""Pixels that a shape may stick out before it is dropped or fails. The same model puts a box that
-ends at the border up to this far beyond it on another device; results must not hang on that."""
+"""Pixels by which a shape may leave the image without being dropped or failing. The same model, on
+another device, puts a box at the border up to this far outside; results must not depend on it."""
 
 Box = tuple[float, float, float, float]
 
 
 @frozen(kw_only=True)
 class ImageSize:
-    """Pixels."""
+    """The size of an image in pixels."""
 
     width: int
     height: int
@@ -33,9 +33,9 @@ class ImageSize:
 
 
 def find_defect(shape: Detection, size: ImageSize, tolerance: float = TOLERANCE) -> str | None:
-    """What is wrong with a shape's place or extent; None if nothing is.
+    """Return what is wrong with a shape's position or size; None if nothing is.
 
-    The shape has to be one that `tasks.check.server_rules` finds no problem with.
+    `check.server_rules` must have accepted the shape.
     """
     if shape.type == TAG:
         return None
@@ -47,7 +47,7 @@ def find_defect(shape: Detection, size: ImageSize, tolerance: float = TOLERANCE)
             return "is inverted"
         if width == 0 or height == 0:
             return "has no area"
-    if shape.type == "polygon" and _on_a_line(shape.points):
+    if shape.type == "polygon" and _is_collinear(shape.points):
         return "has no area"
     box = bounding_box(shape)
     if box is None:
@@ -64,17 +64,17 @@ def find_defect(shape: Detection, size: ImageSize, tolerance: float = TOLERANCE)
 
 
 def clip(shape: Detection, size: ImageSize) -> Detection | None:
-    """The part of a shape inside the image; None if there is none, or none with an area.
+    """Return the part of a shape inside the image; None if nothing with an area is left.
 
-    Rectangles and polygons are cut off at the border, masks too. Points and polylines have what
-    is outside moved to the border. Rotated rectangles, ellipses and cuboids cannot be cut off and
-    stay whole as long as a part is inside. Inverted boxes are turned round.
+    Rectangles, polygons and masks are cut at the border. Points of polylines and points shapes are
+    moved to the border. Rotated rectangles, ellipses and cuboids cannot be cut; they stay whole if
+    a part is inside. Inverted rectangles and ellipses are corrected.
     """
     if shape.type == "mask":
         points = clip_mask(shape.points, size.width, size.height)
         return None if points is None else evolve(shape, points=points)
     if shape.type in ("rectangle", "ellipse"):
-        shape = _upright(shape)
+        shape = _uninvert(shape)
         if 0 in _extent(shape):
             return None
     box = bounding_box(shape)
@@ -96,9 +96,9 @@ def clip(shape: Detection, size: ImageSize) -> Detection | None:
 
 
 def bounding_box(shape: Detection) -> Box | None:
-    """Left, top, right, bottom in pixels; of a skeleton that of its visible points.
+    """Return left, top, right and bottom in pixels.
 
-    None if nothing is visible.
+    For a skeleton, only visible keypoints count; None if there are none.
     """
     if shape.type == SKELETON:
         points = [p for element in shape.elements if not element.outside for p in element.points]
@@ -125,7 +125,7 @@ def _box_of_rotated(rectangle: Detection) -> Box:
 
 
 def _box_of_ellipse(ellipse: Detection) -> Box:
-    """CVAT's points of an ellipse: its centre, then its rightmost x and its topmost y."""
+    # CVAT's points of an ellipse are its centre, then its rightmost x and its topmost y.
     x, y = ellipse.points[:2]
     radius_x, radius_y = _extent(ellipse)
     angle = radians(ellipse.rotation)
@@ -135,7 +135,7 @@ def _box_of_ellipse(ellipse: Detection) -> Box:
 
 
 def _extent(shape: Detection) -> tuple[float, float]:
-    """Width and height of a rectangle, the two radii of an ellipse; negative if inverted."""
+    """Return width and height of a rectangle, or the radii of an ellipse; negative if inverted."""
     x1, y1, x2, y2 = shape.points
     return (x2 - x1, y1 - y2) if shape.type == "ellipse" else (x2 - x1, y2 - y1)
 
@@ -144,7 +144,7 @@ def _is_rotated(shape: Detection) -> bool:
     return bool(shape.rotation % 180)
 
 
-def _upright(shape: Detection) -> Detection:
+def _uninvert(shape: Detection) -> Detection:
     width, height = _extent(shape)
     if width >= 0 and height >= 0:
         return shape
@@ -155,8 +155,8 @@ def _upright(shape: Detection) -> Detection:
 
 
 def _clamp(shape: Detection, size: ImageSize) -> Detection:
-    """Move what is outside to the border; a keypoint marked outside has no place to correct."""
-    if shape.outside:
+    """Move points outside the image to the border."""
+    if shape.outside:  # the position of a keypoint marked outside means nothing
         return shape
     limits = (size.width, size.height)
     points = tuple(
@@ -165,8 +165,9 @@ def _clamp(shape: Detection, size: ImageSize) -> Detection:
     return shape if points == shape.points else evolve(shape, points=points)
 
 
-def _on_a_line(points: Sequence[float]) -> bool:
-    """Whether all corners lie on one line: the area of a figure of eight is zero, too."""
+def _is_collinear(points: Sequence[float]) -> bool:
+    """Return whether all corners lie on one line."""
+    # The signed area cannot tell: it is zero for a figure of eight, too.
     corners = list(zip(points[::2], points[1::2], strict=True))
     x, y = corners[0]
     other = next((corner for corner in corners if corner != (x, y)), None)
@@ -177,28 +178,28 @@ def _on_a_line(points: Sequence[float]) -> bool:
 
 
 def _clip_polygon(polygon: Detection, size: ImageSize) -> Detection | None:
-    """Sutherland and Hodgman (1974): cut along one border of the image after the other.
+    """Cut along one border of the image after the other (Sutherland and Hodgman, 1974).
 
-    Where this leaves several pieces, they stay connected along the border: still one polygon.
+    If several pieces are left, they stay connected along the border as one polygon.
     """
     corners = list(zip(polygon.points[::2], polygon.points[1::2], strict=True))
     for axis, limit, sign in ((0, 0, 1), (0, size.width, -1), (1, 0, 1), (1, size.height, -1)):
-        corners = _cut(corners, axis, limit, sign)
+        corners = _cut_half_plane(corners, axis, limit, sign)
     kept = [
         corner
         for corner, before in zip(corners, corners[-1:] + corners, strict=False)
         if corner != before
     ]
     points = tuple(value for corner in kept for value in corner)
-    if len(kept) < 3 or _on_a_line(points):
+    if len(kept) < 3 or _is_collinear(points):
         return None
     return evolve(polygon, points=points)
 
 
-def _cut(
+def _cut_half_plane(
     corners: list[tuple[float, float]], axis: int, limit: float, sign: int
 ) -> list[tuple[float, float]]:
-    """The part of a polygon where `sign * (coordinate - limit)` is not negative."""
+    """Return the part of a polygon where `sign * (coordinate - limit)` is not negative."""
     kept: list[tuple[float, float]] = []
     for before, corner in zip(corners[-1:] + corners, corners, strict=False):
         was_in = sign * (before[axis] - limit) >= 0

@@ -1,4 +1,4 @@
-"""Masks in CVAT's form (run lengths, gap first, and a box with inclusive corners) and the image."""
+"""Check and clip masks. CVAT stores run lengths, gap first, then a box with inclusive corners."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def mask_defect(points: Sequence[float], width: int, height: int) -> str | None:
-    """What is wrong with a mask's place or extent; None if nothing is."""
+    """Return what is wrong with a mask's position or size; None if nothing is."""
     left, top, right, bottom = points[-4:]
     if left < 0 or top < 0 or right > width - 1 or bottom > height - 1:
         return "leaves the image"
@@ -18,18 +18,18 @@ def mask_defect(points: Sequence[float], width: int, height: int) -> str | None:
 
 
 def clip_mask(points: Sequence[float], width: int, height: int) -> tuple[float, ...] | None:
-    """Cut a mask off at the image's border; None if no pixel of it is left."""
+    """Cut a mask at the border of the image. Returns None if no pixel is left."""
     left, top, right, bottom = (int(corner) for corner in points[-4:])
     rows = range(max(top, 0), min(bottom, height - 1) + 1)
     columns = range(max(left, 0), min(right, width - 1) + 1)
     if not rows or not columns:
         return None
     box_width = right - left + 1
-    # Which run a pixel lies in says whether it is set, so that only what is in the image is ever
-    # unpacked, whatever size the mask's own box has.
+    # A pixel is set if it lies in an odd run. So only pixels in the image have to be decoded,
+    # however large the mask's box is.
     ends = np.cumsum(np.asarray(points[:-4], dtype=np.int64))
     offsets = np.arange(columns[0] - left, columns[-1] - left + 1)
-    bitmap = np.stack([_row(ends, (row - top) * box_width + offsets) for row in rows])
+    bitmap = np.stack([_are_set(ends, (row - top) * box_width + offsets) for row in rows])
     if not bitmap.any():
         return None
     *runs, x1, y1, x2, y2 = encode_mask(bitmap)
@@ -37,7 +37,7 @@ def clip_mask(points: Sequence[float], width: int, height: int) -> tuple[float, 
     return tuple(map(float, (*runs, x1 + x, y1 + y, x2 + x, y2 + y)))
 
 
-def _row(ends: NDArray[np.int64], pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether pixels (counted along the rows of the mask's box) are set: every second run is."""
+def _are_set(ends: NDArray[np.int64], pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether pixels are set, given their offsets in the box and the ends of its runs."""
     odd: NDArray[np.bool_] = np.searchsorted(ends, pixels, side="right") % 2 == 1
     return odd

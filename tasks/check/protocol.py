@@ -1,7 +1,7 @@
-"""The rules of the AA-function protocol for what a function returns.
+"""Check the rules of the AA-function protocol for a function's output.
 
-Source of each rule, its order and its words: cvat_sdk 2.80, `auto_annotation/driver.py`,
-`_AnnotationMapper.validate_and_remap` and what it calls. Nothing is changed here.
+The rules, their order and their messages are those of cvat-sdk 2.80 (`auto_annotation/driver.py`,
+`_AnnotationMapper.validate_and_remap` and the functions that it calls).
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ SHAPE_TYPES = frozenset(models.ShapeType.allowed_values[("value",)].values())
 
 
 def check_detection(
-    detection: Detection, match: SpecMatch, *, missing_keypoints: bool = False
+    detection: Detection, match: SpecMatch, *, allow_missing_keypoints: bool = False
 ) -> LabelMatch | None:
-    """Check one tag or shape; return where its label goes, None if the shape is to be dropped.
+    """Check one tag or shape, and return what its label maps to; None if it is dropped.
 
-    What is to be dropped is not looked at any further, as in the SDK. `missing_keypoints` lets
-    skeletons lack some (not all) of the task's keypoints.
+    As in the SDK, a dropped annotation is not checked further. With `allow_missing_keypoints` a
+    skeleton may lack some of the task's keypoints, but not all.
 
-    Raises BadOutputError.
+    Raises BadOutputError if a rule is broken.
     """
     kind = "tag" if detection.type == TAG else "shape"
     if kind == "shape" and detection.type not in SHAPE_TYPES:
@@ -57,14 +57,14 @@ def check_detection(
     if detection.type == "mask" and match.conv_mask_to_poly:
         raise BadOutputError("function output mask shape despite conv_mask_to_poly=True")
     if detection.type == SKELETON:
-        _check_elements(detection, label, missing_keypoints)
+        _check_elements(detection, label, allow_missing_keypoints)
     elif detection.elements:
         raise BadOutputError("function output non-skeleton shape with elements")
     return label
 
 
 def _check_preset(detection: Detection, kind: str) -> None:
-    """`id` and `source` are for the driver to set, and the frame number is 0 until it does."""
+    """Check that the function left `id`, `source` and the frame number to the driver."""
     if detection.preset:
         raise BadOutputError(f"function output {kind} with preset {detection.preset[0]}")
     if detection.frame != 0:
@@ -73,7 +73,7 @@ def _check_preset(detection: Detection, kind: str) -> None:
         )
 
 
-def _check_elements(skeleton: Detection, label: LabelMatch, missing_keypoints: bool) -> None:
+def _check_elements(skeleton: Detection, label: LabelMatch, allow_missing: bool) -> None:
     seen: set[int] = set()
     for element in skeleton.elements:
         _check_preset(element, "shape element")
@@ -96,7 +96,7 @@ def _check_elements(skeleton: Detection, label: LabelMatch, missing_keypoints: b
         seen.add(sublabel.id)
         _check_attributes(element, sublabel)
     complete = len(seen) == len(label.keypoints)
-    if not complete and not (missing_keypoints and seen):
+    if not complete and not (allow_missing and seen):
         raise BadOutputError(
             "function output skeleton with fewer elements than expected"
             f" ({len(seen)} vs {len(label.keypoints)})"
@@ -114,7 +114,7 @@ def _check_attributes(detection: Detection, label: LabelMatch) -> None:
             continue
         if attribute.id in seen:
             raise BadOutputError("function output shape with multiple attributes with same ID")
-        if not _suits(attribute, value):
+        if not _is_valid_value(attribute, value):
             raise BadOutputError(
                 f"function output attribute value ({value!r})"
                 f" that is unsuitable for its attribute ({spec_id})"
@@ -123,8 +123,8 @@ def _check_attributes(detection: Detection, label: LabelMatch) -> None:
             seen.add(attribute.id)
 
 
-def _suits(attribute: AttributeMatch, value: Any) -> bool:
-    # Numbers are not text, but CVAT makes text of them; of nothing else.
+def _is_valid_value(attribute: AttributeMatch, value: Any) -> bool:
+    # CVAT converts numbers to text, but no other type.
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
     try:

@@ -1,9 +1,8 @@
-"""Read what a function returned into Detections, literally: checking is `check.validate`'s part.
+"""Copy a function's output into Detections without checking it; `check.validate` checks it.
 
-The SDK's objects can be changed after they were made, filled without checks, or returned for two
-frames. So everything is copied into plain immutable values here, once, and the objects are left as
-they are. Whatever has no plain value is kept as an `Unreadable` with the name of its type: it
-fails where it is used, not here.
+The SDK's objects are mutable, may hold unchecked values, and may be returned for two frames. So
+everything is copied into plain immutable values, and the objects are not changed. A value that is
+not plain becomes an `Unreadable` with the name of its type, which fails in validation.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from cvat_sdk import models
 
 from cvat_flows.tasks.model.annotations import TAG, Detection
 
-LARGEST_INTEGER = 2**63
-"""Beyond this an integer means nothing in CVAT, and text of it can be too long for JSON."""
+MAX_INTEGER = 2**63
+"""CVAT cannot store integers from here on, and their text can be too long for JSON."""
 
 
 @frozen
 class Unreadable:
-    """In place of a value that is neither a number nor text, a truth value or None."""
+    """Stands for a value that is not a number, text, bool or None."""
 
     type_name: str
 
@@ -32,10 +31,10 @@ class Unreadable:
 
 
 def read_output(objects: Iterable[Any]) -> tuple[Detection, ...]:
-    """Read tags and shapes of the SDK's model types, in order.
+    """Copy tags and shapes of the SDK's model types, in order.
 
-    An object of another type becomes a `Detection` whose `type` is the name of that type. What
-    iterating over `objects` raises is raised.
+    An object of another type becomes a `Detection` whose `type` is the name of that type. Raises
+    whatever iterating over `objects` raises.
     """
     return tuple(_read(item) for item in objects)
 
@@ -46,10 +45,10 @@ def _read(item: Any) -> Detection:
     if isinstance(item, models.LabeledImageRequest):
         return Detection(
             type=TAG,
-            label_id=plain(item.get("label_id")),
-            frame=plain(item.get("frame")),
-            group=plain(item.get("group")),
-            score=plain(item.get("score")),
+            label_id=to_plain(item.get("label_id")),
+            frame=to_plain(item.get("frame")),
+            group=to_plain(item.get("group")),
+            score=to_plain(item.get("score")),
             attributes=_read_attributes(item),
             preset=_preset(item),
         )
@@ -57,20 +56,19 @@ def _read(item: Any) -> Detection:
 
 
 def _read_shape(shape: Any, *, elements: tuple[Detection, ...] = ()) -> Detection:
-    # `get` is the models' public way to a field that may not be set; it is ten times as fast as
-    # asking for an attribute that is not there.
+    # For unset fields, `get` is ten times as fast as looking up a missing attribute.
     get = shape.get
     return Detection(
         type=_type_name(get("type")),
-        label_id=plain(get("label_id")),
-        frame=plain(get("frame")),
+        label_id=to_plain(get("label_id")),
+        frame=to_plain(get("frame")),
         points=_read_points(get("points", ())),
-        rotation=plain(get("rotation", 0.0)),
-        occluded=plain(get("occluded", False)),
-        outside=plain(get("outside", False)),
-        z_order=plain(get("z_order", 0)),
-        group=plain(get("group")),
-        score=plain(get("score")),
+        rotation=to_plain(get("rotation", 0.0)),
+        occluded=to_plain(get("occluded", False)),
+        outside=to_plain(get("outside", False)),
+        z_order=to_plain(get("z_order", 0)),
+        group=to_plain(get("group")),
+        score=to_plain(get("score")),
         attributes=_read_attributes(shape),
         elements=elements,
         preset=_preset(shape),
@@ -92,8 +90,8 @@ def _read_attributes(owner: Any) -> tuple[tuple[Any, Any], ...]:
         return ()
     return tuple(
         (
-            plain(getattr(attribute, "spec_id", attribute)),
-            plain(getattr(attribute, "value", attribute)),
+            to_plain(getattr(attribute, "spec_id", attribute)),
+            to_plain(getattr(attribute, "value", attribute)),
         )
         for attribute in _items(attributes)
     )
@@ -102,11 +100,11 @@ def _read_attributes(owner: Any) -> tuple[tuple[Any, Any], ...]:
 def _read_points(points: Any) -> tuple[Any, ...]:
     if type(points) is list and set(map(type, points)) == {float}:
         return tuple(points)
-    return tuple(map(plain, _items(points)))
+    return tuple(map(to_plain, _items(points)))
 
 
 def _items(values: Any, default: Any = None) -> Iterable[Any]:
-    """The members of a list; what is no list stands for itself, so that it is found wrong."""
+    """Return the items of a list. Any other value is returned as one item, to fail validation."""
     if values is None and default is not None:
         return ()
     return values if isinstance(values, list | tuple | np.ndarray) else (values,)
@@ -118,20 +116,20 @@ def _preset(item: Any) -> tuple[str, ...]:
 
 def _type_name(value: Any) -> str:
     value = getattr(value, "value", value)
-    # A shape that calls itself a tag is neither.
+    # "tag" is not a shape type; a shape must not pass as a tag.
     return value if isinstance(value, str) and value != TAG else type(value).__name__
 
 
-def plain(value: Any) -> Any:
-    """The value as None, bool, int, float or str; numpy's scalars become Python's."""
+def to_plain(value: Any) -> Any:
+    """Return the value as None, bool, int, float or str. Converts numpy scalars."""
     kind = type(value)
     if kind is float or kind is str or kind is bool or value is None:
         return value
     if isinstance(value, np.generic):
         item = value.item()
-        return Unreadable(kind.__name__) if isinstance(item, np.generic) else plain(item)
+        return Unreadable(kind.__name__) if isinstance(item, np.generic) else to_plain(item)
     if isinstance(value, int):
-        small = -LARGEST_INTEGER <= value < LARGEST_INTEGER
+        small = -MAX_INTEGER <= value < MAX_INTEGER
         return int(value) if small else Unreadable(f"int of {value.bit_length()} bits")
     if isinstance(value, float):
         return float(value)
@@ -142,9 +140,10 @@ _DEFAULTS = {item.name: item.default for item in fields(Detection)}
 
 
 def detections_to_json(detections: Iterable[Detection]) -> list[dict[str, Any]]:
-    """Detections as values that the `json` module writes and reads without loss.
+    """Convert detections to values that the `json` module writes and reads without loss.
 
-    NaN and infinities are kept as that module writes them. Fields at their default are left out.
+    NaN and infinities stay floats, which `json` writes in its own way. Fields with their default
+    value are omitted.
     """
     return [
         {
@@ -157,12 +156,12 @@ def detections_to_json(detections: Iterable[Detection]) -> list[dict[str, Any]]:
 
 
 def detections_from_json(content: list[dict[str, Any]]) -> tuple[Detection, ...]:
-    """The detections that `detections_to_json` was given.
+    """Convert the output of `detections_to_json` back.
 
-    Raises TypeError, KeyError or ValueError if `content` is something else.
+    Raises TypeError, KeyError or ValueError if `content` has another form.
     """
     if not isinstance(content, list):
-        raise TypeError(f"detections are a list, not a {type(content).__name__}")
+        raise TypeError(f"detections must be a list, not a {type(content).__name__}")
     return tuple(
         Detection(**{name: _from_json(name, value) for name, value in item.items()})
         for item in content
@@ -170,7 +169,7 @@ def detections_from_json(content: list[dict[str, Any]]) -> tuple[Detection, ...]
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    # 0, 0.0 and False are equal, but not the same.
+    # 0, 0.0 and False are equal, but differ for validation.
     return type(value) is type(default) and value == default and str(value) == str(default)
 
 

@@ -1,6 +1,6 @@
-"""Turn checked detections into what CVAT takes: the task's ids, the frame's number, a source.
+"""Convert checked detections to annotations with the task's ids, the frame number and a source.
 
-Label thresholds apply here and not when detecting, so that changing them runs no model.
+Label thresholds apply here, so they can be changed without running the model again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.labels import SKELETON, Label
 
 UNMATCHED = "unmatched"
-"""Key of `Outcome.counts`: annotations whose label the task lacks or the mapping drops."""
+"""Key of `Outcome.counts`: annotations whose label is not in the task or is dropped."""
 BELOW_THRESHOLD = "below threshold"
 """Key of `Outcome.counts`: annotations with a score below their label's threshold."""
 KEYPOINTS_ADDED = "keypoints added"
@@ -27,21 +27,24 @@ KEYPOINTS_ADDED = "keypoints added"
 
 
 class ThresholdError(CvatFlowsError, ValueError):
-    """`label_thresholds` names a label that the function does not have, or has a bad number."""
+    """`label_thresholds` has an unknown label, or a threshold that is not from 0 to 1."""
 
 
 @frozen(kw_only=True)
 class RemapOptions:
-    """What remapping leaves out."""
+    """Options of `remap_frame`."""
 
     label_thresholds: Mapping[str, float] = field(factory=dict)
-    """Lowest score that is kept, by the function's label name; `"*"` for labels not named. What
-    has no score is kept: the SDK takes it for certain."""
+    """Minimum score by the function's label name; `"*"` applies to labels that are not listed.
+    Annotations without a score are kept: the SDK considers them certain."""
 
 
 def check_thresholds(label_thresholds: Mapping[str, float], spec_labels: Iterable[Label]) -> None:
-    """Raises ThresholdError, which names every label that the function does not have, and every
-    threshold that is not a number from 0 to 1."""
+    """Check label thresholds.
+
+    Raises ThresholdError, which names every label that the function does not have and every
+    threshold that is not a number from 0 to 1.
+    """
     problems = []
     label_names = dict.fromkeys(label.name for label in spec_labels)
     nearest = NearestName(label_names)
@@ -54,20 +57,21 @@ def check_thresholds(label_thresholds: Mapping[str, float], spec_labels: Iterabl
         if not (number and 0 <= threshold <= 1):
             problems.append(f"{threshold!r} for {name!r} is not a number from 0 to 1")
     if problems:
-        raise ThresholdError("label_thresholds: " + "; ".join(problems))
+        raise ThresholdError("--label-thresholds: " + "; ".join(problems))
 
 
 def remap_frame(outcome: Outcome, match: SpecMatch, options: RemapOptions) -> Outcome:
-    """Give a validated frame its `annotations`; `counts` says what was left out and added.
+    """Set the `annotations` of a validated frame, and count what was left out or added.
 
-    The detections have to be ones that `check.validate` let pass with the same match. A skeleton
-    that lacks keypoints gets them at its centre, marked outside: validation has refused it unless
-    that was asked for. An outcome without detections, or with a failure, comes back as it is.
+    The detections must have been validated with the same match. If a skeleton lacks keypoints,
+    they are added at its centre and marked outside; validation fails such skeletons unless
+    `missing_keypoints` is "outside". An outcome without detections, or with a failure, is returned
+    unchanged.
     """
     if outcome.detections is None or outcome.failure is not None:
         return outcome
     thresholds = options.label_thresholds
-    rest = thresholds.get(WILDCARD, 0.0)
+    default_threshold = thresholds.get(WILDCARD, 0.0)
     annotations: list[Annotation] = []
     counts: dict[str, int] = {}
     for detection in outcome.detections:
@@ -76,13 +80,14 @@ def remap_frame(outcome: Outcome, match: SpecMatch, options: RemapOptions) -> Ou
             counts[UNMATCHED] = counts.get(UNMATCHED, 0) + 1
             continue
         score = detection.score
-        if thresholds and score is not None and score < thresholds.get(label.name, rest):
+        threshold = thresholds.get(label.name, default_threshold)
+        if score is not None and score < threshold:
             counts[BELOW_THRESHOLD] = counts.get(BELOW_THRESHOLD, 0) + 1
             continue
         annotation = remap_detection(detection, label, outcome.frame.number)
         annotations.append(annotation)
         if detection.type == SKELETON:
-            added = len(annotation.elements) - _matched(detection, label)
+            added = len(annotation.elements) - _count_matched(detection, label)
             if added:
                 counts[KEYPOINTS_ADDED] = counts.get(KEYPOINTS_ADDED, 0) + added
     return evolve(
@@ -93,7 +98,7 @@ def remap_frame(outcome: Outcome, match: SpecMatch, options: RemapOptions) -> Ou
 
 
 def remap_detection(detection: Detection, label: LabelMatch, frame: int) -> Annotation:
-    """One annotation in the CVAT task's ids, on the given frame of the task."""
+    """Return the annotation with the CVAT task's ids, on the given frame."""
     if detection.type == TAG:
         return Annotation(
             type=TAG,
@@ -121,8 +126,11 @@ def remap_detection(detection: Detection, label: LabelMatch, frame: int) -> Anno
 
 
 def _elements(skeleton: Detection, label: LabelMatch, frame: int) -> tuple[Annotation, ...]:
-    """The skeleton's keypoints in the function's order, then those that it did not return. All
-    have the skeleton's frame: with another one CVAT's task is beyond repair (CVAT_FACTS 5)."""
+    """Return the skeleton's keypoints in the function's order, then those that it did not return.
+
+    All have the skeleton's frame. With another frame CVAT could no longer read the task
+    (CVAT_FACTS 5).
+    """
     elements = []
     for element in skeleton.elements:
         sublabel = label.sublabels[element.label_id]
@@ -140,19 +148,19 @@ def _elements(skeleton: Detection, label: LabelMatch, frame: int) -> tuple[Annot
 
 
 def _centre(elements: list[Annotation]) -> tuple[float, ...]:
-    """The middle of the box around what is visible, or around everything if nothing is."""
+    """Return the centre of the box around the visible keypoints, or around all if none is."""
     visible = [element for element in elements if not element.outside] or elements
     points = [value for element in visible for value in element.points]
     across, down = points[::2], points[1::2]
     return (min(across) + max(across)) / 2, (min(down) + max(down)) / 2
 
 
-def _matched(skeleton: Detection, label: LabelMatch) -> int:
+def _count_matched(skeleton: Detection, label: LabelMatch) -> int:
     return sum(label.sublabels[element.label_id] is not None for element in skeleton.elements)
 
 
 def _attributes(detection: Detection, label: LabelMatch) -> Attributes:
-    """Attributes that go somewhere; CVAT gives the others their default."""
+    """Return the attributes that the task has. CVAT sets the others to their default."""
     attributes = []
     for spec_id, value in detection.attributes:
         attribute = label.attributes[spec_id]

@@ -1,7 +1,7 @@
-"""What CVAT rejects, drops silently or cannot use, though the protocol allows it.
+"""Find annotations that the protocol allows, but that CVAT rejects, silently drops or cannot use.
 
-A request that holds one such shape is refused as a whole, so they are found before. Measured on
-CVAT 2.54 unless another source is named (CVAT_FACTS 5).
+CVAT refuses a whole request because of one such shape, so they are found before the upload. The
+rules were measured on CVAT 2.54 unless another source is given (CVAT_FACTS 5).
 """
 
 from __future__ import annotations
@@ -12,33 +12,43 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from attrs import frozen
 
 from cvat_flows.tasks.matching.result import LabelMatch
 from cvat_flows.tasks.model.annotations import TAG, Detection
 from cvat_flows.tasks.model.labels import SKELETON
 
-COUNTS: dict[str, tuple[int, int | None, bool]] = {
-    "rectangle": (4, 4, True),
-    "ellipse": (4, 4, True),
-    # The server takes any number, its UI only draws eight corners (cvat-core, object-utils).
-    "cuboid": (16, 16, True),
-    "polygon": (6, None, True),
-    "polyline": (4, None, True),
-    "points": (2, None, True),
+
+@frozen
+class PointsRule:
+    """How many numbers the points of a shape type must have."""
+
+    minimum: int
+    maximum: int | None = None
+    in_pairs: bool = True
+
+
+POINTS_RULES = {
+    "rectangle": PointsRule(4, 4),
+    "ellipse": PointsRule(4, 4),
+    # The server accepts any count, but its UI only draws eight corners (cvat-core, object-utils).
+    "cuboid": PointsRule(16, 16),
+    "polygon": PointsRule(6),
+    "polyline": PointsRule(4),
+    "points": PointsRule(2),
     # At least one run length, then the box.
-    "mask": (5, None, False),
+    "mask": PointsRule(5, in_pairs=False),
 }
-"""Fewest and most numbers, and whether they come in pairs."""
-LARGEST = 2**31 - 1
-"""The database's integers have 32 bits."""
-MOST_PIXELS = 2**53
-"""Up to here a float counts every pixel."""
-LONGEST_VALUE = 4096
-"""Characters of an attribute's value (cvat_sdk, AttributeValRequest)."""
+MAX_INTEGER = 2**31 - 1
+"""CVAT's database has 32-bit integers."""
+MAX_MASK_PIXELS = 2**53
+"""Floats count pixels exactly up to this number."""
+MAX_VALUE_LENGTH = 4096
+"""Maximum characters of an attribute's value (cvat_sdk, AttributeValRequest)."""
 
 
 def find_problem(detection: Detection, label: LabelMatch) -> str | None:
-    """Why CVAT would not take a tag or shape that the protocol allows; None if it would."""
+    """Return why CVAT would not accept a tag or shape; None if it would."""
     problem = _attributes_problem(detection, label) if detection.attributes else None
     if problem is None and detection.type == TAG:
         problem = _group_problem(detection.group) or _score_problem(detection.score)
@@ -70,53 +80,50 @@ def _shape_problem(shape: Detection) -> str | None:
         or _rotation_problem(shape.rotation)
         or (None if shape.group is None else _group_problem(shape.group))
         or (None if shape.score is None else _score_problem(shape.score))
-        or (None if type(shape.z_order) is int and shape.z_order == 0 else _z_problem(shape))
+        or (None if type(shape.z_order) is int and shape.z_order == 0 else _z_order_problem(shape))
         or _flags_problem(shape)
     )
 
 
 def _points_problem(kind: str, points: tuple[Any, ...]) -> str | None:
-    least, most, pairs = COUNTS[kind]
+    rule = POINTS_RULES[kind]
     count = len(points)
-    if count < least or (most is not None and count > most) or (pairs and count % 2):
-        bound = f"{least}" if most == least else f"at least {least}"
-        even = ", an even number" if pairs and most is None else ""
+    too_many = rule.maximum is not None and count > rule.maximum
+    if count < rule.minimum or too_many or (rule.in_pairs and count % 2):
+        bound = f"{rule.minimum}" if rule.maximum == rule.minimum else f"at least {rule.minimum}"
+        even = ", an even number" if rule.in_pairs and rule.maximum is None else ""
         return f"with {count} numbers in its points (expected {bound}{even})"
     if not set(map(type, points)) <= {float, int}:
         for point in points:
             if not _is_number(point):
                 return f"with {point!r} in its points (expected numbers)"
     if not all(map(isfinite, points)):
-        wrong = next(point for point in points if not isfinite(point))
-        return f"with {wrong} in its points (expected finite numbers)"
+        infinite = next(point for point in points if not isfinite(point))
+        return f"with {infinite} in its points (expected finite numbers)"
     return _mask_problem(points) if kind == "mask" else None
 
 
 def _mask_problem(points: Iterable[Any]) -> str | None:
-    """Run lengths, gap first, then the box with inclusive corners (cvat_sdk/masks.py). CVAT does
-    not compare the two, and what does not add up cannot be decoded by anybody."""
+    """Check run lengths, gap first, against the box with inclusive corners (cvat_sdk/masks.py).
+
+    CVAT does not compare them, and nothing can decode a mask in which they contradict each other.
+    """
     numbers = np.array(points, dtype=np.float64)
     if (numbers != np.floor(numbers)).any():
         return "with a fraction in its points (expected run lengths and a box in whole pixels)"
     runs, (left, top, right, bottom) = numbers[:-4], numbers[-4:].tolist()
     if (runs < 0).any():
         return "with a negative run length"
+    box = f"box [{left:.0f}, {top:.0f}, {right:.0f}, {bottom:.0f}]"
     if right < left or bottom < top:
-        return f"with an inverted box {_box(left, top, right, bottom)}"
+        return f"with an inverted {box}"
     area = (right - left + 1) * (bottom - top + 1)
-    if area > MOST_PIXELS:
-        return f"with a box {_box(left, top, right, bottom)} of more than {MOST_PIXELS} pixels"
+    if area > MAX_MASK_PIXELS:
+        return f"with a {box} of more than {MAX_MASK_PIXELS} pixels"
     total = runs.sum()
     if total != area:
-        return (
-            f"whose run lengths add up to {total:.0f} pixels, but its box"
-            f" {_box(left, top, right, bottom)} has {area:.0f}"
-        )
+        return f"whose run lengths add up to {total:.0f} pixels, but its {box} has {area:.0f}"
     return None
-
-
-def _box(*corners: float) -> str:
-    return "[" + ", ".join(f"{corner:.0f}" for corner in corners) + "]"
 
 
 def _rotation_problem(rotation: Any) -> str | None:
@@ -132,15 +139,16 @@ def _score_problem(score: Any) -> str | None:
 
 
 def _group_problem(group: Any) -> str | None:
-    if group is None or (type(group) is int and 0 <= group <= LARGEST):
+    if group is None or (type(group) is int and 0 <= group <= MAX_INTEGER):
         return None
-    return f"with group {group!r} (expected an integer from 0 to {LARGEST})"
+    return f"with group {group!r} (expected an integer from 0 to {MAX_INTEGER})"
 
 
-def _z_problem(shape: Detection) -> str | None:
-    if type(shape.z_order) is int and -LARGEST <= shape.z_order <= LARGEST:
+def _z_order_problem(shape: Detection) -> str | None:
+    if type(shape.z_order) is int and -MAX_INTEGER <= shape.z_order <= MAX_INTEGER:
         return None
-    return f"with z_order {shape.z_order!r} (expected an integer from {-LARGEST} to {LARGEST})"
+    bounds = f"{-MAX_INTEGER} to {MAX_INTEGER}"
+    return f"with z_order {shape.z_order!r} (expected an integer from {bounds})"
 
 
 def _flags_problem(shape: Detection) -> str | None:
@@ -156,12 +164,12 @@ def _attributes_problem(detection: Detection, label: LabelMatch) -> str | None:
         text = None if attribute is None else attribute.map_value(str(value))
         if attribute is None or text is None:
             continue
-        if len(text) > LONGEST_VALUE:
+        if len(text) > MAX_VALUE_LENGTH:
             return (
                 f"with {len(text)} characters as the value of attribute {attribute.name!r}"
-                f" (at most {LONGEST_VALUE})"
+                f" (at most {MAX_VALUE_LENGTH})"
             )
-        # The database's text holds no NUL, and neither it nor JSON holds half a surrogate pair.
+        # The database cannot store NUL. Neither it nor JSON can hold half a surrogate pair.
         if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
             return f"with text that CVAT cannot store as the value of attribute {attribute.name!r}"
     return None

@@ -1,4 +1,4 @@
-"""Check what a function returned for a frame, before anything of it is sent anywhere."""
+"""Check a function's output for a frame before anything is uploaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cvat_flows.tasks.check.errors import (
     RejectedShapeError,
     TooManyShapesError,
 )
-from cvat_flows.tasks.check.geometry import ImageSize, clip, find_defect
+from cvat_flows.tasks.check.geometry import TOLERANCE, ImageSize, clip, find_defect
 from cvat_flows.tasks.check.protocol import check_detection
 from cvat_flows.tasks.check.read_output import detections_to_json
 from cvat_flows.tasks.check.server_rules import find_problem
@@ -25,33 +25,36 @@ from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 CLIPPED = "clipped"
 """Key of `Outcome.counts`: shapes that the geometry policy changed."""
 DROPPED = "dropped"
-"""Key of `Outcome.counts`: shapes that the geometry policy took out."""
-LONGEST_DETAIL = 2000
-"""Characters; a mask can have a hundred thousand numbers."""
+"""Key of `Outcome.counts`: shapes that the geometry policy dropped."""
+MAX_DETAIL_LENGTH = 2000
+"""Characters of `Failure.detail`. A mask can have a hundred thousand numbers."""
+
+GeometryPolicy = Literal["keep", "clip", "drop", "fail"]
 
 
 @frozen(kw_only=True)
 class ValidationOptions:
-    """What is allowed beyond the protocol, and what is done about odd geometry."""
+    """Options of `validate_frame`."""
 
-    geometry: Literal["keep", "clip", "drop", "fail"] = "keep"
-    """Shapes that leave the image, are inverted or have no area: leave them (the SDK's way), cut
-    them off at the border, take them out, or fail the frame."""
+    geometry: GeometryPolicy = "keep"
+    """What to do with shapes that leave the image, are inverted or have no area: keep them, as the
+    SDK does, clip them at the border, drop them, or fail the frame."""
     missing_keypoints: Literal["error", "outside"] = "error"
-    """A skeleton that lacks some of the task's keypoints: fail the frame (the SDK's way), or have
-    them added when remapping, marked outside."""
+    """What to do with skeletons that lack some of the task's keypoints: fail the frame, as the SDK
+    does, or let `remap_frame` add the keypoints, marked outside."""
     max_shapes_per_frame: int | None = 10_000
-    """More annotations on a frame fail it; None for no limit."""
+    """A frame with more annotations fails; None for no limit."""
     task_size: int | None = None
-    """Number of frames of the CVAT task, if frames are to be checked against it: CVAT drops what
-    lies beyond silently, or stores it where nobody sees it (CVAT_FACTS 5)."""
+    """Number of frames in the CVAT task; None to skip this check. CVAT silently drops annotations
+    on frames beyond the end, or stores them where nobody sees them (CVAT_FACTS 5)."""
 
 
 def validate_frame(outcome: Outcome, match: SpecMatch, options: ValidationOptions) -> Outcome:
-    """Check a frame's detections; what breaks a rule comes back as a failure of the frame.
+    """Check a frame's detections. If one breaks a rule, the returned outcome has a failure.
 
-    Where the geometry policy changes detections, the outcome has the changed ones and `counts`
-    says how many. An outcome without detections, or with a failure, comes back as it is.
+    If the geometry policy changes or drops detections, the outcome has the new ones, and `counts`
+    says how many were changed and dropped. An outcome without detections, or with a failure, is
+    returned unchanged.
     """
     if outcome.detections is None or outcome.failure is not None:
         return outcome
@@ -62,7 +65,7 @@ def validate_frame(outcome: Outcome, match: SpecMatch, options: ValidationOption
             outcome.detections, match, options.geometry, outcome.frame
         )
     except BadOutputError as error:
-        return evolve(outcome, failure=failure_of(error, outcome.detections))
+        return evolve(outcome, failure=_to_failure(error, outcome.detections))
     if not counts:
         return outcome
     return evolve(outcome, detections=detections, counts=add_counts(outcome.counts, counts))
@@ -73,23 +76,23 @@ def check_detections(
     match: SpecMatch,
     options: ValidationOptions | None = None,
 ) -> None:
-    """Check the protocol's rules, then the server's.
+    """Check the rules of the protocol and of the server.
 
-    Raises BadOutputError for the first violation of the protocol, the one that the SDK's driver
-    raises; if there is none, RejectedShapeError for the first shape that CVAT would not take.
+    Raises BadOutputError for the first violation of the protocol, as the SDK's driver does. If
+    there is none, raises RejectedShapeError for the first shape that CVAT would not accept.
     """
     options = options or ValidationOptions()
     limit = options.max_shapes_per_frame
-    missing_keypoints = options.missing_keypoints == "outside"
+    allow_missing = options.missing_keypoints == "outside"
     rejected: RejectedShapeError | None = None
     for index, detection in enumerate(detections):
         if limit is not None and index >= limit:
             raise TooManyShapesError(
                 f"the function returned more than {limit:,} annotations for one frame; raise"
-                " conf_threshold or max_shapes_per_frame"
+                " --conf-threshold or --max-shapes-per-frame"
             )
         try:
-            label = check_detection(detection, match, missing_keypoints=missing_keypoints)
+            label = check_detection(detection, match, allow_missing_keypoints=allow_missing)
         except BadOutputError as error:
             error.index = index
             raise
@@ -102,24 +105,27 @@ def check_detections(
 
 
 def check_frame_number(frame: Frame, options: ValidationOptions) -> None:
-    """Raises RejectedShapeError if the CVAT task has no such frame."""
+    """Raise RejectedShapeError if the CVAT task does not have the frame."""
     size = options.task_size
     if frame.number < 0 or (size is not None and frame.number >= size):
         raise RejectedShapeError(
-            f"frame {frame.number} is not in the task, which has {size} frames; plan it again"
+            f"frame {frame.number} is not in the task, which has {size} frames; run this again"
         )
 
 
 def apply_geometry(
     detections: tuple[Detection, ...],
     match: SpecMatch,
-    policy: Literal["keep", "clip", "drop", "fail"],
+    policy: GeometryPolicy,
     frame: Frame,
 ) -> tuple[tuple[Detection, ...], dict[str, int]]:
-    """Do what the policy says with shapes that leave the image, are inverted or have no area.
+    """Apply the policy to shapes that leave the image, are inverted or have no area.
 
-    Shapes that are dropped anyway because of their label stay. Raises GeometryError if the policy
-    is `fail`.
+    Shapes whose label is dropped are kept as they are. Raises GeometryError if the policy is
+    `fail` and a shape has such a defect.
+
+    Returns:
+        The new detections, and the counts of clipped and dropped shapes.
     """
     if policy == "keep":
         return detections, {}
@@ -127,36 +133,41 @@ def apply_geometry(
     kept: list[Detection] = []
     counts: dict[str, int] = {}
     for index, detection in enumerate(detections):
-        stays: Detection | None = detection
+        result: Detection | None = detection
         if match.labels[detection.label_id] is not None:
-            # When clipping, nothing at all may stick out.
-            tolerance = {"tolerance": 0.0} if policy == "clip" else {}
-            defect = find_defect(detection, size, **tolerance)
-            if defect is not None and policy == "fail":
-                raise GeometryError(
-                    f"function output {detection.type} that {defect}"
-                    f" ({_numbers(detection)}; the image is {size}); geometry='clip' or 'drop'"
-                    " would go on",
-                    index,
-                )
-            if defect is not None:
-                stays = clip(detection, size) if policy == "clip" else None
-        if stays is None:
+            result = _apply_to_shape(detection, index, policy, size)
+        if result is None:
             counts[DROPPED] = counts.get(DROPPED, 0) + 1
             continue
-        if stays is not detection and stays != detection:
+        if result is not detection and result != detection:
             counts[CLIPPED] = counts.get(CLIPPED, 0) + 1
-        kept.append(stays)
+        kept.append(result)
     return tuple(kept), counts
 
 
+def _apply_to_shape(
+    shape: Detection, index: int, policy: GeometryPolicy, size: ImageSize
+) -> Detection | None:
+    # Clipping leaves nothing outside the image, not even by the tolerance.
+    defect = find_defect(shape, size, tolerance=0.0 if policy == "clip" else TOLERANCE)
+    if defect is None:
+        return shape
+    if policy == "fail":
+        raise GeometryError(
+            f"function output {shape.type} that {defect} ({_format_points(shape)}; the image is"
+            f" {size}); use --geometry clip or --geometry drop to accept it",
+            index,
+        )
+    return clip(shape, size) if policy == "clip" else None
+
+
 def add_counts(known: dict[str, int], more: dict[str, int]) -> dict[str, int]:
-    """Both sets of counts in a new one."""
+    """Return the sums of two sets of counts."""
     return {key: known.get(key, 0) + more.get(key, 0) for key in [*known, *more]}
 
 
-def failure_of(error: BadOutputError, detections: tuple[Detection, ...]) -> Failure:
-    """A failure that keeps the SDK's wording: whoever matches on it finds it."""
+def _to_failure(error: BadOutputError, detections: tuple[Detection, ...]) -> Failure:
+    """Return the failure of a frame. It keeps the SDK's wording, which users may search for."""
     index = error.index
     where = "" if index is None else f"annotation {index}: "
     detail = ""
@@ -166,12 +177,12 @@ def failure_of(error: BadOutputError, detections: tuple[Detection, ...]) -> Fail
         step="validate",
         error=f"{where}{error}",
         error_type=type(error).__name__,
-        detail=detail[:LONGEST_DETAIL],
+        detail=detail[:MAX_DETAIL_LENGTH],
         annotation_index=index,
     )
 
 
-def _numbers(shape: Detection) -> str:
+def _format_points(shape: Detection) -> str:
     points = shape.points or tuple(p for element in shape.elements for p in element.points)
     shown = [f"{point:.6g}" for point in points[:8]] + (["..."] if len(points) > 8 else [])
     return "points " + ", ".join(shown)
