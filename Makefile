@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-ui test test-all check lint setup bench chaos clean
+.PHONY: demo demo-ui test test-all check lint docs setup bench chaos clean
 
 demo: $(READY)
 	$(BIN)/python -m cvat_flows.deployments.demo
@@ -29,6 +29,10 @@ lint: $(READY)
 
 check: lint
 	$(BIN)/python -m pytest -m "not (gpu or cvat or ui or scale or slow)" -q
+
+# docs/reference.md follows the parameter models; a test fails if it does not.
+docs: $(READY)
+	$(BIN)/python docs/make_reference.py
 
 setup: $(READY)
 
