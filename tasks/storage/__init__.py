@@ -1,7 +1,7 @@
-"""Where manifests, leases and cached detections live: a folder, or a Prefect filesystem block.
+"""Storage for manifests, leases and cached detections: a folder or a Prefect filesystem block.
 
-A folder serves one machine (or several that mount it); a block serves object storage that
-several machines share. Prefect is imported only when a block is asked for.
+A folder is for one machine, or for several that mount it. A block is for object storage that
+several machines share. Prefect is imported only if a block is used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from cvat_flows.tasks.storage.folder import FolderStorage
 from cvat_flows.tasks.storage.protocol import Storage, StorageError, StoredFile
-from cvat_flows.tasks.storage.remote import URL, BlockStorage, filesystem_of
+from cvat_flows.tasks.storage.remote import URL_PATTERN, BlockStorage, filesystem_of
 
 __all__ = [
     "BlockStorage", "FolderStorage", "Storage", "StorageError", "StoredFile", "open_storage",
@@ -25,39 +25,39 @@ _BLOCK = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*/[a-z0-9]+(?:-[a-z0-9]+)*")
 def open_storage(url_or_block: str | None = None) -> Storage:
     """Open a folder, a Prefect filesystem block or a URL that `fsspec` understands.
 
-    - `None`: what the environment variable CVAT_FLOWS_STORAGE names, else `~/.cvat-flows`;
+    - `None`: the value of the environment variable CVAT_FLOWS_STORAGE, or `~/.cvat-flows`;
     - `block-type/block-name`, for example `remote-file-system/shared`: that Prefect block;
-    - `s3://bucket/folder` and the like: credentials come from where `fsspec` looks for them;
-    - anything else with a path's look (`/var/lib/cvat-flows`, `./state`, `~/state`): a folder.
+    - a URL, for example `s3://bucket/folder`: `fsspec` finds the credentials;
+    - a path (`/var/lib/cvat-flows`, `./state`, `~/state`): that folder.
 
-    Raises `StorageError` if it cannot be opened.
+    Raises StorageError if it cannot be opened.
     """
     name = url_or_block or os.environ.get("CVAT_FLOWS_STORAGE") or "~/.cvat-flows"
     if name.startswith("file://"):
         return FolderStorage(Path(name.removeprefix("file://")))
-    if URL.fullmatch(name):
-        return _block_storage(_remote_file_system(name), name)
+    if URL_PATTERN.fullmatch(name):
+        return _storage_of_block(_remote_file_system(name), name)
     if _BLOCK.fullmatch(name):
-        return _block_storage(_load_block(name), name)
+        return _storage_of_block(_load_block(name), name)
     if name.startswith(("/", ".", "~")) or Path(name).is_absolute():
         return FolderStorage(Path(name).expanduser())
     raise StorageError(
         f"Storage {name!r} is neither a folder nor a Prefect block: write a folder as './{name}' "
-        "or with its whole path, a block as 'block-type/block-name'."
+        "or as its absolute path, a block as 'block-type/block-name'."
     )
 
 
-def _block_storage(block: Any, name: str) -> Storage:
+def _storage_of_block(block: Any, name: str) -> Storage:
     if type(block).__name__ == "LocalFileSystem":
-        # The block writes in place; the folder is written atomically.
+        # The block's writes are not atomic; those of FolderStorage are.
         return FolderStorage(Path(block.basepath or "~/.cvat-flows").expanduser())
     try:
         filesystem = filesystem_of(block)
     except Exception as error:
-        # The text of a storage library's error may hold signed URLs: name its type alone.
+        # The text of a storage library's error may contain signed URLs, so only name its type.
         raise StorageError(
-            f"Storage {name!r} cannot be opened ({type(error).__name__}): is the library for it "
-            "installed (cvat-flows[s3] for S3)?"
+            f"Storage {name!r} cannot be opened ({type(error).__name__}): check that its library "
+            "is installed (cvat-flows[s3] for S3)."
         ) from error
     if filesystem is None:
         raise StorageError(
@@ -71,13 +71,13 @@ def _load_block(name: str) -> Any:
     from prefect.blocks.core import Block
 
     try:
-        # Without `_sync` Prefect gives a coroutine to a caller that has an event loop.
+        # Without `_sync`, Prefect returns a coroutine if the caller has an event loop.
         load: Any = Block.load
         return load(name, _sync=True)
     except ValueError as error:
         raise StorageError(
-            f"There is no Prefect block {name!r}: make it in the Prefect UI under Blocks, or "
-            "write a folder with its whole path."
+            f"There is no Prefect block {name!r}: create it in the Prefect UI under Blocks, or "
+            "write a folder as an absolute path."
         ) from error
 
 

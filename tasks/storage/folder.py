@@ -1,4 +1,4 @@
-"""Storage in a folder of this machine, or in one that several machines mount."""
+"""Storage in a folder, which several machines may mount."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cvat_flows.tasks.storage.protocol import TEMPORARY, StorageError, StoredFile, parts
+from cvat_flows.tasks.storage.protocol import TEMPORARY_PREFIX, StorageError, StoredFile, split_path
 
-_ABANDONED_S = 86_400
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_ABANDONED_AFTER = 86_400
+"""Seconds after which a temporary file belongs to a killed process. Writing takes seconds."""
+_LINKS_UNSUPPORTED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class FolderStorage:
-    """A folder of the local (or a mounted) file system."""
+    """Files in a folder of a local or mounted file system."""
 
-    exclusive = True
+    creates_atomically = True
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -30,13 +31,13 @@ class FolderStorage:
 
     def read(self, path: str) -> bytes | None:
         try:
-            return self._place(path).read_bytes()
+            return self._full_path(path).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        place = self._place(path)
-        temporary = self._temporary(place, content, durable=durable)
+        place = self._full_path(path)
+        temporary = self._write_temporary(place, content, durable=durable)
         try:
             os.replace(temporary, place)
         except OSError:
@@ -46,18 +47,19 @@ class FolderStorage:
             _sync_folder(place.parent)
 
     def write_linked(self, paths: Sequence[str], content: bytes) -> bool:
-        """Write the content once and give it several names; a power failure may undo it.
+        """Write the content once, under several names. A power failure may undo this.
 
-        Returns False where the file system has no such links: some of the names may be there then.
+        Returns False if the file system does not support hard links. Some of the names may exist
+        in that case.
         """
-        places = [self._place(path) for path in paths]
-        temporary = self._temporary(places[0], content, durable=False)
+        places = [self._full_path(path) for path in paths]
+        temporary = self._write_temporary(places[0], content, durable=False)
         try:
             for place in places:
                 place.parent.mkdir(exist_ok=True)
                 _link(temporary, place)
         except OSError as error:
-            if error.errno in _NO_LINKS:
+            if error.errno in _LINKS_UNSUPPORTED:
                 return False
             raise _cannot_write(place, error) from error
         finally:
@@ -65,10 +67,9 @@ class FolderStorage:
         return True
 
     def create(self, path: str, content: bytes) -> bool:
-        # A link appears with its whole content or not at all; O_EXCL would show an empty file
-        # to a reader in between.
-        place = self._place(path)
-        temporary = self._temporary(place, content)
+        # A link appears with its complete content. With O_EXCL, a reader could see an empty file.
+        place = self._full_path(path)
+        temporary = self._write_temporary(place, content)
         try:
             os.link(temporary, place)
         except FileExistsError:
@@ -79,16 +80,16 @@ class FolderStorage:
         return True
 
     def delete(self, path: str) -> None:
-        place = self._place(path)
+        place = self._full_path(path)
         with suppress(FileNotFoundError, NotADirectoryError):
             place.unlink()
-        # Each run has a folder in the results: empty ones would pile up.
+        # Each run has a folder for its results; empty folders must not accumulate.
         if place.parent != self.root:
             with suppress(OSError):
                 place.parent.rmdir()
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        top = self._place(prefix) if prefix.strip("/") else self.root
+        top = self._full_path(prefix) if prefix.strip("/") else self.root
         for folder, folders, names in os.walk(top):
             folders.sort()
             for name in sorted(names):
@@ -97,9 +98,8 @@ class FolderStorage:
                     status = place.stat()
                 except FileNotFoundError:
                     continue
-                if name.startswith(TEMPORARY):
-                    # What a killed writer left; a living one renames within seconds.
-                    if time.time() - status.st_mtime > _ABANDONED_S:
+                if name.startswith(TEMPORARY_PREFIX):
+                    if time.time() - status.st_mtime > _ABANDONED_AFTER:
                         place.unlink(missing_ok=True)
                     continue
                 yield StoredFile(
@@ -108,14 +108,14 @@ class FolderStorage:
                     modified=datetime.fromtimestamp(status.st_mtime, UTC),
                 )
 
-    def _place(self, path: str) -> Path:
-        return self.root.joinpath(*parts(path))
+    def _full_path(self, path: str) -> Path:
+        return self.root.joinpath(*split_path(path))
 
-    def _temporary(self, place: Path, content: bytes, *, durable: bool = True) -> Path:
-        """Write (and fsync) a file next to `place`, so that a rename can put it there."""
+    def _write_temporary(self, place: Path, content: bytes, *, durable: bool = True) -> Path:
+        """Write a temporary file next to `place`, which then can be renamed or linked."""
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            temporary = place.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}")
+            temporary = place.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
             with temporary.open("xb") as file:
                 file.write(content)
                 if durable:
@@ -127,24 +127,24 @@ class FolderStorage:
 
 
 def _link(existing: Path, place: Path) -> None:
-    """Give a file another name, that of another file if need be."""
+    """Give a file another name. If the name is taken, it is replaced."""
     try:
         os.link(existing, place)
     except FileExistsError:
         place.unlink(missing_ok=True)
-        with suppress(FileExistsError):  # another process was faster
+        with suppress(FileExistsError):  # another process created it first
             os.link(existing, place)
 
 
 def _cannot_write(place: Path, error: OSError) -> StorageError:
     return StorageError(
-        f"Cannot write {str(place)!r} ({error.strerror}): check the folder's rights and "
-        "free space, or name another one in CVAT_FLOWS_STORAGE."
+        f"Cannot write {str(place)!r} ({error.strerror}): check the folder's permissions and free "
+        "space, or set CVAT_FLOWS_STORAGE to another folder."
     )
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in the folder survive a power failure, where the system can."""
+    """Make a rename in the folder survive a power failure, if the system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

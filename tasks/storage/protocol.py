@@ -1,4 +1,4 @@
-"""What storage for manifests, leases and cached detections is asked to do."""
+"""The interface of storage for manifests, leases and cached detections."""
 
 from __future__ import annotations
 
@@ -10,54 +10,55 @@ from attrs import frozen
 
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
-TEMPORARY = ".tmp-"
-"""Begins the names of files that are being written; listings leave them out."""
+TEMPORARY_PREFIX = ".tmp-"
+"""Prefix of the names of files that are still being written. Listings omit them."""
 
 
 class StorageError(CvatFlowsError):
-    """The storage cannot be opened, or cannot do what was asked of it."""
+    """The storage cannot be opened, or an operation failed."""
 
 
 @frozen(kw_only=True)
 class StoredFile:
-    """One file as a listing shows it."""
+    """One file of a listing."""
 
     path: str
     size: int
-    """Bytes; a share of them where a file has several names."""
+    """Bytes. If a file has several names, the bytes are divided among them."""
     modified: datetime
-    """In UTC; for storage that keeps no dates, the time of the listing."""
+    """In UTC. If the storage has no dates, the time of the listing."""
 
 
 class Storage(Protocol):
-    """Small files under '/'-separated relative paths. Safe to use from several threads."""
+    """Small files with relative paths, separated by '/'. Safe to use from several threads."""
 
     @property
-    def exclusive(self) -> bool:
-        """Whether `create` is atomic: of two at the same time exactly one returns True."""
+    def creates_atomically(self) -> bool:
+        """Whether exactly one of several simultaneous `create` calls returns True."""
 
     def read(self, path: str) -> bytes | None:
         """Return the content, or None if there is no such file."""
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        """Write the file. A crash at any instant leaves the old content or the new one.
+        """Write the file. A crash at any moment leaves either the old or the new content.
 
-        With `durable=False` a power failure may undo it: enough for what can be made again.
+        With `durable=False` a power failure may undo the write. This is faster, for content that
+        can be computed again.
         """
 
     def create(self, path: str, content: bytes) -> bool:
-        """Write the file unless there is one; return whether it was written."""
+        """Write the file unless it exists; return whether it was written."""
 
     def delete(self, path: str) -> None:
-        """Delete the file; no error if there is none."""
+        """Delete the file if it exists."""
 
     def list(self, prefix: str) -> Iterator[StoredFile]:
-        """Yield the files in folder `prefix` and below ('' for all)."""
+        """Yield all files in folder `prefix` and its subfolders; '' means all files."""
 
 
-def parts(path: str) -> list[str]:
-    """The names in a relative path. Raises ValueError if it leads elsewhere."""
+def split_path(path: str) -> list[str]:
+    """Split a relative path into its names. Raises ValueError if it could leave the storage."""
     names = path.strip("/").split("/") if not path.startswith("/") else [""]
     if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in names):
-        raise ValueError(f"{path!r} is no relative path of plain names")
+        raise ValueError(f"{path!r} is not a relative path of plain names")
     return names

@@ -1,4 +1,4 @@
-"""Storage that several machines share through `fsspec`: object storage, mostly."""
+"""Storage that several machines share through `fsspec`, usually object storage."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from cvat_flows.tasks.storage.protocol import TEMPORARY, StorageError, StoredFile, parts
+from cvat_flows.tasks.storage.protocol import TEMPORARY_PREFIX, StorageError, StoredFile, split_path
 
-URL = re.compile(r"([a-z][a-z0-9+]*)://.+")
-# One PUT of an object is atomic there; everywhere else a rename is.
+URL_PATTERN = re.compile(r"([a-z][a-z0-9+]*)://.+")
+# In these, a single write is atomic. Elsewhere, a rename is.
 _OBJECT_STORES = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
 )
@@ -21,17 +21,18 @@ _CONDITIONAL_WRITES = frozenset({"s3", "s3a"})
 
 
 class BlockStorage:
-    """A Prefect block with an fsspec filesystem: `RemoteFileSystem` and `SMB`.
+    """Files in a Prefect block that has an fsspec filesystem: `RemoteFileSystem` or `SMB`.
 
-    Unless `exclusive`, `create` is a look and a write: two at the same time may both succeed.
+    Unless `creates_atomically`, `create` checks and then writes, so two simultaneous calls may both
+    succeed.
     """
 
     def __init__(self, block: Any, name: str) -> None:
         self.block = block
         self.name = name
         self._filesystem = filesystem_of(block)
-        # fsspec would believe what it has listed or read once, and read files by sizes that they
-        # no longer have: other machines write here, too.
+        # Other machines write here, too. From its cache, fsspec would return old listings and read
+        # files with their old sizes.
         self._filesystem.dircache.use_listings_cache = False
 
     def __repr__(self) -> str:
@@ -39,21 +40,21 @@ class BlockStorage:
 
     def read(self, path: str) -> bytes | None:
         try:
-            return bytes(self._filesystem.cat_file(self._place(path)))
+            return bytes(self._filesystem.cat_file(self._full_path(path)))
         except Exception as error:
             if _means_missing(error):
                 return None
             raise self._failed("read", path, error) from error
 
     def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        place = self._place(path)
+        place = self._full_path(path)
         filesystem = self._filesystem
         try:
-            if not self._renames():
+            if not self._needs_rename():
                 filesystem.pipe_file(place, content)
                 return
             folder, _, name = place.rpartition("/")
-            temporary = f"{folder}/{TEMPORARY}{name}-{secrets.token_hex(6)}"
+            temporary = f"{folder}/{TEMPORARY_PREFIX}{name}-{secrets.token_hex(6)}"
             filesystem.makedirs(folder, exist_ok=True)
             filesystem.pipe_file(temporary, content)
             filesystem.mv(temporary, place)
@@ -61,11 +62,11 @@ class BlockStorage:
             raise self._failed("write", path, error) from error
 
     @cached_property
-    def exclusive(self) -> bool:
-        """Tried out: some servers that speak S3's protocol overwrite, whatever the condition."""
+    def creates_atomically(self) -> bool:
+        """Whether the server honours conditional writes; some S3-compatible servers do not."""
         if self._scheme() not in _CONDITIONAL_WRITES:
             return False
-        probe = f"{TEMPORARY}{secrets.token_hex(6)}"
+        probe = f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}"
         self._create_object(probe, b"first")
         try:
             return not self._create_object(probe, b"second")
@@ -73,7 +74,7 @@ class BlockStorage:
             self.delete(probe)
 
     def create(self, path: str, content: bytes) -> bool:
-        if self.exclusive:
+        if self.creates_atomically:
             return self._create_object(path, content)
         if self.read(path) is not None:
             return False
@@ -82,18 +83,18 @@ class BlockStorage:
 
     def _create_object(self, path: str, content: bytes) -> bool:
         try:
-            self._filesystem.pipe_file(self._place(path), content, mode="create")
+            self._filesystem.pipe_file(self._full_path(path), content, mode="create")
         except Exception as error:
-            if not _means_taken(error):
+            if not _means_exists(error):
                 raise self._failed("create", path, error) from error
-            # By us, if the answer to an earlier attempt was lost.
+            # An earlier attempt may have created it, but its answer was lost.
             return self.read(path) == content
         return True
 
     def delete(self, path: str) -> None:
         filesystem = self._filesystem
         try:
-            filesystem.rm_file(self._place(path))
+            filesystem.rm_file(self._full_path(path))
         except Exception as error:
             if not _means_missing(error):
                 raise self._failed("delete", path, error) from error
@@ -101,38 +102,38 @@ class BlockStorage:
     def list(self, prefix: str) -> Iterator[StoredFile]:
         filesystem = self._filesystem
         filesystem.invalidate_cache()
-        root = filesystem._strip_protocol(self._full("")).rstrip("/")
-        top = "/".join((root, *parts(prefix))) if prefix.strip("/") else root
+        root = filesystem._strip_protocol(self._full_url("")).rstrip("/")
+        top = "/".join((root, *split_path(prefix))) if prefix.strip("/") else root
         try:
             found = filesystem.find(top, detail=True)
         except Exception as error:
             if _means_missing(error):
                 return
             raise self._failed("list", prefix, error) from error
-        for full, facts in sorted(found.items()):
+        for full, info in sorted(found.items()):
             path = full.removeprefix(root).lstrip("/")
-            if not path.rpartition("/")[2].startswith(TEMPORARY):
+            if not path.rpartition("/")[2].startswith(TEMPORARY_PREFIX):
                 yield StoredFile(
-                    path=path, size=int(facts.get("size") or 0), modified=_modified(facts)
+                    path=path, size=int(info.get("size") or 0), modified=_modified(info)
                 )
 
-    def _place(self, path: str) -> str:
-        return self._full("/".join(parts(path)))
+    def _full_path(self, path: str) -> str:
+        return self._full_url("/".join(split_path(path)))
 
-    def _full(self, relative: str) -> str:
+    def _full_url(self, relative: str) -> str:
         return f"{str(self.block.basepath).rstrip('/')}/{relative}"
 
-    def _renames(self) -> bool:
-        """Whether files are to be written aside and renamed, as a plain write is not atomic."""
+    def _needs_rename(self) -> bool:
+        """Return whether files must be written elsewhere and renamed, as writes are not atomic."""
         scheme = self._scheme()
         return scheme is not None and scheme not in _OBJECT_STORES
 
     def _scheme(self) -> str | None:
-        url = URL.fullmatch(str(getattr(self.block, "basepath", "")))
+        url = URL_PATTERN.fullmatch(str(getattr(self.block, "basepath", "")))
         return url[1] if url else None
 
     def _failed(self, verb: str, path: str, error: Exception) -> StorageError:
-        # The text of a storage library's error may hold signed URLs: name its type alone.
+        # The text of a storage library's error may contain signed URLs, so only name its type.
         return StorageError(
             f"Storage {self.name!r} failed to {verb} {path!r} ({type(error).__name__}): check "
             "that it can be reached and that its credentials allow this."
@@ -140,14 +141,14 @@ class BlockStorage:
 
 
 def filesystem_of(block: Any) -> Any:
-    """The block's fsspec filesystem; None if it has none."""
+    """Return the block's fsspec filesystem; None if it has none."""
     filesystem = getattr(block, "filesystem", None)
     filesystem = getattr(filesystem, "filesystem", filesystem)  # SMB wraps a RemoteFileSystem
     return filesystem if hasattr(filesystem, "rm_file") else None
 
 
 def _means_missing(error: Exception) -> bool:
-    """Whether a storage library's error says that there is no such file."""
+    """Return whether a storage library's error means that the file does not exist."""
     if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return True
     answer = getattr(error, "response", None)  # botocore
@@ -157,8 +158,8 @@ def _means_missing(error: Exception) -> bool:
     return type(error).__name__ in ("NotFound", "ResourceNotFoundError", "BlobNotFound")
 
 
-def _means_taken(error: Exception) -> bool:
-    """Whether S3 refused to create an object: there is one, or one is being made or deleted."""
+def _means_exists(error: Exception) -> bool:
+    """Return whether S3 refused to create an object because it exists or is being changed."""
     answer = getattr(error.__cause__, "response", None)  # botocore
     code = answer.get("Error", {}).get("Code") if isinstance(answer, dict) else None
     return isinstance(error, FileExistsError) or code in (
@@ -167,9 +168,9 @@ def _means_taken(error: Exception) -> bool:
     )
 
 
-def _modified(facts: dict[str, Any]) -> datetime:
+def _modified(info: dict[str, Any]) -> datetime:
     for key in ("LastModified", "last_modified", "mtime", "updated", "modified", "created"):
-        value = facts.get(key)
+        value = info.get(key)
         if isinstance(value, str):
             with suppress(ValueError):
                 value = datetime.fromisoformat(value)

@@ -169,7 +169,7 @@ class Lease:
 
     def try_to_take(self) -> LeaseEntry | None:
         """Take the lease, or return who has it."""
-        return self._take_file() if self.storage.exclusive else self._take_object()
+        return self._take_file() if self.storage.creates_atomically else self._take_object()
 
     def check(self) -> None:
         """Raise LeaseLost unless the lease is certainly ours. Costs nothing."""
@@ -259,7 +259,7 @@ class Lease:
         entry = _parse(self.storage.read(self._path)) if self._path else None
         if entry is None or entry.token != self.entry.token:
             return False
-        if not self.storage.exclusive:
+        if not self.storage.creates_atomically:
             return True
         numbers = self._numbers()
         return bool(numbers) and self._file(numbers[-1]) == self._path

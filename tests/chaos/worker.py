@@ -67,7 +67,7 @@ class KillingStorage(FolderStorage):
             self._left -= 1
             return super().write(path, content)
         if self._phase == "middle":
-            self._temporary(self._place(path), content[: len(content) // 2])
+            self._write_temporary(self._full_path(path), content[: len(content) // 2])
         if self._phase == "after":
             super().write(path, content)
         os.kill(os.getpid(), signal.SIGKILL)

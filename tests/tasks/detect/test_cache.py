@@ -98,7 +98,7 @@ def test_detections_that_json_cannot_hold_are_not_cached(storage: FolderStorage)
 class Broken:
     """Storage whose disk has failed."""
 
-    exclusive = True
+    creates_atomically = True
 
     def __getattr__(self, name: str) -> Any:
         def fail(*args: Any, **options: Any) -> Any:
@@ -121,7 +121,7 @@ def test_failing_storage_does_not_fail_a_run() -> None:
 class Remote:
     """Storage that is not a folder. It answers only when four threads use it at the same time."""
 
-    exclusive = False
+    creates_atomically = False
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}

@@ -180,7 +180,7 @@ def test_a_block_that_cannot_list_is_refused_before_anything_is_written(
 
 
 def test_a_url_that_nothing_is_installed_for() -> None:
-    with pytest.raises(StorageError, match=r"cannot be opened \(\w+\): is the library"):
+    with pytest.raises(StorageError, match=r"cannot be opened \(\w+\): check that its library"):
         open_storage("abfs://container/folder")
 
 
@@ -206,14 +206,14 @@ def test_s3_is_asked_whether_it_creates_what_is_not_there_alone(
 ) -> None:
     url = f"{s3}/{tmp_path.name}"
     storage = open_storage(url)
-    assert storage.exclusive
+    assert storage.creates_atomically
     assert list(open_storage(url)._filesystem.find(url)) == []  # type: ignore[attr-defined]
     careless = open_storage(url)
     filesystem = careless._filesystem  # type: ignore[attr-defined]
     put = filesystem.pipe_file
     with monkeypatch.context() as patch:
         patch.setattr(filesystem, "pipe_file", lambda path, content, mode="": put(path, content))
-        assert not careless.exclusive
+        assert not careless.creates_atomically
         assert careless.create("lease", b"first")
         assert not careless.create("lease", b"second")
 
@@ -232,7 +232,7 @@ def test_an_object_that_another_is_just_making_is_not_ours(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     storage = open_storage(f"{s3}/{tmp_path.name}")
-    assert storage.exclusive
+    assert storage.creates_atomically
     answer = RuntimeError(code)
     answer.response = {"Error": {"Code": code}}  # type: ignore[attr-defined]
 
