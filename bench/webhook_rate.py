@@ -141,15 +141,15 @@ def _bodies(tasks: list[int], count: int) -> list[bytes]:
 async def _send(url: str, bodies: list[bytes], senders: int) -> tuple[Counter[int], float]:
     import httpx
 
-    from cvat_flows.deployments.webhook.deliveries import SIGNATURE, signature
+    from cvat_flows.deployments.webhook.delivery import SIGNATURE_HEADER, sign
 
-    signed = [(body, signature(body, SECRET.encode())) for body in bodies]
+    signed = [(body, sign(body, SECRET.encode())) for body in bodies]
     waiting = iter(signed)
     answers: Counter[int] = Counter()
 
     async def sender(client: httpx.AsyncClient) -> None:
         for body, value in waiting:
-            answer = await client.post(url, content=body, headers={SIGNATURE: value})
+            answer = await client.post(url, content=body, headers={SIGNATURE_HEADER: value})
             answers[answer.status_code] += 1
 
     async with httpx.AsyncClient(timeout=15, trust_env=False) as client:

@@ -1,10 +1,10 @@
-"""`cvat-flows doctor`: check the whole set-up and say what to do."""
+"""`cvat-flows doctor`: check the installation and say what to do."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,10 @@ from cvat_flows.flows.commands.command import (
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from rich.text import Text
 
-    from cvat_flows.deployments.doctor import Check, Verdict
+    from aa_functions.reference import FunctionReference
+    from cvat_flows.deployments.doctor.verdict import Check, Verdict
 
 DEFAULT_FUNCTION = "aa_functions.shapes"
 CHECKS = [
@@ -35,24 +37,35 @@ CHECKS = [
     "limits",
     "automations",
 ]
+STYLES = {"ok": "green", "warning": "yellow", "failure": "red"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print a JSON line for each verdict")
+    parser.add_argument("--json", action="store_true", help="print one JSON line for each result")
     parser.add_argument(
-        "--strict", action="store_true", help="exit with 1 for warnings, not for failures alone"
+        "--strict", action="store_true", help="exit with status 1 for warnings, too"
     )
     parser.add_argument(
-        "--only", nargs="+", choices=CHECKS, default=CHECKS, metavar="CHECK", help=", ".join(CHECKS)
+        "--only",
+        nargs="+",
+        choices=CHECKS,
+        default=CHECKS,
+        metavar="CHECK",
+        help=f"run only these checks: {', '.join(CHECKS)}",
     )
     parser.add_argument(
-        "--without", nargs="+", choices=CHECKS, default=[], metavar="CHECK", help="leave these out"
+        "--without",
+        nargs="+",
+        choices=CHECKS,
+        default=[],
+        metavar="CHECK",
+        help="skip these checks",
     )
     parser.add_argument(
         "--file",
         type=Path,
         metavar="FILE",
-        help="the copy of deployments/prefect.yaml that setup was given",
+        help="your copy of deployments/prefect.yaml, as given to `cvat-flows setup`",
     )
     add_function_arguments(parser, required=False)
     add_server_arguments(parser)
@@ -62,71 +75,80 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    from cvat_flows.deployments.doctor import run_checks
+    from cvat_flows.deployments.doctor.verdict import run_checks
 
     use_server_arguments(arguments)
     console = Console(highlight=False)
-    worst: set[str] = set()
+    levels: set[str] = set()
     for verdict in run_checks(_checks(arguments)):
-        worst.add(verdict.level)
+        levels.add(verdict.level)
         if arguments.json:
             print(json.dumps(asdict(verdict), ensure_ascii=False))
         else:
-            console.print(_line(verdict))
+            console.print(_format(verdict))
             if verdict.advice:
                 console.print(Text(f"          -> {verdict.advice}"))
     bad = {"failure", "warning"} if arguments.strict else {"failure"}
-    return 1 if worst & bad else 0
+    return 1 if levels & bad else 0
 
 
-def _checks(arguments: argparse.Namespace) -> Iterator[tuple[str, Check]]:
-    from aa_functions.reference import FunctionReference
-    from cvat_flows.deployments.doctor import cvat, machine, prefect
+def _checks(arguments: argparse.Namespace) -> list[tuple[str, Check]]:
+    """Return the selected checks by name, in the order in which they run."""
+    from cvat_flows.deployments.doctor.automations import check_automations
+    from cvat_flows.deployments.doctor.cvat import check_cvat
+    from cvat_flows.deployments.doctor.function import check_function
+    from cvat_flows.deployments.doctor.limits import check_limits
+    from cvat_flows.deployments.doctor.prefect_server import check_server
+    from cvat_flows.deployments.doctor.schedules import check_schedules
+    from cvat_flows.deployments.doctor.storage import check_storage
+    from cvat_flows.deployments.doctor.workers import check_workers
+    from cvat_flows.deployments.setup.deployment_file import FILE
 
-    wanted = [name for name in arguments.only if name not in arguments.without]
-    if "cvat" in wanted:
-        yield "CVAT", cvat.check_cvat
-    if "storage" in wanted:
-        yield "storage", machine.check_storage
-    if "function" in wanted:
-        given = arguments.function_module or arguments.function_file
-        named = function_of(arguments) if given else {"function": DEFAULT_FUNCTION}
-        reference = FunctionReference.named(
-            str(named["function"]), arguments.function_parameters or {}
-        )
-        yield "function", partial(machine.check_function, reference)
-    given_file = {"file": arguments.file} if arguments.file else {}
-    on_server: dict[str, Callable[[SyncPrefectClient], Iterator[Verdict]]] = {
-        "prefect": prefect.check_server,
-        "schedules": partial(prefect.check_schedules, **given_file),
-        "workers": partial(prefect.check_workers, **given_file),
-        "limits": prefect.check_limits,
-        "automations": prefect.check_automations,
+    file = arguments.file or FILE
+    checks: dict[str, Check] = {
+        "cvat": check_cvat,
+        "storage": check_storage,
+        "function": partial(check_function, _function_reference(arguments)),
+        "prefect": partial(_with_client, check_server),
+        "schedules": partial(_with_client, partial(check_schedules, file=file)),
+        "workers": partial(_with_client, partial(check_workers, file=file)),
+        "limits": partial(_with_client, check_limits),
+        "automations": partial(_with_client, check_automations),
     }
-    for name in wanted:
-        if name in on_server:
-            yield name, partial(_on_server, on_server[name])
+    selected = set(arguments.only) - set(arguments.without)
+    return [(name, checks[name]) for name in CHECKS if name in selected]
 
 
-def _on_server(check: Callable[[SyncPrefectClient], Iterator[Verdict]]) -> Iterator[Verdict]:
-    from cvat_flows.deployments.setup.plan import prefect_client
+def _function_reference(arguments: argparse.Namespace) -> FunctionReference:
+    from aa_functions.reference import FunctionReference
+
+    name = DEFAULT_FUNCTION
+    if arguments.function_module or arguments.function_file:
+        name = function_of(arguments)["function"]
+    return FunctionReference.named(name, arguments.function_parameters or {})
+
+
+def _with_client(check: Callable[[SyncPrefectClient], Iterable[Verdict]]) -> Iterator[Verdict]:
+    from cvat_flows.deployments.setup.connection import prefect_client
 
     with prefect_client() as client:
         yield from check(client)
 
 
-def _line(verdict: Verdict) -> object:
+def _format(verdict: Verdict) -> Text:
     from rich.text import Text
 
-    style = {"ok": "green", "warning": "yellow", "failure": "red"}[verdict.level]
     return Text.assemble(
-        (f"{verdict.level:8}", style), "  ", (verdict.what, "bold"), f": {verdict.text}"
+        (f"{verdict.level:8}", STYLES[verdict.level]),
+        "  ",
+        (verdict.what, "bold"),
+        f": {verdict.text}",
     )
 
 
 COMMAND = Command(
     name="doctor",
-    help="Check CVAT, Prefect, storage, function and machine; exit status 1 if something is wrong.",
+    help="Check CVAT, Prefect, storage, function and machine. Exits with status 1 on a failure.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,4 @@
-"""`cvat-flows setup`: make a Prefect server (and CVAT's webhook) ready; again at any time."""
+"""`cvat-flows setup`: prepare a Prefect server and CVAT's webhooks. It can be repeated any time."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="show the changes, make none")
-    parser.add_argument("--yes", "-y", action="store_true", help="make the changes without asking")
+    parser.add_argument("--dry-run", action="store_true", help="show the changes, but make none")
+    parser.add_argument(
+        "--yes", "-y", action="store_true", help="make the changes without confirmation"
+    )
     parser.add_argument(
         "--file",
         type=Path,
         metavar="FILE",
-        help="your copy of deployments/prefect.yaml; without it, deployments that are there keep "
-        "their schedules, parameters and the like",
+        help="your copy of deployments/prefect.yaml. Without it, existing deployments keep their "
+        "schedules, parameters, descriptions and limits",
     )
     parser.add_argument(
         "--gpus",
         nargs="+",
         default=[],
         metavar="[HOST=]NUMBER",
-        help="GPUs that detect at once, in all or for each machine; the runs of a machine count "
-        "for it if its worker has CVAT_FLOWS_GPU_TAG=gpu:HOST (default: the variable "
-        "CVAT_FLOWS_GPUS, else the limits that are there)",
+        help="number of GPUs that may detect at once: in total (2), or by machine (north=1 "
+        "south=1). The worker on machine HOST needs CVAT_FLOWS_GPU_TAG=gpu:HOST (default: the "
+        "variable CVAT_FLOWS_GPUS; without that, existing limits stay)",
     )
     parser.add_argument(
         "--gpu-pool",
         metavar="POOL",
-        help="work pool for annotating, if the machines with GPUs have one of their own "
-        "(default: the one that it has)",
+        help="work pool for annotating, if the machines with GPUs have their own (default: the "
+        "current one)",
     )
     parser.add_argument(
         "--notify",
         metavar="TYPE/NAME",
-        help="notification block that hears of failed runs, for example slack-webhook/on-call",
+        help="notification block for failed runs, for example slack-webhook/on-call",
     )
     parser.add_argument(
         "--server-block",
@@ -50,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="name of the CVATServer block (default: default)",
     )
     parser.add_argument(
-        "--replace-block", action="store_true", help="change the CVATServer block if it is there"
+        "--replace-block", action="store_true", help="overwrite an existing CVATServer block"
     )
     webhook = parser.add_argument_group("webhook")
     webhook.add_argument(
@@ -58,10 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PROJECT",
-        help="CVAT project (name or id) that is to tell the receiver about its tasks; repeatable",
+        help="name or ID of a CVAT project whose tasks are annotated when they are ready; can be "
+        "repeated",
     )
     webhook.add_argument(
-        "--webhook-url", metavar="URL", help="address of `cvat-flows webhook` as CVAT reaches it"
+        "--webhook-url",
+        metavar="URL",
+        help="address at which CVAT reaches `cvat-flows webhook`, ending in /cvat",
     )
     webhook.add_argument(
         "--secret-file", type=Path, metavar="FILE", help="file with the webhook's secret"
@@ -71,7 +76,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from cvat_flows.deployments.setup.changes import pending
-    from cvat_flows.deployments.setup.plan import make_plan, prefect_client
+    from cvat_flows.deployments.setup.connection import prefect_client
+    from cvat_flows.deployments.setup.plan import make_plan
 
     use_server_arguments(arguments)
     with prefect_client() as client:
@@ -82,24 +88,25 @@ def run(arguments: argparse.Namespace) -> int:
         if not todo:
             print("\nnothing to change")
             return 0
+        count = "1 change" if len(todo) == 1 else f"{len(todo)} changes"
         if arguments.dry_run:
-            print(f"\n{len(todo)} changes to make; nothing was changed")
+            print(f"\n{count} to make; nothing was changed")
             return 0
-        if not arguments.yes and not _agreed(len(todo)):
+        if not arguments.yes and not _confirm(count):
             print("nothing was changed")
             return 1
-        _make(todo)
+        _apply(todo)
     return 0
 
 
-def _agreed(count: int) -> bool:
+def _confirm(count: str) -> bool:
     if not sys.stdin.isatty():
-        print("\nsay --yes to make the changes without being asked", file=sys.stderr)
+        print("\nthere is no terminal for a confirmation: use --yes", file=sys.stderr)
         return False
-    return input(f"\nmake these {count} changes? [y/N] ").strip().lower() in {"y", "yes"}
+    return input(f"\nmake {count}? [y/N] ").strip().lower() in {"y", "yes"}
 
 
-def _make(changes: list[Change]) -> None:
+def _apply(changes: list[Change]) -> None:
     print()
     for change in changes:
         print(f"{change.what} ...", end=" ", flush=True)
@@ -110,7 +117,7 @@ def _make(changes: list[Change]) -> None:
 
 COMMAND = Command(
     name="setup",
-    help="Make a Prefect server ready: pools, limits, blocks, deployments, automations, webhooks.",
+    help="Set up a Prefect server: pools, limits, blocks, deployments, automations, webhooks.",
     configure=configure,
     run=run,
 )

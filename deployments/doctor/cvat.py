@@ -1,92 +1,72 @@
-"""Is CVAT there, does it let us in, may we write?"""
+"""Check the connection to CVAT, the account's permissions and the server's clock."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from email.utils import parsedate_to_datetime
 
 from cvat_sdk import Client
 
-from cvat_flows.deployments.doctor import Verdict, failure, ok, warning
+from cvat_flows.deployments.doctor.clock import check_clock
+from cvat_flows.deployments.doctor.verdict import Verdict, failure, ok, warning
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.http import get, get_json
 from cvat_flows.tasks.cvat.server_block import find_settings
 
 OLDEST = (2, 50)
-"""CVAT 2.54 is what the behaviour was measured on (CVAT_FACTS)."""
-CLOCK_WARNING = 5.0
-"""Seconds between clocks. Leases allow for as much (tasks.upload.lease)."""
 
 
 def check_cvat() -> Iterator[Verdict]:
-    """Address, credentials, version, rights and clock."""
+    """Check address, credentials, version, permissions and clock."""
     settings = find_settings()
     started = time.monotonic()
     client = connect(settings)
-    yield ok("CVAT", f"{settings.host} answers in {time.monotonic() - started:.1f} s")
-    yield _version(client)
-    yield from _rights(client)
-    yield _clock(client)
+    yield ok("CVAT", f"{settings.host} answered in {time.monotonic() - started:.1f} s")
+    yield _check_version(client)
+    yield from _check_permissions(client)
+    answer = get(client, "/api/server/about", subject="the CVAT server")
+    yield check_clock("CVAT clock", answer.headers.get("Date"), time.time())
 
 
-def clock_verdict(what: str, date: str | None, now: float) -> Verdict:
-    """Compare this machine's clock with the `Date` of an answer."""
-    try:
-        apart = now - parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
-        return warning(what, "the answer has no date", "compare the clocks by hand")
-    if abs(apart) <= CLOCK_WARNING:
-        return ok(what, "agrees with this machine's")
-    way = "ahead of" if apart > 0 else "behind"
-    return warning(
-        what,
-        f"this machine is {abs(apart):.0f} s {way} it",
-        "have all machines keep time by NTP: leases and schedules go by it",
-    )
-
-
-def _version(client: Client) -> Verdict:
+def _check_version(client: Client) -> Verdict:
     version = str(get_json(client, "/api/server/about", subject="the CVAT server").get("version"))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if len(numbers) == 2 and numbers[0] == OLDEST[0] and numbers >= OLDEST:
         return ok("CVAT version", version)
     return warning(
-        "CVAT version", f"{version} is unknown to cvat-flows", "try one task by hand first"
+        "CVAT version",
+        f"cvat-flows was not tested with {version}",
+        "annotate one task by hand before you rely on it",
     )
 
 
-def _rights(client: Client) -> Iterator[Verdict]:
+def _check_permissions(client: Client) -> Iterator[Verdict]:
     user = get_json(client, "/api/users/self", subject="the user")
     name = user["username"]
     tasks = get_json(client, "/api/tasks", subject="the list of tasks", page_size=1)["count"]
     if _token_is_read_only(client):
         yield failure(
-            "CVAT rights",
-            f"the access token of {name} may only read",
-            "make a token with read_only off (CVAT, profile, access tokens)",
+            "CVAT permissions",
+            f"the access token of {name} is read-only",
+            "create a token that is not read-only (in CVAT: profile, access tokens)",
         )
     elif not tasks:
         yield warning(
-            "CVAT rights",
+            "CVAT permissions",
             f"{name} sees no task",
-            "make it an admin, or own or be assigned the tasks: jobs alone are not enough",
+            "make the account an admin, or the owner or assignee of the tasks: being assigned "
+            "their jobs is not enough",
         )
     else:
         admin = " (an admin)" if user.get("is_superuser") else ""
-        yield ok("CVAT rights", f"{name}{admin} sees {tasks:,} tasks")
+        yield ok("CVAT permissions", f"{name}{admin} sees {tasks:,} tasks")
 
 
 def _token_is_read_only(client: Client) -> bool:
-    """Whether the token that is used may not write; False where CVAT does not tell."""
+    """Whether the access token in use is read-only. False if CVAT does not say."""
     try:
         token = get_json(client, "/api/auth/access_tokens/self", subject="the access token")
     except CvatRefused:
         return False
     return bool(token.get("read_only"))
-
-
-def _clock(client: Client) -> Verdict:
-    answer = get(client, "/api/server/about", subject="the CVAT server")
-    return clock_verdict("CVAT clock", answer.headers.get("Date"), time.time())

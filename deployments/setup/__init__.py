@@ -1,1 +1,1 @@
-"""Make what cvat-flows needs on a Prefect server."""
+"""Plan and make what cvat-flows needs on a Prefect server and in CVAT."""

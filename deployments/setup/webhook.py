@@ -1,4 +1,4 @@
-"""CVAT's side of the webhook: projects that tell the receiver about their tasks."""
+"""Plan the webhooks in CVAT that tell the receiver about a project's tasks."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from attrs import frozen
 from cvat_sdk import Client
 
-from cvat_flows.deployments.commands.webhook import read_secret
 from cvat_flows.deployments.setup.changes import Change, SetupError
+from cvat_flows.deployments.webhook.secret import read_secret
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.errors import cvat_errors
 from cvat_flows.tasks.cvat.http import get_all_pages
 from cvat_flows.tasks.cvat.server_block import find_settings
 
 EVENTS = ["create:job", "create:task", "update:task"]
-"""`update:task` is what shows an import; the others tell a person who looks at the deliveries
-what came before."""
+"""Only `update:task` shows that a task has data. The others help people who read CVAT's list of
+deliveries."""
 
 
 @frozen(kw_only=True)
 class Target:
-    """Where deliveries go, and what they are signed with."""
+    """Where CVAT sends deliveries, and the secret that signs them."""
 
     url: str
     secret: str
@@ -35,25 +35,22 @@ class Target:
 
 
 def plan_webhooks(arguments: argparse.Namespace) -> list[Change]:
-    """A webhook for each project named; one with the same address is changed, not doubled.
+    """Plan a webhook for each `--webhook PROJECT`. One with the same address is updated.
 
-    Raises SetupError; CvatRefused if the account may not manage the project's webhooks.
+    Raises SetupError, or CvatRefused if the account may not manage the project's webhooks.
     """
     if not arguments.webhook_url:
         raise SetupError(
-            "--webhook needs --webhook-url: the address of `cvat-flows webhook` as CVAT reaches "
-            "it, for example https://flows.example.com/cvat"
+            "--webhook needs --webhook-url: the address at which CVAT reaches `cvat-flows "
+            "webhook`, for example https://flows.example.com/cvat"
         )
     target = Target(url=arguments.webhook_url, secret=read_secret(arguments.secret_file))
     client = connect(find_settings())
-    return [
-        _plan(client, project, target)
-        for name in arguments.webhook
-        for project in [_project(client, name)]
-    ]
+    projects = [_find_project(client, name) for name in arguments.webhook]
+    return [_plan_webhook(client, project, target) for project in projects]
 
 
-def _project(client: Client, name: str) -> dict[str, Any]:
+def _find_project(client: Client, name: str) -> dict[str, Any]:
     either: list[dict[str, Any]] = [{"==": [{"var": "name"}, name]}]
     if name.isdecimal():
         either.append({"==": [{"var": "id"}, int(name)]})
@@ -64,15 +61,17 @@ def _project(client: Client, name: str) -> dict[str, Any]:
         )
     )
     if not found:
-        raise SetupError(f"CVAT has no project {name!r}, or the account may not see it")
+        raise SetupError(
+            f"--webhook {name}: CVAT has no such project, or the account may not see it"
+        )
     if len(found) > 1:
         ids = ", ".join(str(row["id"]) for row in found)
-        raise SetupError(f"CVAT has several projects {name!r}: name one by its id ({ids})")
+        raise SetupError(f"--webhook {name}: several projects have this name, use an ID ({ids})")
     project: dict[str, Any] = found[0]
     return project
 
 
-def _plan(client: Client, project: dict[str, Any], target: Target) -> Change:
+def _plan_webhook(client: Client, project: dict[str, Any], target: Target) -> Change:
     what = f"CVAT webhook of project {project['id']} {project['name']!r}"
     rows = get_all_pages(client, "/api/webhooks", subject=what, project_id=project["id"])
     old = next((row for row in rows if row["target_url"] == target.url), None)
@@ -89,7 +88,7 @@ def _plan(client: Client, project: dict[str, Any], target: Target) -> Change:
             **wanted,
             "type": "project",
             "project_id": project["id"],
-            "description": "cvat-flows: annotate tasks as soon as they are ready",
+            "description": "cvat-flows: annotate each task when it is ready",
         }
         return Change(
             verb="create",
@@ -97,25 +96,25 @@ def _plan(client: Client, project: dict[str, Any], target: Target) -> Change:
             detail=f"to {target.url}",
             apply=partial(_send, client, "POST", "/api/webhooks", body, what),
         )
-    differs = [key for key in ("enable_ssl", "is_active") if old.get(key) != wanted[key]]
+    differences = [key for key in ("enable_ssl", "is_active") if old.get(key) != wanted[key]]
     if not set(EVENTS) <= set(old["events"]):
-        differs.append("events")
+        differences.append("events")
         wanted["events"] = sorted({*EVENTS, *old["events"]})
-    # CVAT never shows the secret: a ping tells whether the receiver takes it.
-    if not differs and _ping(client, old["id"], what) == 401:
-        differs.append("secret")
-    if not differs:
+    # CVAT never shows the secret. A ping shows whether the receiver accepts it.
+    if not differences and _ping(client, old["id"], what) == 401:
+        differences.append("secret")
+    if not differences:
         return Change(verb="ok", what=what, detail=f"to {target.url}")
     return Change(
         verb="update",
         what=what,
-        detail=", ".join(differs),
+        detail=", ".join(differences),
         apply=partial(_send, client, "PATCH", f"/api/webhooks/{old['id']}", wanted, what),
     )
 
 
 def _ping(client: Client, webhook_id: int, what: str) -> int | None:
-    """The receiver's answer to a ping; None if there was none."""
+    """Have CVAT ping the receiver and return the status of its answer. None without an answer."""
     row = _send(client, "POST", f"/api/webhooks/{webhook_id}/ping", None, what)
     status = row.get("status_code") if isinstance(row, dict) else None
     return int(status) if status is not None else None

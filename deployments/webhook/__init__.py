@@ -1,1 +1,1 @@
-"""Receive CVAT webhooks and announce tasks that are ready."""
+"""Receive CVAT's webhooks and announce the tasks that are ready to Prefect."""

@@ -1,7 +1,7 @@
-"""The receiver of CVAT's webhooks: a small HTTP application.
+"""The receiver of CVAT's webhooks, a small HTTP application.
 
-It answers 200 once Prefect has the news, or if there is none; 503 when CVAT or Prefect cannot be
-asked now, and the nightly sweep makes up for it: CVAT does not deliver twice (CVAT_FACTS 7).
+It answers 200 when Prefect has the event or there is nothing to announce, and 503 when CVAT or
+Prefect is unavailable. CVAT does not repeat a delivery: the nightly sweep finds those tasks.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from cvat_flows.deployments.webhook.announcing import Announcer
-from cvat_flows.deployments.webhook.deliveries import (
-    SIGNATURE,
+from cvat_flows.deployments.webhook.announcer import Announcer
+from cvat_flows.deployments.webhook.delivery import (
+    SIGNATURE_HEADER,
     BadDelivery,
     is_signed,
     read_delivery,
@@ -23,13 +23,13 @@ from cvat_flows.deployments.webhook.deliveries import (
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 PATH = "/cvat"
-LONGEST_BODY = 1 << 20
-"""Bytes. A delivery about a task has some 5 KB."""
-PATIENCE = 7.0
-"""Seconds until an answer: CVAT gives up after 10."""
+MAX_BODY_BYTES = 1 << 20
+"""A delivery about a task has some 5 KB."""
+ANSWER_TIMEOUT = 7.0
+"""In seconds. CVAT gives up after 10."""
 
 
-class TooLong(Exception):
+class BodyTooLong(Exception):
     """The body is longer than any delivery."""
 
 
@@ -37,31 +37,33 @@ def make_app(
     announcer: Announcer,
     *,
     secret: bytes,
-    longest_body: int = LONGEST_BODY,
-    patience: float = PATIENCE,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    answer_timeout: float = ANSWER_TIMEOUT,
 ) -> FastAPI:
-    """The application; the announcer works while it is up."""
+    """Make the application. It runs the announcer from startup to shutdown."""
     if not secret:
-        raise ValueError("without a secret anybody could start runs")
+        raise ValueError("an empty secret would let anybody start runs")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        work = asyncio.create_task(announcer.run())
+        announcing = asyncio.create_task(announcer.run())
         yield
-        work.cancel()
+        announcing.cancel()
         with suppress(asyncio.CancelledError):
-            await work
+            await announcing
 
     app = FastAPI(title="cvat-flows webhook", lifespan=lifespan, docs_url=None, redoc_url=None)
 
     @app.post(PATH)
     async def receive(request: Request) -> JSONResponse:
         try:
-            body = await _body(request, longest_body)
-        except TooLong:
-            return _answer(413, f"more than {longest_body:,} bytes")
-        if not is_signed(body, request.headers.get(SIGNATURE), secret):
-            return _answer(401, f"{SIGNATURE} does not fit the body: check the secret")
+            body = await _read_body(request, max_body_bytes)
+        except BodyTooLong:
+            return _answer(413, f"the body is longer than {max_body_bytes:,} bytes")
+        if not is_signed(body, request.headers.get(SIGNATURE_HEADER), secret):
+            return _answer(
+                401, f"{SIGNATURE_HEADER} does not match: CVAT and the receiver need one secret"
+            )
         try:
             delivery = read_delivery(body)
         except BadDelivery as error:
@@ -71,10 +73,10 @@ def make_app(
         if delivery.task_id is None:
             return _answer(200, "nothing to do")
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(answer_timeout):
                 return _answer(200, await announcer.ask(delivery.task_id))
         except TimeoutError:
-            return _answer(503, f"no answer from CVAT or Prefect within {patience:g} s")
+            return _answer(503, f"no answer from CVAT or Prefect within {answer_timeout:g} s")
         except CvatFlowsError as error:
             return _answer(503, str(error))
 
@@ -85,16 +87,16 @@ def make_app(
     return app
 
 
-async def _body(request: Request, longest: int) -> bytes:
-    """Read the body, but never more than `longest` bytes of it. Raises TooLong."""
+async def _read_body(request: Request, max_bytes: int) -> bytes:
+    """Read the body, but no more than `max_bytes` of it. Raises BodyTooLong."""
     with suppress(ValueError):
-        if int(request.headers.get("Content-Length", "0")) > longest:
-            raise TooLong
+        if int(request.headers.get("Content-Length", "0")) > max_bytes:
+            raise BodyTooLong
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > longest:
-            raise TooLong
+        if len(body) > max_bytes:
+            raise BodyTooLong
     return bytes(body)
 
 

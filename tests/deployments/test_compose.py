@@ -15,7 +15,7 @@ from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
 
 from aa_functions.weights import FOLDERS_VARIABLE
-from cvat_flows.deployments.setup.server import GPUS_VARIABLE
+from cvat_flows.deployments.setup.gpu_limits import GPUS_VARIABLE
 from cvat_flows.flows.sweep.rules import RULES_VARIABLE, read_rules
 
 ROOT = Path(__file__).parents[2]

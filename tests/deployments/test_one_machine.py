@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from cvat_flows.deployments.webhook.deliveries import SIGNATURE, signature
+from cvat_flows.deployments.webhook.delivery import SIGNATURE_HEADER, sign
 from tests.support.stack import SECRET, Stack
 from tests.support.waiting import wait_until
 
@@ -39,7 +39,7 @@ def test_one_run_however_often_and_wherever_a_task_is_delivered(stack: Stack, pr
     body = json.dumps(delivery).encode()
 
     def deliver(url: str) -> str:
-        headers = {SIGNATURE: signature(body, SECRET.encode())}
+        headers = {SIGNATURE_HEADER: sign(body, SECRET.encode())}
         answer = httpx.post(url, content=body, headers=headers, timeout=15)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["result"])

@@ -13,8 +13,13 @@ import pytest
 import yaml
 
 from aa_functions.reference import FunctionReference
-from cvat_flows.deployments.doctor import Verdict, machine, ok, prefect, run_checks
-from cvat_flows.deployments.doctor.cvat import clock_verdict
+from cvat_flows.deployments.doctor import disk
+from cvat_flows.deployments.doctor.clock import check_clock
+from cvat_flows.deployments.doctor.function import check_function
+from cvat_flows.deployments.doctor.prefect_server import check_database
+from cvat_flows.deployments.doctor.schedules import check_schedule
+from cvat_flows.deployments.doctor.storage import check_storage
+from cvat_flows.deployments.doctor.verdict import Verdict, ok, run_checks
 from cvat_flows.deployments.setup.deployment_file import FILE
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from tests.support.stack import Stack
@@ -35,15 +40,15 @@ def test_a_healthy_installation(stack: Stack, project: Any) -> None:
     rows = [json.loads(line) for line in shown.splitlines()]
     by_what = {row["what"]: row for row in rows}
     assert not [row for row in rows if row["level"] == "failure"]
-    for what in ("CVAT", "CVAT version", "CVAT rights", "storage", "function", "Prefect"):
+    for what in ("CVAT", "CVAT version", "CVAT permissions", "storage", "function", "Prefect"):
         assert by_what[what]["level"] == "ok", by_what[what]
-    assert "admin (an admin) sees" in by_what["CVAT rights"]["text"]
+    assert "admin (an admin) sees" in by_what["CVAT permissions"]["text"]
     assert by_what["database"]["text"].startswith("SQLite")
     assert f"GiB free in {stack.prefect.folder}" in by_what["database folder"]["text"]
     assert by_what["lease storage"]["text"].endswith("filesystem")
-    assert by_what["work pool"]["text"].startswith("cvat: 1 workers")
-    assert by_what["GPU limit"]["text"] == "gpu: 0 of 2 slots are taken"
-    assert "next at" in by_what["deployment"]["text"] or "detect-jobs" in shown
+    assert by_what["work pool"]["text"].startswith("cvat: 1 worker (")
+    assert by_what["GPU limit"]["text"] == "gpu: 0 of 2 slots are in use"
+    assert "annotate-new-tasks/annotate-new-tasks, next run at" in shown
 
 
 def test_everything_is_wrong(stack: Stack, tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_warnings_count_if_asked(stack: Stack) -> None:
         stack.ask("work_pools/cvat", {"is_paused": False}, method="PATCH")
 
 
-def test_deployments_of_a_file_of_ones_own(stack: Stack, tmp_path: Path) -> None:
+def test_the_deployments_of_a_users_own_file(stack: Stack, tmp_path: Path) -> None:
     content = yaml.safe_load(FILE.read_text())
     sweep = next(one for one in content["deployments"] if one["name"] == "annotate-new-tasks")
     content["deployments"].append({**sweep, "name": "hourly"})
@@ -90,7 +95,7 @@ def test_deployments_of_a_file_of_ones_own(stack: Stack, tmp_path: Path) -> None
     ("driver", "here", "found"),
     [
         ("postgresql+asyncpg", True, {"database": "PostgreSQL"}),
-        (None, False, {"database": "cannot be seen from here"}),
+        (None, False, {"database": "neither the database nor its disk can be checked"}),
         (None, True, {"database": "SQLite", "database folder": "0.0 GiB free"}),
     ],
 )
@@ -102,9 +107,9 @@ def test_the_disk_of_the_database(
     found: dict[str, str],
 ) -> None:
     (tmp_path / "prefect.db").touch()
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     settings = {"database": {"driver": driver}}
-    verdicts = list(prefect._database(settings, tmp_path, on_this_machine=here))
+    verdicts = list(check_database(settings, tmp_path, on_this_machine=here))
     assert [verdict.what for verdict in verdicts] == list(found)
     assert all(verdict.text.startswith(found[verdict.what]) for verdict in verdicts)
     assert {v.level for v in verdicts if v.what == "database folder"} <= {"failure"}
@@ -112,10 +117,10 @@ def test_the_disk_of_the_database(
 
 @pytest.mark.parametrize(
     ("age", "level", "text"),
-    [(10, "warning", "no run of its schedule yet"), (600, "failure", "has made no run of it")],
+    [(10, "warning", "no run is scheduled yet"), (600, "failure", "has scheduled no run")],
 )
 def test_a_schedule_without_runs(age: float, level: str, text: str) -> None:
-    """Whoever calls the doctor right after the set-up is told of no failure."""
+    """Right after setup, doctor must report no failure."""
     changed = datetime.now(UTC) - timedelta(seconds=age)
     nightly: Any = SimpleNamespace(full_name="maintain/maintain", entry={"schedules": [{}]})
     deployment: Any = SimpleNamespace(
@@ -125,11 +130,11 @@ def test_a_schedule_without_runs(age: float, level: str, text: str) -> None:
         updated=datetime.now(UTC),
     )
     client: Any = SimpleNamespace(read_flow_runs=lambda **_: [])
-    verdict = prefect._schedule(client, nightly, deployment)
+    verdict = check_schedule(client, nightly, deployment)
     assert (verdict.level, text in verdict.text) == (level, True)
 
 
-def test_a_check_that_breaks_stops_no_other() -> None:
+def test_a_check_that_raises_does_not_stop_the_others() -> None:
     def sentence() -> Any:
         raise CvatFlowsError("it is like this: do that")
 
@@ -158,12 +163,12 @@ def test_a_check_that_breaks_stops_no_other() -> None:
 )
 def test_clocks(ahead: float, level: str, text: str) -> None:
     now = float(int(time.time()))
-    verdict = clock_verdict("clock", formatdate(now - ahead), now)
+    verdict = check_clock("clock", formatdate(now - ahead), now)
     assert (verdict.level, text in verdict.text) == (level, True)
 
 
 def test_no_date() -> None:
-    assert clock_verdict("clock", None, 0.0).level == "warning"
+    assert check_clock("clock", None, 0.0).level == "warning"
 
 
 def test_a_function_that_fails(tmp_path: Path) -> None:
@@ -174,14 +179,14 @@ def test_a_function_that_fails(tmp_path: Path) -> None:
         "def detect(context, image):\n"
         "    raise RuntimeError('no weights')\n"
     )
-    found = list(machine.check_function(FunctionReference(file=path)))
+    found = list(check_function(FunctionReference(file=path)))
     assert levels(found) == [("function", "ok"), ("detection", "failure")]
     assert "no weights" in found[1].text
 
 
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, storage_folder: Path) -> None:
-    monkeypatch.setattr(machine, "NO_SPACE", 1 << 60)
-    found = {verdict.what: verdict.level for verdict in machine.check_storage()}
+    monkeypatch.setattr(disk, "NO_SPACE", 1 << 60)
+    found = {verdict.what: verdict.level for verdict in check_storage()}
     assert found == {
         "storage": "ok",
         "temporary folder": "failure",

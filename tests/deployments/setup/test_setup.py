@@ -18,9 +18,10 @@ import yaml
 from prefect.blocks.abstract import NotificationBlock
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
-from cvat_flows.deployments.setup.changes import SetupError, differences, merged
-from cvat_flows.deployments.setup.deployment_file import FILE, _schedule_differences
-from cvat_flows.deployments.setup.server import parse_gpus
+from cvat_flows.deployments.setup.changes import SetupError, list_differences, merge
+from cvat_flows.deployments.setup.deployment_diff import diff_schedules
+from cvat_flows.deployments.setup.deployment_file import FILE
+from cvat_flows.deployments.setup.gpu_limits import parse_gpus
 from tests.support.live_prefect import LivePrefect
 from tests.support.stack import SECRET, Stack
 from tests.support.waiting import A_HANG
@@ -70,7 +71,7 @@ def test_what_people_changed_stays(stack: Stack) -> None:
     # A file that is not given again is no wish to go back.
     shown = stack.cvat_flows("setup", "--dry-run")
     assert last_line(shown) == NOTHING
-    assert "kept as it is, --file changes it: schedule nightly.timezone" in shown
+    assert "kept as on the server (--file changes it): schedule nightly.timezone" in shown
     # Something of this version differs and has to be put right: the rest stays even then.
     stack.ask(f"deployments/{sweep['id']}", {"entrypoint": "flows.old"}, method="PATCH")
     stack.cvat_flows("setup", "--yes")
@@ -285,11 +286,11 @@ def test_wrong_gpus(text: str) -> None:
         parse_gpus([text])
 
 
-def test_differences_are_what_the_new_states() -> None:
+def test_differences_and_merging() -> None:
     old = {"a": 1, "b": {"c": 2, "d": 3}, "e": None}
-    assert differences(old, {"a": 1, "b": {"c": 2}, "e": []}) == []
-    assert differences(old, {"b": {"c": 5}}) == ["b.c: 2 -> 5"]
-    assert merged(old, {"b": {"c": 5}}) == {"a": 1, "b": {"c": 5, "d": 3}, "e": None}
+    assert list_differences(old, {"a": 1, "b": {"c": 2}, "e": []}) == []
+    assert list_differences(old, {"b": {"c": 5}}) == ["b.c: 2 -> 5"]
+    assert merge(old, {"b": {"c": 5}}) == {"a": 1, "b": {"c": 5, "d": 3}, "e": None}
 
 
 @pytest.mark.parametrize(
@@ -309,12 +310,12 @@ def test_schedules_of_peoples_own(
 ) -> None:
     named = schedule if slug is None else {**schedule, "slug": slug}
     server: Any = SimpleNamespace(schedules=[SimpleNamespace(slug=slug, schedule=there)])
-    found = _schedule_differences([named], server)
+    found = diff_schedules([named], server)
     assert [one.partition(":")[0] for one in found] == (
         [f"schedule {slug}.{changed}"] if changed else []
     )
     server.schedules = []
-    (missing,) = _schedule_differences([named], server)
+    (missing,) = diff_schedules([named], server)
     assert str(next(iter(schedule.values()))) in missing
 
 

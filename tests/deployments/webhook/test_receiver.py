@@ -14,14 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.deployments.webhook.announcing import Announcer
-from cvat_flows.deployments.webhook.deliveries import (
+from cvat_flows.deployments.webhook.announcement import Announcement
+from cvat_flows.deployments.webhook.announcer import Announcer
+from cvat_flows.deployments.webhook.delivery import (
     BadDelivery,
     is_signed,
     read_delivery,
-    signature,
+    sign,
 )
-from cvat_flows.deployments.webhook.ready_tasks import Announcement, Look, PrefectDown
+from cvat_flows.deployments.webhook.prefect_calls import PrefectUnavailable
+from cvat_flows.deployments.webhook.ready_tasks import ScanResult
 from cvat_flows.deployments.webhook.receiver import PATH, make_app
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from tests.support.waiting import A_HANG, wait_until
@@ -43,22 +45,22 @@ def announcement(task_id: int) -> Announcement:
 
 
 class Cvat:
-    """Tasks as a look finds them."""
+    """A CVAT whose tasks a scan reads."""
 
     def __init__(self) -> None:
         self.ready: set[int] = set()
         self.waiting: set[int] = set()
         self.down = False
-        self.looks: list[list[int]] = []
+        self.scans: list[list[int]] = []
         self.gate = threading.Event()
         self.gate.set()
 
-    def look(self, ids: Collection[int]) -> Look:
-        self.looks.append(sorted(ids))
+    def scan(self, ids: Collection[int]) -> ScanResult:
+        self.scans.append(sorted(ids))
         self.gate.wait(A_HANG)
         if self.down:
             raise CvatUnavailable("the list of tasks: no answer from CVAT")
-        return Look(
+        return ScanResult(
             ready=[announcement(one) for one in ids if one in self.ready],
             settled=set(ids) - self.waiting,
         )
@@ -71,15 +73,15 @@ class Prefect:
 
     async def send(self, announcements: list[Announcement]) -> None:
         if self.down:
-            raise PrefectDown("the Prefect server does not take events")
+            raise PrefectUnavailable("the Prefect server does not take events")
         self.events += [one.task_id for one in announcements]
 
 
 class Receiver:
-    """The application in its own event loop, as a server would have it."""
+    """The application in its own event loop, as in a server."""
 
     def __init__(self, cvat: Cvat, prefect: Prefect, **options: Any) -> None:
-        self.announcer = Announcer(cvat.look, prefect.send)
+        self.announcer = Announcer(cvat.scan, prefect.send)
         self.app = make_app(self.announcer, secret=SECRET, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -95,7 +97,7 @@ class Receiver:
 
     def post(self, content: Any, **headers: str) -> tuple[int, str]:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        headers = {"X-Signature-256": signature(body, SECRET), **headers}
+        headers = {"X-Signature-256": sign(body, SECRET), **headers}
         answer = self._wait(self._client.post(PATH, content=body, headers=headers))
         return answer.status_code, answer.json()["result"]
 
@@ -119,14 +121,14 @@ def prefect() -> Prefect:
 
 @pytest.fixture
 def receiver(cvat: Cvat, prefect: Prefect) -> Iterator[Receiver]:
-    receiver = Receiver(cvat, prefect, longest_body=20_000, patience=A_HANG)
+    receiver = Receiver(cvat, prefect, max_body_bytes=20_000, answer_timeout=A_HANG)
     yield receiver
     receiver.close()
 
 
 @pytest.fixture
-def hasty_receiver(cvat: Cvat, prefect: Prefect) -> Iterator[Receiver]:
-    receiver = Receiver(cvat, prefect, patience=0.5)
+def impatient_receiver(cvat: Cvat, prefect: Prefect) -> Iterator[Receiver]:
+    receiver = Receiver(cvat, prefect, answer_timeout=0.5)
     yield receiver
     receiver.close()
 
@@ -145,7 +147,7 @@ def test_a_ready_task_is_announced_once(receiver: Receiver, cvat: Cvat, prefect:
     assert receiver.post(update(5)) == (200, "announced")
     assert receiver.post(update(5)) == (200, "known")
     assert receiver.post(update(5, name="old name")) == (200, "known")
-    assert (prefect.events, cvat.looks) == ([5], [[5]])
+    assert (prefect.events, cvat.scans) == ([5], [[5]])
 
 
 @pytest.mark.parametrize(
@@ -158,24 +160,28 @@ def test_a_ready_task_is_announced_once(receiver: Receiver, cvat: Cvat, prefect:
         {"event": "delete:task", "task": {"id": 5, "size": 4}},
     ],
 )
-def test_what_shows_no_data_asks_nobody(receiver: Receiver, cvat: Cvat, content: Any) -> None:
+def test_an_event_that_shows_no_data_starts_no_scan(
+    receiver: Receiver, cvat: Cvat, content: Any
+) -> None:
     assert receiver.post(content) == (200, "nothing to do")
-    assert cvat.looks == []
+    assert cvat.scans == []
 
 
 def test_ping(receiver: Receiver) -> None:
     assert receiver.post({"event": "ping", "webhook": {"id": 1}}) == (200, "pong")
 
 
-def test_a_task_that_is_done_is_not_announced(
+def test_an_annotated_task_is_not_announced(
     receiver: Receiver, cvat: Cvat, prefect: Prefect
 ) -> None:
     assert receiver.post(update(7)) == (200, "nothing to do")
     assert receiver.post(update(7)) == (200, "known")
-    assert (prefect.events, cvat.looks) == ([], [[7]])
+    assert (prefect.events, cvat.scans) == ([], [[7]])
 
 
-def test_a_delivery_faster_than_the_data(receiver: Receiver, cvat: Cvat, prefect: Prefect) -> None:
+def test_a_delivery_that_comes_before_the_data(
+    receiver: Receiver, cvat: Cvat, prefect: Prefect
+) -> None:
     cvat.waiting = {5}
     assert receiver.post(update(5)) == (200, "not ready yet")
     cvat.waiting, cvat.ready = set(), {5}
@@ -189,16 +195,16 @@ def test_many_deliveries_at_once(receiver: Receiver, cvat: Cvat, prefect: Prefec
     cvat.gate.clear()
     with ThreadPoolExecutor(20) as pool:
         posts = [pool.submit(receiver.post, body) for body in bodies]
-        # The first look lasts until the other deliveries have come.
+        # The first scan lasts until the other deliveries have arrived.
         wait_until(
-            lambda: sum(map(len, cvat.looks)) + len(receiver.announcer._waiting) == 20,
-            what="twenty deliveries have come",
+            lambda: sum(map(len, cvat.scans)) + len(receiver.announcer._waiting) == 20,
+            what="twenty deliveries have arrived",
         )
         cvat.gate.set()
         answers = [post.result() for post in posts]
     assert {status for status, _ in answers} == {200}
     assert sorted(prefect.events) == list(range(1, 41))
-    assert len(cvat.looks) < 40
+    assert len(cvat.scans) < 40
 
 
 def test_503_while_prefect_is_down(receiver: Receiver, cvat: Cvat, prefect: Prefect) -> None:
@@ -216,18 +222,20 @@ def test_503_while_cvat_is_down(receiver: Receiver, cvat: Cvat, prefect: Prefect
     assert receiver.post(update(5)) == (200, "announced")
 
 
-def test_503_in_time_if_cvat_hangs(hasty_receiver: Receiver, cvat: Cvat, prefect: Prefect) -> None:
+def test_503_before_the_timeout_if_cvat_hangs(
+    impatient_receiver: Receiver, cvat: Cvat, prefect: Prefect
+) -> None:
     cvat.ready = {5}
     cvat.gate.clear()
-    status, text = hasty_receiver.post(update(5))
+    status, text = impatient_receiver.post(update(5))
     cvat.gate.set()
     assert (status, "within 0.5 s" in text) == (503, True)
-    # It may be told once more that there is no answer yet, if this machine is slow.
-    told = wait_until(
-        lambda: [text for status, text in [hasty_receiver.post(update(5))] if status == 200],
+    # On a slow machine, further deliveries may get 503, too.
+    answers = wait_until(
+        lambda: [text for status, text in [impatient_receiver.post(update(5))] if status == 200],
         what="the task is known",
     )
-    assert told[0] in ("known", "announced")
+    assert answers[0] in ("known", "announced")
     assert prefect.events == [5]
 
 
@@ -236,7 +244,7 @@ def test_a_wrong_signature_is_refused(receiver: Receiver, cvat: Cvat, given: str
     body = json.dumps(update(5)).encode()
     assert not is_signed(body, given, SECRET)
     assert receiver.post(body, **{"X-Signature-256": "sha256=" + "0" * 64})[0] == 401
-    assert cvat.looks == []
+    assert cvat.scans == []
 
 
 def test_a_long_body_is_refused_before_it_is_read(receiver: Receiver) -> None:
@@ -257,9 +265,9 @@ def test_a_long_body_is_refused_before_it_is_read(receiver: Receiver) -> None:
         b"[" * 15_000,
     ],
 )
-def test_nonsense_is_400(receiver: Receiver, cvat: Cvat, body: bytes) -> None:
+def test_an_invalid_body_is_400(receiver: Receiver, cvat: Cvat, body: bytes) -> None:
     assert receiver.post(body)[0] == 400
-    assert cvat.looks == []
+    assert cvat.scans == []
 
 
 @given(st.binary(max_size=200) | st.text(max_size=50).map(str.encode))
@@ -268,7 +276,7 @@ def test_any_body_is_read_or_refused(body: bytes) -> None:
         assert read_delivery(body).event
 
 
-def test_the_same_news_is_the_same_event() -> None:
+def test_the_same_announcement_is_the_same_event() -> None:
     one, again, other = announcement(5), announcement(5), announcement(6)
     assert one.to_event()["id"] == again.to_event()["id"] != other.to_event()["id"]
     tomorrow = datetime.now(UTC) + timedelta(days=1)

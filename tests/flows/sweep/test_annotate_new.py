@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
-from cvat_flows.deployments.webhook.ready_tasks import TaskLookout
+from cvat_flows.deployments.webhook.ready_tasks import ReadyTaskFinder
 from cvat_flows.flows.annotate import annotate_task_flow
 from cvat_flows.flows.annotate_new import sweep_here
 from cvat_flows.flows.cli import main
@@ -408,12 +408,12 @@ def test_the_receiver_knows_of_runs_that_others_started(
     project: Any, make_task: Any, function_file: Path, deployment: Deployment
 ) -> None:
     task = make_task(count=1, project_id=project.id)
-    lookout = TaskLookout([SweepRule(projects=["cars"], function=str(function_file))])
+    finder = ReadyTaskFinder([SweepRule(projects=["cars"], function=str(function_file))])
 
     def news() -> list[str]:
-        look = lookout.look([task.id])
-        assert look.settled == {task.id}
-        return [one.to_event()["id"] for one in look.ready]
+        result = finder.scan([task.id])
+        assert result.settled == {task.id}
+        return [one.to_event()["id"] for one in result.ready]
 
     first = news()
     assert (len(first), first) == (1, news())
