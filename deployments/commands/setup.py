@@ -78,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     from cvat_flows.deployments.setup.changes import pending
     from cvat_flows.deployments.setup.connection import prefect_client
     from cvat_flows.deployments.setup.plan import make_plan
+    from cvat_flows.tasks.model.text import counted
 
     use_server_arguments(arguments)
     with prefect_client() as client:
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         if not todo:
             print("\nnothing to change")
             return 0
-        count = "1 change" if len(todo) == 1 else f"{len(todo)} changes"
+        count = counted(len(todo), "change")
         if arguments.dry_run:
             print(f"\n{count} to make; nothing was changed")
             return 0

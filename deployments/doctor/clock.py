@@ -5,9 +5,7 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 
 from cvat_flows.deployments.doctor.verdict import Verdict, ok, warning
-
-MAX_CLOCK_DIFFERENCE = 5.0
-"""In seconds. Leases tolerate this much (tasks.upload.lease)."""
+from cvat_flows.tasks.upload.lease import CLOCK_ALLOWANCE
 
 
 def check_clock(what: str, date: str | None, now: float) -> Verdict:
@@ -16,7 +14,7 @@ def check_clock(what: str, date: str | None, now: float) -> Verdict:
         difference = now - parsedate_to_datetime(date or "").timestamp()
     except ValueError:
         return warning(what, "the server's answer has no date", "compare the clocks by hand")
-    if abs(difference) <= MAX_CLOCK_DIFFERENCE:
+    if abs(difference) <= CLOCK_ALLOWANCE:
         return ok(what, "agrees with this machine's clock")
     direction = "ahead of" if difference > 0 else "behind"
     return warning(

@@ -13,6 +13,7 @@ from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.http import get, get_json
 from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.model.text import counted
 
 OLDEST = (2, 50)
 
@@ -60,7 +61,7 @@ def _check_permissions(client: Client) -> Iterator[Verdict]:
         )
     else:
         admin = " (an admin)" if user.get("is_superuser") else ""
-        yield ok("CVAT permissions", f"{name}{admin} sees {tasks:,} tasks")
+        yield ok("CVAT permissions", f"{name}{admin} sees {counted(tasks, 'task')}")
 
 
 def _token_is_read_only(client: Client) -> bool:

@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import StateType
 
 from cvat_flows.deployments.doctor.deployed import RUN_SETUP
 from cvat_flows.deployments.doctor.verdict import Verdict, ok, warning
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.steps import GPU
 
 
@@ -39,7 +40,7 @@ def check_limits(client: SyncPrefectClient) -> Iterator[Verdict]:
         if limit.active_slots > detecting:
             yield warning(
                 "GPU limit",
-                f"{slots}, but {detecting} runs detect",
+                f"{slots}, but only {counted(detecting, 'run')} detecting",
                 "the slot of a crashed run is released within minutes; if it is not, run "
                 f"`prefect gcl update {limit.name} --active-slots {detecting}`",
             )

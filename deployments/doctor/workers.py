@@ -13,6 +13,7 @@ from prefect.exceptions import ObjectNotFound
 
 from cvat_flows.deployments.doctor.deployed import RUN_SETUP, read_deployed, read_runs
 from cvat_flows.deployments.doctor.verdict import Verdict, failure, ok, warning
+from cvat_flows.tasks.model.text import counted
 
 MAX_DELAY = timedelta(minutes=15)
 """A run that has not started this long after its scheduled time lacks a worker."""
@@ -40,10 +41,9 @@ def _check_late_runs(
         if (run.next_scheduled_start_time or run.expected_start_time or limit) < limit
     ]
     if late:
-        are = "run of {} has" if len(late) == 1 else "runs of {} have"
         yield warning(
             "runs",
-            f"{len(late)} {are.format(name)} waited for more than {MAX_DELAY.seconds // 60} "
+            f"{name}: {counted(len(late), 'run')} late by more than {MAX_DELAY.seconds // 60} "
             "minutes",
             "start more workers, or raise the limit of the work queue",
         )
@@ -61,5 +61,5 @@ def _check_pool(client: SyncPrefectClient, pool: str) -> Verdict:
         )
     if client.read_work_pool(pool).is_paused:
         return warning("work pool", f"{pool!r} is paused", "resume it in the UI")
-    count = "1 worker" if len(online) == 1 else f"{len(online)} workers"
-    return ok("work pool", f"{pool}: {count} ({', '.join(online[:MAX_NAMES])})")
+    names = ", ".join(online[:MAX_NAMES])
+    return ok("work pool", f"{pool}: {counted(len(online), 'worker')} ({names})")

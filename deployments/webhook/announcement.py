@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from attrs import frozen
 
-from cvat_flows.tasks.upload.manifest import slug
+from cvat_flows.tasks.upload.manifest import server_slug
 
 EVENT_NAME = "cvat.task.ready"
 
@@ -47,7 +47,7 @@ class Announcement:
         if self.project_id is not None:
             related.append(
                 {
-                    "prefect.resource.id": f"cvat.project.{slug(host)}.{self.project_id}",
+                    "prefect.resource.id": f"cvat.project.{server_slug(host)}.{self.project_id}",
                     "prefect.resource.role": "project",
                 }
             )
@@ -56,7 +56,7 @@ class Announcement:
             "occurred": now.isoformat(),
             "event": EVENT_NAME,
             "resource": {
-                "prefect.resource.id": f"cvat.task.{slug(host)}.{self.task_id}",
+                "prefect.resource.id": f"cvat.task.{server_slug(host)}.{self.task_id}",
                 "prefect.resource.name": self.name,
                 "cvat.task.url": self.url,
             },
