@@ -1,4 +1,4 @@
-"""Shapes that leave the image, are inverted or have no area: each policy, each shape."""
+"""Each policy for shapes that leave the image, are inverted or have no area."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ CASES: list[tuple[Detection, str | None, tuple[float, ...] | None]] = [
 
 
 @pytest.mark.parametrize(("found", "defect", "left"), CASES)
-def test_defects_and_what_clipping_leaves(
+def test_defects_and_clipping(
     found: Detection, defect: str | None, left: tuple[float, ...] | None
 ) -> None:
     assert find_defect(found, SIZE) == defect
@@ -131,7 +131,7 @@ def test_keep_drop_and_fail(
     assert (failed.failure.error_type, failed.failure.annotation_index) == ("GeometryError", 1)
 
 
-def test_skeletons_go_by_their_visible_points() -> None:
+def test_only_visible_keypoints_of_skeletons_count() -> None:
     hidden = skeleton((5, 5, False), (-90, 5, True))
     assert find_defect(hidden, SIZE) is None
     assert find_defect(skeleton((-90, 5, True)), SIZE) is None
@@ -141,19 +141,19 @@ def test_skeletons_go_by_their_visible_points() -> None:
     assert clip(skeleton((-5, 5, False), (-9, 50, False)), SIZE) is None
 
 
-def test_a_tenth_of_a_pixel_is_no_defect_but_is_clipped() -> None:
+def test_the_tolerance_applies_except_when_clipping() -> None:
     box = shape("rectangle", -0.05, 0, 64.0001, 48)
     assert run("drop", box).detections == (box,)
     assert run("fail", box).failure is None
     assert run("clip", box).detections == (shape("rectangle", 0, 0, 64, 48),)
 
 
-def test_shapes_that_go_nowhere_are_left_alone() -> None:
+def test_shapes_with_dropped_labels_are_not_checked() -> None:
     dropped = Detection(type="rectangle", label_id=1, points=(-9.0, 0.0, 1.0, 1.0))
     assert run("fail", dropped).failure is None
 
 
-def test_a_mask_with_a_box_much_larger_than_the_image_needs_no_room() -> None:
+def test_clipping_a_huge_mask_does_not_decode_it() -> None:
     side = 2**24
     huge = shape("mask", 0, side * side, -5, -5, side - 6, side - 6)
     clipped = clip(huge, SIZE)
@@ -168,9 +168,7 @@ coordinates = st.integers(-40, 100).map(float)
     st.sampled_from(["rectangle", "polygon", "polyline", "points"]),
     st.lists(coordinates, min_size=6, max_size=12).filter(lambda points: len(points) % 2 == 0),
 )
-def test_what_is_clipped_is_inside_and_clipping_it_again_changes_nothing(
-    kind: str, points: list[float]
-) -> None:
+def test_clipped_shapes_are_inside_and_stay_the_same(kind: str, points: list[float]) -> None:
     clipped = clip(shape(kind, *(points[:4] if kind == "rectangle" else points)), SIZE)
     if clipped is None:
         return
@@ -187,7 +185,7 @@ def test_what_is_clipped_is_inside_and_clipping_it_again_changes_nothing(
     st.lists(st.tuples(coordinates, coordinates), min_size=3, max_size=7),
     st.lists(st.tuples(st.integers(0, 63), st.integers(0, 47)), min_size=20, max_size=20),
 )
-def test_a_clipped_polygon_covers_what_it_covered_in_the_image(
+def test_a_clipped_polygon_covers_the_same_pixels(
     corners: list[tuple[float, float]], pixels: list[tuple[int, int]]
 ) -> None:
     polygon = shape("polygon", *(value for corner in corners for value in corner))
@@ -217,7 +215,7 @@ def is_inside(points: tuple[float, ...], x: float, y: float) -> bool:
     st.integers(1, 9),
     st.integers(0, 2**81 - 1),
 )
-def test_a_clipped_mask_is_the_part_of_it_in_the_image(
+def test_a_clipped_mask_has_the_same_pixels(
     left: int, top: int, width: int, height: int, bits: int
 ) -> None:
     pixels = [bool(bits >> index & 1) for index in range(width * height)]

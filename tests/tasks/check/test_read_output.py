@@ -1,4 +1,4 @@
-"""Whatever a function returns is read, copied and kept exactly."""
+"""The output of a function is copied exactly."""
 
 from __future__ import annotations
 
@@ -68,24 +68,24 @@ def test_every_field_is_read() -> None:
     )
 
 
-def test_preset_none_is_preset() -> None:
+def test_an_id_of_none_counts_as_set() -> None:
     assert read_output([cvataa.rectangle(1, [1, 2, 3, 4], id=None)])[0].preset == ("id",)
 
 
 @pytest.mark.parametrize("odd", [None, 5, "rectangle", {"type": "rectangle"}, [1], object()])
-def test_other_objects_are_recorded_by_their_type(odd: Any) -> None:
+def test_other_objects_keep_the_name_of_their_type(odd: Any) -> None:
     (detection,) = read_output([odd])
     assert (detection.type, detection.label_id) == (type(odd).__name__, None)
 
 
-def test_other_models_are_other_objects() -> None:
+def test_other_sdk_models_keep_the_name_of_their_type() -> None:
     response = models.LabeledShape(type="rectangle", label_id=1, frame=0, points=[1, 2, 3, 4])
     assert read_output([response])[0].type == "LabeledShape"
     element = read_output([cvataa.keypoint(1, [1, 2])])[0]
     assert element.type == "SubLabeledShapeRequest"
 
 
-def test_numbers_of_numpy_become_plain() -> None:
+def test_numpy_numbers_become_plain() -> None:
     shape = unchecked(
         label_id=np.int64(4), points=np.array([1, 2, 3, 4], dtype=np.float32), score=np.float32(0.5)
     )
@@ -114,26 +114,26 @@ class Colour(enum.IntEnum):
         (object, Unreadable("type")),
     ],
 )
-def test_values_that_are_not_plain_are_kept_as_what_they_are(value: Any, read: Any) -> None:
+def test_values_that_are_not_plain_become_unreadable(value: Any, read: Any) -> None:
     (detection,) = read_output([unchecked(label_id=value)])
     assert (detection.label_id, type(detection.label_id)) == (read, type(read))
 
 
 @pytest.mark.parametrize("points", [None, 5, "1234", {1.0}, [[1.0, 2.0]], [None]])
-def test_points_that_are_no_list_of_numbers_have_no_numbers(points: Any) -> None:
+def test_points_that_are_not_a_list_of_numbers(points: Any) -> None:
     (detection,) = read_output([unchecked(points=points)])
     assert detection.points
     assert not any(isinstance(p, float | int) for p in detection.points) or points == 5
 
 
 @pytest.mark.parametrize("attributes", [None, 5, [5], [None], [{"spec_id": 1, "value": "x"}]])
-def test_attributes_that_are_none_are_found_wrong_later(attributes: Any) -> None:
+def test_attributes_that_are_not_a_list_of_attributes(attributes: Any) -> None:
     (detection,) = read_output([unchecked(attributes=attributes)])
     assert all(spec_id != 1 for spec_id, _ in detection.attributes)
     assert bool(detection.attributes) == (attributes is not None)
 
 
-def test_an_object_returned_twice_and_changed_later_leaks_nothing() -> None:
+def test_an_object_that_is_returned_twice_and_changed() -> None:
     shared = cvataa.rectangle(1, [1, 2, 3, 4])
     first = read_output([shared])
     shared.points[0] = 99.0
@@ -145,14 +145,14 @@ def test_an_object_returned_twice_and_changed_later_leaks_nothing() -> None:
     assert second[0].preset == ("source",)
 
 
-def test_reading_changes_nothing() -> None:
+def test_reading_does_not_change_the_objects() -> None:
     shape = cvataa.skeleton(1, [cvataa.keypoint(2, [1, 2])])
     before = str(shape)
     read_output([shape, shape])
     assert str(shape) == before
 
 
-def test_a_generator_that_raises_half_way_raises_through() -> None:
+def test_an_error_of_a_generator_is_raised() -> None:
     def shapes() -> Iterator[Any]:
         yield cvataa.rectangle(1, [1, 2, 3, 4])
         raise RuntimeError("out of luck")
@@ -199,13 +199,13 @@ def same(one: Any, other: Any) -> bool:
 
 
 @given(st.lists(odd_shapes() | scalars, max_size=3))
-def test_what_was_read_survives_the_cache_exactly(objects: list[Any]) -> None:
+def test_detections_survive_json_exactly(objects: list[Any]) -> None:
     detections = read_output(objects)
     text = json.dumps(detections_to_json(detections))
     assert same(detections_from_json(json.loads(text)), detections)
 
 
 @pytest.mark.parametrize("content", [None, {}, "text", [1], [{}], [{"type": "a"}], [{"x": 1}]])
-def test_content_of_another_form_is_refused(content: Any) -> None:
+def test_json_of_another_form_is_rejected(content: Any) -> None:
     with pytest.raises((TypeError, KeyError, ValueError, AttributeError)):
         detections_from_json(content)

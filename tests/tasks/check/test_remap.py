@@ -1,4 +1,4 @@
-"""Remapping: back again it is the identity, no id of the function gets out, thresholds apply."""
+"""Remapping converts ids, applies thresholds and adds keypoints."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def remapped_case(case: Case) -> tuple[SpecMatch, Outcome]:
 
 
 @given(cases())
-def test_no_id_of_the_function_gets_out(case: Case) -> None:
+def test_annotations_have_only_ids_of_the_task(case: Case) -> None:
     _, outcome = remapped_case(case)
     ids = list(ids_in(outcome.annotations or ()))
     event("some annotations" if ids else "none")
@@ -119,7 +119,7 @@ def ids_in(annotations: tuple[Annotation, ...]) -> Iterator[int]:
 
 
 @given(cases(mapped=False))
-def test_mapping_back_is_the_identity_on_what_was_kept(case: Case) -> None:
+def test_remapping_can_be_reversed(case: Case) -> None:
     """By name no two labels of a function go to one of the task, so there is a way back."""
     match, outcome = remapped_case(case)
     if outcome.annotations is None:
@@ -191,7 +191,7 @@ def what_is_kept(detection: Detection, label: LabelMatch) -> Detection:
         ({"*": 1}, [None]),
     ],
 )
-def test_scores_below_the_label_s_threshold_are_left_out(
+def test_annotations_below_the_threshold_are_dropped(
     thresholds: dict[str, float], kept: list[float | None]
 ) -> None:
     mapping = load_mapping({"bus": "car"})
@@ -205,12 +205,12 @@ def test_scores_below_the_label_s_threshold_are_left_out(
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_a_score_at_its_threshold_is_kept(score: float, threshold: float) -> None:
+def test_a_score_equal_to_the_threshold_is_kept(score: float, threshold: float) -> None:
     outcome = remapped(box(1, score=score), thresholds={"car": threshold})
     assert bool(outcome.annotations) == (score >= threshold)
 
 
-def test_wrong_thresholds_are_all_named() -> None:
+def test_all_invalid_thresholds_are_named() -> None:
     check_thresholds({"car": 0.5, "*": 0, "bus": 1}, FUNCTION)
     with pytest.raises(ThresholdError) as caught:
         check_thresholds({"Car": 0.5, "bus": 1.5, "cat": float("nan"), "zebra": True}, FUNCTION)
@@ -226,13 +226,13 @@ def test_wrong_thresholds_are_all_named() -> None:
 # -- what is left out, changed and added ----------------------------------------------------------
 
 
-def test_labels_without_a_place_are_left_out_and_counted() -> None:
+def test_unmatched_labels_are_dropped_and_counted() -> None:
     outcome = remapped(box(2), box(1), box(2))
     assert [annotation.label_id for annotation in outcome.annotations or ()] == [101]
     assert outcome.counts == {UNMATCHED: 2}
 
 
-def test_values_change_as_the_mapping_says() -> None:
+def test_attribute_values_are_mapped() -> None:
     mapping = load_mapping({"car": {"attributes": {"kind": {"values": {"a": "b", "c": None}}}}})
     match = match_spec(FUNCTION[:1], TASK, mapping=mapping)
     found = [box(1, attributes=((5, value),)) for value in "abc"]
@@ -240,14 +240,14 @@ def test_values_change_as_the_mapping_says() -> None:
     assert [a.attributes for a in outcome.annotations or ()] == [((105, "b"),), ((105, "b"),), ()]
 
 
-def test_a_dropped_value_makes_room_for_another() -> None:
+def test_a_dropped_value_does_not_block_another() -> None:
     mapping = load_mapping({"car": {"attributes": {"kind": {"values": {"c": None}}}}})
     match = match_spec(FUNCTION[:1], TASK, mapping=mapping)
     outcome = remapped(box(1, attributes=((5, "c"), (5, "a"))), match=match)
     assert (outcome.annotations or ())[0].attributes == ((105, "a"),)
 
 
-def test_missing_keypoints_go_to_the_middle_and_are_marked_outside() -> None:
+def test_missing_keypoints_are_added_at_the_centre_as_outside() -> None:
     skeleton = Detection(
         type="skeleton",
         label_id=3,
@@ -265,7 +265,7 @@ def test_missing_keypoints_go_to_the_middle_and_are_marked_outside() -> None:
     assert outcome.counts == {KEYPOINTS_ADDED: 1}
 
 
-def test_the_middle_is_that_of_what_is_visible() -> None:
+def test_the_centre_is_that_of_visible_keypoints() -> None:
     match = match_spec(FUNCTION[2:], TASK)
     far_off = point(0, 900, 900, outside=True)
     for elements, middle in [
@@ -278,7 +278,7 @@ def test_the_middle_is_that_of_what_is_visible() -> None:
         assert annotation.elements[-1].points == middle
 
 
-def test_remapping_changes_neither_detections_nor_the_match() -> None:
+def test_remapping_does_not_change_its_input() -> None:
     match = match_spec(FUNCTION, TASK, allow_unmatched_labels=True)
     shared = box(1, attributes=((5, "a"),))
     first, second = remapped(shared, match=match), remapped(shared, shared, match=match)

@@ -1,4 +1,4 @@
-"""Each rule for what a function returns, by the words of its refusal."""
+"""Each rule for the output of a function, with its message."""
 
 from __future__ import annotations
 
@@ -140,13 +140,13 @@ PROTOCOL = {
 
 
 @pytest.mark.parametrize("message", PROTOCOL)
-def test_each_rule_of_the_protocol_in_the_words_of_the_sdk(message: str) -> None:
+def test_each_rule_of_the_protocol_has_the_message_of_the_sdk(message: str) -> None:
     failure = failure_of(cvataa.rectangle(1, BOX), PROTOCOL[message])
     assert failure.error == f"annotation 1: {message}"
     assert (failure.annotation_index, failure.error_type) == (1, "BadOutputError")
 
 
-def test_masks_are_refused_where_polygons_were_asked_for() -> None:
+def test_masks_are_rejected_if_polygons_were_requested() -> None:
     mask = cvataa.mask(1, [1, 0, 0, 0, 0])
     assert validated(mask).failure is None
     assert "conv_mask_to_poly=True" in failure_of(mask, match=POLYGONS).error
@@ -254,7 +254,7 @@ def test_each_rule_of_the_server(message: str) -> None:
         {"attributes": (([], "a"),)},
     ],
 )
-def test_values_that_get_past_the_models_fail_the_frame(changes: dict[str, Any]) -> None:
+def test_invalid_values_that_the_models_accept(changes: dict[str, Any]) -> None:
     good = Detection(type="rectangle", label_id=1, points=(1.0, 2.0, 3.0, 4.0))
     check_detections([good], MATCH)
     with pytest.raises(BadOutputError) as caught:
@@ -262,7 +262,7 @@ def test_values_that_get_past_the_models_fail_the_frame(changes: dict[str, Any])
     assert caught.value.index == 1
 
 
-def test_numbers_that_are_not_floats_will_do() -> None:
+def test_numbers_of_other_types_are_accepted() -> None:
     shape = Detection(
         type="rectangle",
         label_id=np.int64(1),
@@ -284,11 +284,11 @@ def test_a_violation_of_the_protocol_comes_before_a_rejected_shape() -> None:
     assert failure.error == "annotation 1: function output shape with unknown label ID (111)"
 
 
-def test_the_first_of_several_rejected_shapes_is_named() -> None:
+def test_the_first_rejected_shape_is_named() -> None:
     assert failure_of(cvataa.rectangle(1, [1]), cvataa.rectangle(1, [])).annotation_index == 0
 
 
-def test_what_is_dropped_is_not_looked_at() -> None:
+def test_dropped_shapes_are_not_checked() -> None:
     dropped = cvataa.rectangle(5, [1, 2, 3], attributes=[value(99, "x")])
     assert validated(dropped).failure is None
 
@@ -304,14 +304,14 @@ def test_a_skeleton_needs_an_element(elements: list[Any]) -> None:
     assert "skeleton without elements" in failure_of(paw, match=match).error
 
 
-def test_missing_keypoints_are_let_pass_if_asked_for_but_not_all() -> None:
+def test_some_keypoints_may_be_missing_but_not_all() -> None:
     outside = ValidationOptions(missing_keypoints="outside")
     assert validated(cvataa.skeleton(2, [element()]), options=outside).failure is None
     error = failure_of(cvataa.skeleton(2, []), options=outside).error
     assert "fewer elements than expected (0 vs 2)" in error
 
 
-def test_the_guard_reads_no_further_than_it_must() -> None:
+def test_reading_stops_at_the_limit() -> None:
     read = 0
 
     def endless() -> Iterator[Detection]:
@@ -335,20 +335,20 @@ def test_a_frame_outside_the_task_fails() -> None:
     assert failure.annotation_index is None
 
 
-def test_failed_and_unknown_outcomes_pass_through() -> None:
+def test_outcomes_without_detections_are_unchanged() -> None:
     earlier = Failure(step="detect", error="x", error_type="X")
     for outcome in (Outcome(frame=FRAME), Outcome(frame=FRAME, detections=(), failure=earlier)):
         assert validate_frame(outcome, MATCH, KEEP) is outcome
         assert remap_frame(outcome, MATCH, RemapOptions()) is outcome
 
 
-def test_the_detail_shows_the_annotation_at_fault_and_is_short() -> None:
+def test_the_detail_is_a_short_form_of_the_annotation() -> None:
     failure = failure_of(cvataa.mask(1, [1.0] * 100_000))
     assert failure.detail.startswith('{"type": "mask", "label_id": 1, "points": [1.0, 1.0')
     assert len(failure.detail) == 2000
 
 
-def test_errors_are_those_of_the_sdk_and_survive_a_process_border() -> None:
+def test_errors_can_be_pickled() -> None:
     error = RejectedShapeError("no good", 3)
     assert isinstance(error, BadFunctionError)
     copied = pickle.loads(pickle.dumps(error))

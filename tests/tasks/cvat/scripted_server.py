@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as a test tells it to."""
+"""A real HTTP server on loopback that gives prepared answers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 Reply = Callable[[BaseHTTPRequestHandler], None]
 
 
-class Scripted:
-    """An HTTP server that gives one prepared reply a request, and notes the requests."""
+class ScriptedServer:
+    """An HTTP server that gives one prepared reply per request, and records the requests."""
 
     def __init__(self) -> None:
         self.replies: list[Reply] = []
@@ -38,7 +38,7 @@ class Scripted:
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         self.replies.pop(0)(handler)
 
-    def __enter__(self) -> Scripted:
+    def __enter__(self) -> ScriptedServer:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -58,8 +58,8 @@ def reply(status: int, body: bytes = b"{}", **headers: str) -> Reply:
     return send
 
 
-def torn(length: int, body: bytes) -> Reply:
-    """Promise `length` bytes, send `body` and hang up."""
+def cut_off(length: int, body: bytes) -> Reply:
+    """Announce `length` bytes, send only `body` and close the connection."""
 
     def send(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
@@ -76,8 +76,8 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def answers(by_path: Mapping[str, Any]) -> Reply:
-    """JSON by the request's path, whatever its query."""
+def json_by_path(by_path: Mapping[str, Any]) -> Reply:
+    """Answer with JSON by the request's path, regardless of its query."""
 
     def send(handler: BaseHTTPRequestHandler) -> None:
         reply(200, json.dumps(by_path[urlsplit(handler.path).path]).encode())(handler)

@@ -1,4 +1,4 @@
-"""Walking CVAT's JSON object by object gives what decoding it at once gives."""
+"""Reading annotations one at a time gives the same as decoding the whole JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ answers = st.fixed_dictionaries(
 
 
 @given(answers, st.sampled_from([None, 1]), st.booleans(), st.randoms())
-def test_walking_is_decoding(
+def test_iterating_equals_decoding(
     answer: dict[str, Any], indent: int | None, ascii_only: bool, order: Any
 ) -> None:
     names = list(answer)
@@ -48,13 +48,15 @@ def test_walking_is_decoding(
 
 
 @given(answers, st.data())
-def test_part_of_an_answer_is_not_whole(answer: dict[str, Any], data: st.DataObject) -> None:
+def test_a_truncated_answer_is_incomplete(answer: dict[str, Any], data: st.DataObject) -> None:
     body = json.dumps(answer).encode()
     assert not is_complete(body[: data.draw(st.integers(0, len(body) - 1))])
 
 
 @given(answers, st.data())
-def test_what_is_not_text_is_not_whole(answer: dict[str, Any], data: st.DataObject) -> None:
+def test_an_answer_that_is_not_utf8_is_incomplete(
+    answer: dict[str, Any], data: st.DataObject
+) -> None:
     body = json.dumps(answer).encode()
     at = data.draw(st.integers(0, len(body)))
     assert not is_complete(body[:at] + b"\xff" + body[at + 1 :])
@@ -79,5 +81,5 @@ def test_what_is_not_text_is_not_whole(answer: dict[str, Any], data: st.DataObje
         b'{"tags": [{"id": 1, "frame": 0, "label_id": 1}], "shapes": [{"id": 1, "frame": 0}]}',
     ],
 )
-def test_what_is_not_an_answer_of_cvat(body: bytes) -> None:
+def test_other_content_is_incomplete(body: bytes) -> None:
     assert not is_complete(body)

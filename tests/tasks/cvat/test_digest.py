@@ -1,4 +1,4 @@
-"""What is sent and what CVAT gives back have one digest; anything a person can change another."""
+"""An annotation has the same digest when sent and when read back; every edit changes it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def as_cvat_returns(body: dict[str, Any], number: int = 1) -> dict[str, Any]:
 
 
 @given(annotations())
-def test_sent_and_read_back_are_equal(annotation: Annotation) -> None:
+def test_sent_and_read_back_annotations_are_equal(annotation: Annotation) -> None:
     sent = digest_of(annotation, DEFAULTS)
     assert digest(as_cvat_returns(annotation_to_json(annotation)), DEFAULTS) == sent
     assert digest(annotation_to_json(annotation), DEFAULTS) == sent  # the echo of a create
@@ -140,7 +140,7 @@ POSE = Annotation(
         {"type": "ellipse"},
     ],
 )
-def test_an_edit_counts(edit: dict[str, Any]) -> None:
+def test_an_edit_changes_the_digest(edit: dict[str, Any]) -> None:
     stored = as_cvat_returns(annotation_to_json(BOX))
     assert digest({**stored, **edit}, DEFAULTS) != digest_of(BOX, DEFAULTS)
 
@@ -154,13 +154,13 @@ def test_an_edit_counts(edit: dict[str, Any]) -> None:
         {"attributes": [{"spec_id": 60, "value": "y"}]},
     ],
 )
-def test_an_edited_keypoint_counts(edit: dict[str, Any]) -> None:
+def test_an_edited_keypoint_changes_the_digest(edit: dict[str, Any]) -> None:
     stored = as_cvat_returns(annotation_to_json(POSE))
     stored["elements"][0].update(edit)
     assert digest(stored, DEFAULTS) != digest_of(POSE, DEFAULTS)
 
 
-def test_a_new_attribute_of_the_label_changes_nothing() -> None:
+def test_a_new_attribute_of_the_label_keeps_the_digest() -> None:
     later = {**DEFAULTS, 1: {**DEFAULTS[1], 12: "maybe"}}
     stored = as_cvat_returns(annotation_to_json(BOX))
     stored["attributes"].append({"spec_id": 12, "value": "maybe"})
@@ -168,7 +168,7 @@ def test_a_new_attribute_of_the_label_changes_nothing() -> None:
 
 
 @given(st.integers(-4000, 4000), st.sampled_from([2, 4, 8, 16, 5, 10, 20, 100]))
-def test_common_values_survive_noise_in_the_last_digits(number: int, parts: int) -> None:
+def test_float_noise_does_not_change_common_values(number: int, parts: int) -> None:
     value = number / parts
     digests = {
         digest_of(evolve(BOX, points=(value + noise, 0.0, 1.0, 1.0)), DEFAULTS)
@@ -177,7 +177,7 @@ def test_common_values_survive_noise_in_the_last_digits(number: int, parts: int)
     assert len(digests) == 1
 
 
-def test_defaults_are_those_of_labels_and_sublabels() -> None:
+def test_attribute_defaults_of_labels_and_sublabels() -> None:
     rows = [
         {"id": 1, "attributes": [{"id": 10, "default_value": "red"}], "sublabels": []},
         {
@@ -191,6 +191,6 @@ def test_defaults_are_those_of_labels_and_sublabels() -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_numbers_that_are_none_have_no_digest(bad: float) -> None:
+def test_nan_and_infinity_have_no_digest(bad: float) -> None:
     with pytest.raises((ValueError, OverflowError)):
         digest_of(evolve(BOX, points=(bad, 0.0, 1.0, 1.0)), DEFAULTS)

@@ -1,3 +1,5 @@
+"""GET requests to CVAT: headers, retries, sinks, pages and threads."""
+
 from __future__ import annotations
 
 import io
@@ -20,17 +22,17 @@ from cvat_flows.tasks.cvat.http import (
     get_json,
     interruptible,
 )
-from tests.tasks.cvat.scripted_server import Reply, Scripted, hang_up, reply, torn
+from tests.tasks.cvat.scripted_server import Reply, ScriptedServer, cut_off, hang_up, reply
 
 
 @pytest.fixture
-def server() -> Iterator[Scripted]:
-    with Scripted() as scripted:
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as scripted:
         yield scripted
 
 
 @pytest.fixture
-def client(server: Scripted) -> Client:
+def client(server: ScriptedServer) -> Client:
     client = Client(server.url, check_server_version=False)
     client.api_client.configuration.access_token = "secret-token"
     client.organization_slug = "acme"
@@ -42,7 +44,9 @@ def waits() -> list[float]:
     return []
 
 
-def test_credentials_organization_and_plain_transfer(server: Scripted, client: Client) -> None:
+def test_credentials_organization_and_uncompressed_transfer(
+    server: ScriptedServer, client: Client
+) -> None:
     server.replies = [reply(200, b'{"a": 1}'), reply(200), reply(200)]
     assert get_json(client, "/api/tasks/5", subject="task 5", page=2, none=None) == {"a": 1}
     get_json(client, "/api/jobs", subject="jobs", organization=7)
@@ -62,15 +66,15 @@ def test_credentials_organization_and_plain_transfer(server: Scripted, client: C
     [
         [reply(502), reply(503), reply(504)],
         [hang_up, hang_up],
-        [torn(1000, b'{"cut": '), torn(10, b"")],
+        [cut_off(1000, b'{"cut": '), cut_off(10, b"")],
         [reply(200, b'{"cut": ')],
         [reply(500), reply(500)],
         [reply(408), reply(425)],
     ],
-    ids=["5xx", "resets", "torn", "half", "500", "4xx that pass"],
+    ids=["5xx", "resets", "cut off", "half", "500", "transient 4xx"],
 )
-def test_what_passes_is_tried_again(
-    server: Scripted, client: Client, trouble: list[Reply], monkeypatch: pytest.MonkeyPatch
+def test_transient_errors_are_retried(
+    server: ScriptedServer, client: Client, trouble: list[Reply], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http, "_backoff", lambda attempt: 0.0)
     server.replies = [*trouble, reply(200, b'{"a": 1}')]
@@ -78,8 +82,8 @@ def test_what_passes_is_tried_again(
     assert server.replies == []
 
 
-def test_waits_grow_and_retry_after_is_obeyed(
-    server: Scripted, client: Client, waits: list[float]
+def test_waits_grow_and_retry_after_is_honoured(
+    server: ScriptedServer, client: Client, waits: list[float]
 ) -> None:
     server.replies = [
         reply(502),
@@ -95,7 +99,9 @@ def test_waits_grow_and_retry_after_is_obeyed(
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504])
-def test_patience_ends(server: Scripted, client: Client, waits: list[float], status: int) -> None:
+def test_retries_end(
+    server: ScriptedServer, client: Client, waits: list[float], status: int
+) -> None:
     server.replies = [reply(status, b"busy") for _ in range(20)]
     with pytest.raises(CvatUnavailable, match=f"task 5: CVAT answered {status}"):
         get(client, "/api/x", subject="task 5", wait=waits.append)
@@ -103,8 +109,8 @@ def test_patience_ends(server: Scripted, client: Client, waits: list[float], sta
     assert len(waits) == http.MAX_ATTEMPTS - 1
 
 
-def test_a_lasting_500_is_given_up_sooner(
-    server: Scripted, client: Client, waits: list[float]
+def test_500s_are_retried_fewer_times(
+    server: ScriptedServer, client: Client, waits: list[float]
 ) -> None:
     server.replies = [reply(500) for _ in range(20)]
     with pytest.raises(CvatUnavailable):
@@ -112,8 +118,8 @@ def test_a_lasting_500_is_given_up_sooner(
     assert len(server.requests) == http.MAX_ATTEMPTS_ON_500
 
 
-def test_an_endless_retry_after_is_not_waited_for(
-    server: Scripted, client: Client, waits: list[float]
+def test_a_long_retry_after_fails_the_request(
+    server: ScriptedServer, client: Client, waits: list[float]
 ) -> None:
     server.replies = [reply(429, Retry_After="86400")]
     with pytest.raises(CvatUnavailable, match="429"):
@@ -130,7 +136,9 @@ def test_an_endless_retry_after_is_not_waited_for(
         (404, "task 5 does not exist on the CVAT server"),
     ],
 )
-def test_refusals_are_final(server: Scripted, client: Client, status: int, words: str) -> None:
+def test_refusals_are_not_retried(
+    server: ScriptedServer, client: Client, status: int, words: str
+) -> None:
     server.replies = [reply(status, b"no such thing")]
     with pytest.raises(CvatRefused, match=words) as caught:
         get(client, "/api/x", subject="task 5")
@@ -138,25 +146,25 @@ def test_refusals_are_final(server: Scripted, client: Client, status: int, words
     assert "secret-token" not in repr(caught.value) + str(caught.value.__cause__)
 
 
-def test_nobody_there(waits: list[float]) -> None:
+def test_a_server_that_does_not_answer(waits: list[float]) -> None:
     client = Client("http://127.0.0.1:9", check_server_version=False)
     with pytest.raises(CvatUnavailable, match="task 5: no answer from CVAT"):
         get(client, "/api/x", subject="task 5", wait=waits.append, attempts=2)
     assert len(waits) == 1
 
 
-def test_a_sink_holds_the_last_attempt_alone(
-    server: Scripted, client: Client, waits: list[float]
+def test_a_sink_holds_only_the_last_attempt(
+    server: ScriptedServer, client: Client, waits: list[float]
 ) -> None:
     sink = io.BytesIO()
-    server.replies = [torn(5_000_000, b"x" * 3_000_000), reply(200, b"whole", X_Checksum="7")]
+    server.replies = [cut_off(5_000_000, b"x" * 3_000_000), reply(200, b"whole", X_Checksum="7")]
     answer = get(client, "/api/x", subject="chunk 0", sink=sink, wait=waits.append)
     assert sink.getvalue() == b"whole"
     assert answer.body == b""
     assert answer.headers["X-Checksum"] == "7"
 
 
-def test_a_full_disk_is_not_blamed_on_cvat(server: Scripted, client: Client) -> None:
+def test_a_full_disk_is_reported_as_such(server: ScriptedServer, client: Client) -> None:
     class Full(io.BytesIO):
         def write(self, data: Any, /) -> int:
             raise OSError(28, "No space left on device")
@@ -166,7 +174,7 @@ def test_a_full_disk_is_not_blamed_on_cvat(server: Scripted, client: Client) -> 
         get(client, "/api/x", subject="chunk 0", sink=Full())
 
 
-def test_redirects_are_followed(server: Scripted, client: Client) -> None:
+def test_redirects_are_followed(server: ScriptedServer, client: Client) -> None:
     server.replies = [reply(301, Location="/api/y"), reply(200, b"[1]")]
     assert get_json(client, "/api/x", subject="task 5") == [1]
     server.replies = [reply(302, Location="/api/x") for _ in range(60)]
@@ -174,7 +182,7 @@ def test_redirects_are_followed(server: Scripted, client: Client) -> None:
         get(client, "/api/x", subject="task 5", attempts=1)
 
 
-def test_a_wait_can_be_broken_off(server: Scripted, client: Client) -> None:
+def test_a_wait_can_be_aborted(server: ScriptedServer, client: Client) -> None:
     server.replies = [reply(429, Retry_After="50")]
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
@@ -184,7 +192,7 @@ def test_a_wait_can_be_broken_off(server: Scripted, client: Client) -> None:
     assert time.monotonic() - begin < 45
 
 
-def test_all_pages(server: Scripted, client: Client) -> None:
+def test_all_pages(server: ScriptedServer, client: Client) -> None:
     pages = [{"results": [1, 2], "next": "…"}, {"results": [3], "next": None}]
     server.replies = [reply(200, json.dumps(page).encode()) for page in pages]
     assert list(get_all_pages(client, "/api/jobs", subject="jobs", task_id=5)) == [1, 2, 3]
@@ -194,7 +202,7 @@ def test_all_pages(server: Scripted, client: Client) -> None:
     ]
 
 
-def test_many_threads_share_one_client(server: Scripted, client: Client) -> None:
+def test_many_threads_share_one_client(server: ScriptedServer, client: Client) -> None:
     server.replies = [reply(200, b"[1]", Set_Cookie="a=b")] * 60
     answers: list[Any] = []
 

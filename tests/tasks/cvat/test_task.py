@@ -1,29 +1,19 @@
-"""What `fetch_media` reads, from the sandbox over HTTP."""
+"""`fetch_media` reads a task from the sandbox over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cvat_sdk import Client, models
-from cvat_sdk.core.exceptions import BackgroundRequestException
 
-from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.task import (
-    ImportFailed,
-    ImportRunning,
-    TaskHasNoData,
-    UnsupportedMedia,
     build_media,
     fetch_media,
 )
 from cvat_flows.tasks.fetch.plan import plan_frames
-from cvat_flows.tasks.model.media import JobRange, TaskMedia
-from tests.tasks.cvat.scripted_server import Scripted, answers
-from tests.tasks.fetch.media_factory import make_media
+from cvat_flows.tasks.model.media import JobRange
 
 MakeTask = Callable[..., Any]
 
@@ -80,7 +70,7 @@ def test_deleted_frames_and_projects(client: Client, project: Any, make_task: Ma
     assert media.project_name == "roads"
 
 
-def test_few_requests(
+def test_three_requests_are_enough(
     client: Client, make_task: MakeTask, caplog: pytest.LogCaptureFixture
 ) -> None:
     task = make_task(4, segment_size=1)
@@ -94,7 +84,7 @@ def test_more_jobs_than_a_page(client: Client, make_task: MakeTask) -> None:
     assert [job.first for job in media.jobs] == list(range(12))
 
 
-def test_a_ground_truth_job_does_not_own_frames(client: Client, make_task: MakeTask) -> None:
+def test_a_ground_truth_job_is_not_annotated(client: Client, make_task: MakeTask) -> None:
     task = make_task(6, segment_size=3)
     job, _ = client.api_client.jobs_api.create(
         models.JobWriteRequest(
@@ -109,7 +99,7 @@ def test_a_ground_truth_job_does_not_own_frames(client: Client, make_task: MakeT
     assert plan_frames(media, frames_per_run=72).frame_count == 6
 
 
-def test_honeypots_and_their_pool(client: Client, make_task: MakeTask) -> None:
+def test_honeypots_and_their_pool_are_not_annotated(client: Client, make_task: MakeTask) -> None:
     task = make_task(
         10,
         segment_size=4,
@@ -135,101 +125,6 @@ def test_honeypots_and_their_pool(client: Client, make_task: MakeTask) -> None:
     assert not {frame.number for frame in plan.frames} & {*layout.honeypot_frames, 10, 11}
 
 
-# -- not ready ---------------------------------------------------------------------------------
-
-
-def empty_task(client: Client) -> Any:
-    return client.tasks.create(
-        models.TaskWriteRequest(name="hollow", labels=[models.PatchedLabelRequest(name="car")])
-    )
-
-
-def test_a_task_without_data(client: Client) -> None:
-    task = empty_task(client)
-    with pytest.raises(TaskHasNoData, match=rf"^task {task.id} \('hollow'\) has no data yet"):
-        fetch_media(client, task.id)
-    task.remove()
-
-
-def test_a_failed_import_is_quoted(client: Client, tmp_path: Path) -> None:
-    task = empty_task(client)
-    bad = tmp_path / "bad.png"
-    bad.write_text("not an image at all")
-    with pytest.raises(BackgroundRequestException):
-        task.upload_data([bad])
-    with pytest.raises(
-        ImportFailed,
-        match=rf"^task {task.id} .*UnidentifiedImageError: cannot identify .*create a new task",
-    ):
-        fetch_media(client, task.id)
-    task.remove()
-
-
-def test_an_unknown_task(client: Client) -> None:
-    with pytest.raises(CvatRefused, match=r"^task 999999 does not exist") as caught:
-        fetch_media(client, 999_999)
-    assert caught.value.status == 404
-
-
-def test_point_clouds_are_not_supported() -> None:
-    task = {"id": 5, "name": "lidar", "dimension": "3d", "size": 3}
-    with (
-        answering({"/api/tasks/5": task}) as client,
-        pytest.raises(UnsupportedMedia, match="task 5 holds 3D point clouds"),
-    ):
-        fetch_media(client, 5)
-
-
-@pytest.mark.parametrize(
-    ("requests", "error"),
-    [
-        ([("started", "2026-01-01")], ImportRunning),
-        ([("queued", "2026-01-01")], ImportRunning),
-        ([("failed", "2026-01-01"), ("queued", "2026-01-02")], ImportRunning),
-        ([("queued", "2026-01-01"), ("failed", "2026-01-02")], ImportFailed),
-        ([], TaskHasNoData),
-    ],
-)
-def test_an_import_under_way(requests: list[tuple[str, str]], error: type[Exception]) -> None:
-    rows = [
-        {
-            "status": status,
-            "message": "",
-            "created_date": created,
-            "operation": {"type": "create:task", "task_id": 5},
-        }
-        for status, created in requests
-    ]
-    rows.append(
-        {
-            "status": "failed",
-            "message": "somebody's export",
-            "created_date": "2026-03-03",
-            "operation": {"type": "export:dataset", "task_id": 5},
-        }
-    )
-    by_path = {
-        "/api/tasks/5": {"id": 5, "name": "new", "dimension": "2d", "size": 0},
-        "/api/requests": {"results": rows, "next": None},
-    }
-    with (
-        answering(by_path) as client,
-        pytest.raises(error, match=r"^task 5 \('new'\)"),
-    ):
-        fetch_media(client, 5)
-
-
-@contextmanager
-def answering(by_path: dict[str, Any]) -> Iterator[Client]:
-    """A client of a server in a state that lasts for milliseconds only, or is never reached."""
-    with Scripted() as server:
-        server.replies = [answers(by_path)] * 9
-        yield Client(server.url, check_server_version=False)
-
-
-# -- values ------------------------------------------------------------------------------------
-
-
 def test_a_video_has_one_name_and_size_for_all_frames() -> None:
     media = build_media(
         {
@@ -247,7 +142,7 @@ def test_a_video_has_one_name_and_size_for_all_frames() -> None:
     assert (media.frame(8).width, media.frame(8).height) == (64, 48)
 
 
-def test_consensus_replicas_are_no_jobs_to_annotate() -> None:
+def test_consensus_replicas_are_not_annotated() -> None:
     media = build_media(
         {"id": 5, "name": "x", "size": 2, "data_original_chunk_type": "i"},
         {"chunk_size": 2, "frames": [{"name": "a"}, {"name": "b"}]},
@@ -258,16 +153,3 @@ def test_consensus_replicas_are_no_jobs_to_annotate() -> None:
         host="http://cvat.test",
     )
     assert media.all_job_ids == (1,)
-
-
-def test_a_frame_without_a_job_links_to_the_task() -> None:
-    media = make_media(4, segments=[(0, 1)])
-    frame = media.frame(3)
-    assert frame.job_ids == ()
-    assert media.frame_url(frame) == "http://cvat.test/tasks/5"
-
-
-def test_long_tasks_print_short() -> None:
-    media: TaskMedia = make_media(5000, deleted=range(4000))
-    assert len(repr(media)) < 1000
-    assert str(media) == "task 5 · street"

@@ -15,7 +15,7 @@ import PIL.Image
 from cvat_sdk import Client
 
 from cvat_flows.tasks.model.media import TaskMedia
-from tests.tasks.cvat.scripted_server import Reply, Scripted, reply
+from tests.tasks.cvat.scripted_server import Reply, ScriptedServer, reply
 from tests.tasks.fetch.media_factory import make_media
 
 
@@ -38,7 +38,7 @@ def checksum(body: bytes) -> str:
     return str(zlib.crc32(body[:1000], zlib.crc32(str(len(body)).encode())))
 
 
-class ChunkServer(Scripted):
+class ChunkServer(ScriptedServer):
     """Serves `files` as CVAT does, `chunk_size` in a chunk (CVAT_FACTS 4).
 
     The replies in `chunk_reply[number]` and `frame_reply[number]` are used up before the right

@@ -30,7 +30,7 @@ from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Batch
 from cvat_flows.tasks.storage import FolderStorage
 from tests.support.waiting import wait_until
-from tests.tasks.cvat.scripted_server import Reply, hang_up, reply, torn
+from tests.tasks.cvat.scripted_server import Reply, cut_off, hang_up, reply
 from tests.tasks.fetch.chunk_server import ChunkServer, archive, png
 
 
@@ -195,13 +195,13 @@ def test_frames_that_a_chunk_lacks_are_downloaded_alone(server: ChunkServer) -> 
         lambda server: server.chunk_of(b"<html>gateway</html>"),
         lambda server: server.chunk_of(b""),
         lambda server: reply(200, b""),
-        lambda server: torn(90_000, archive(server.files[4:8])),
+        lambda server: cut_off(90_000, archive(server.files[4:8])),
         lambda server: hang_up,
         lambda server: reply(503),
         lambda server: reply(504),
         lambda server: reply(429, Retry_After="0"),
     ],
-    ids=["truncated", "checksum", "html", "empty", "bare", "torn", "reset", "503", "504", "429"],
+    ids=["truncated", "checksum", "html", "empty", "bare", "cut_off", "reset", "503", "504", "429"],
 )
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_chunk_that_arrives_damaged_is_downloaded_again(

@@ -1,4 +1,4 @@
-"""Ours equals the SDK's driver wherever it accepts, and both refuse together, in the same words."""
+"""Matching, validation and remapping agree with the SDK's driver, message by message."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def our_outcome(case: Case, match: SpecMatch) -> Outcome:
 
 
 @given(cases())
-def test_the_first_mismatch_is_the_one_that_the_sdk_raises(case: Case) -> None:
+def test_the_first_mismatch_equals_the_sdks_error(case: Case) -> None:
     try:
         case.sdk_mapper()
     except BadFunctionError as error:
@@ -56,7 +56,7 @@ def test_the_first_mismatch_is_the_one_that_the_sdk_raises(case: Case) -> None:
 
 
 @given(cases())
-def test_output_is_accepted_refused_and_remapped_as_by_the_sdk(case: Case) -> None:
+def test_output_is_validated_and_remapped_like_the_sdk(case: Case) -> None:
     try:
         mapper = case.sdk_mapper()
     except BadFunctionError:

@@ -1,4 +1,4 @@
-"""What a mapping may look like, and what is said about one that does not."""
+"""Valid mappings, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from cvat_flows.tasks.matching.mapping import LabelMapping, MappingError, load_mapping
 
 
-def test_dict_text_and_file_say_the_same(tmp_path: Path) -> None:
+def test_dict_text_and_file_are_equivalent(tmp_path: Path) -> None:
     text = 'car: vehicle\nbird: null\ncat: {sublabels: {nose: {name: tip}}}\n"*": "*"\n'
     path = tmp_path / "mapping.yaml"
     path.write_text(text)
@@ -24,7 +24,7 @@ def test_dict_text_and_file_say_the_same(tmp_path: Path) -> None:
     assert load_mapping(plain) == load_mapping(text) == load_mapping(path)
 
 
-def test_the_form_of_cvat_itself_is_taken() -> None:
+def test_the_format_of_cvat_is_accepted() -> None:
     mapping = load_mapping(
         {
             "person": {
@@ -41,12 +41,12 @@ def test_the_form_of_cvat_itself_is_taken() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, {}, "", "# only a comment"])
-def test_nothing_is_by_name(nothing: Any) -> None:
+def test_an_empty_mapping_keeps_names(nothing: Any) -> None:
     assert load_mapping(nothing).label("car") == LabelMapping()
     assert load_mapping(nothing).label("car").target("car") == "car"
 
 
-def test_the_rest_covers_what_is_not_listed() -> None:
+def test_the_wildcard_covers_names_that_are_not_listed() -> None:
     mapping = load_mapping({"car": {"attributes": {"*": None}}, "*": None})
     assert mapping.label("bus").target("bus") is None
     assert mapping.label("car").target("car") == "car"
@@ -74,12 +74,12 @@ def test_the_rest_covers_what_is_not_listed() -> None:
         (Path("no such file"), "cannot read 'no such file'"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place(source: Any, said: str) -> None:
+def test_errors_name_the_entry(source: Any, said: str) -> None:
     with pytest.raises(MappingError, match=said):
         load_mapping(source)
 
 
-def test_all_problems_are_said_at_once() -> None:
+def test_all_problems_are_reported_together() -> None:
     with pytest.raises(MappingError) as caught:
         load_mapping({"car": {"nmae": "x"}, "cat": 5, "labels": {"attributes": 3}})
     assert len(caught.value.problems) == 3

@@ -1,4 +1,4 @@
-"""Matching: everything that does not fit at once, with hints; mappings; the table."""
+"""Matching reports every mismatch, with hints, and makes a table."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def mismatch_of(*args: Any, **kwargs: Any) -> SpecMismatch:
     return caught.value
 
 
-def test_names_lead_to_the_task_ids() -> None:
+def test_names_are_mapped_to_the_tasks_ids() -> None:
     match = match_spec(FUNCTION, TASK)
     car, cat = match.labels[1], match.labels[2]
     assert car is not None
@@ -83,7 +83,7 @@ def test_names_lead_to_the_task_ids() -> None:
     assert {row.status for row in match.rows} == {"matched"}
 
 
-def test_every_mismatch_is_named_at_once_in_the_order_of_the_sdk() -> None:
+def test_all_mismatches_are_named_in_the_order_of_the_sdk() -> None:
     function = (Label(id=0, name="crab"), *FUNCTION)
     mismatch = mismatch_of(function, OTHER_TASK)
     assert [row.message for row in mismatch.mismatches] == [
@@ -100,7 +100,7 @@ def test_every_mismatch_is_named_at_once_in_the_order_of_the_sdk() -> None:
     assert "--allow-unmatched-labels" in str(mismatch)
 
 
-def test_attributes_say_what_differs() -> None:
+def test_mismatched_attributes_are_described() -> None:
     task = (
         Label(
             id=101,
@@ -140,7 +140,7 @@ def test_the_nearest_name_is_suggested(wanted: str, there: list[str], hint: str 
     assert (f"did you mean {hint!r}" in str(mismatch)) == (hint is not None)
 
 
-def test_unmatched_may_be_dropped_but_never_what_contradicts() -> None:
+def test_unmatched_names_can_be_dropped_but_not_contradictions() -> None:
     match = match_spec(FUNCTION, TASK[1:2], allow_unmatched_labels=True)
     assert match.labels[1] is None
     assert match.labels[3] is None
@@ -150,14 +150,14 @@ def test_unmatched_may_be_dropped_but_never_what_contradicts() -> None:
     assert [row.status for row in mismatch.mismatches] == ["different type"]
 
 
-def test_masks_turned_to_polygons_match_a_polygon_label() -> None:
+def test_masks_converted_to_polygons_match_a_polygon_label() -> None:
     mask, polygon = Label(id=1, name="a", type="mask"), Label(id=9, name="a", type="polygon")
     assert match_spec((mask,), (polygon,), conv_mask_to_poly=True).labels[1] is not None
     mismatch = mismatch_of((mask,), (Label(id=9, name="a", type="mask"),), conv_mask_to_poly=True)
     assert "has type 'polygon' in the function, but 'mask'" in str(mismatch)
 
 
-def test_the_table_has_what_only_the_task_has() -> None:
+def test_the_table_includes_what_only_the_task_has() -> None:
     task = (*TASK[:1], TASK[1], Label(id=109, name="spare", type="tag"))
     rows = compare_spec((CAR, Label(id=2, name="cat", type="skeleton", sublabels=(HEAD,))), task)
     shown = {(row.kind, row.function, row.task, row.status) for row in rows.rows}
@@ -169,7 +169,7 @@ def test_the_table_has_what_only_the_task_has() -> None:
     assert order.index("car") < order.index("car > kind") < order.index("cat")
 
 
-def test_mapping_renames_joins_drops_and_reaches_below() -> None:
+def test_a_mapping_renames_joins_and_drops() -> None:
     mapping = load_mapping(
         """
         car:
@@ -197,7 +197,7 @@ def test_mapping_renames_joins_drops_and_reaches_below() -> None:
     assert cat.sublabels[2] is None
 
 
-def test_the_rest_can_go_to_one_label() -> None:
+def test_the_wildcard_can_map_to_one_label() -> None:
     mapping = load_mapping({"car": "car", "*": "object"})
     task = (Label(id=101, name="car"), Label(id=102, name="object"))
     function = tuple(Label(id=i, name=n) for i, n in enumerate(["car", "bus", "cat"]))
@@ -236,7 +236,7 @@ def test_every_unknown_name_in_a_mapping_is_an_error() -> None:
     }
 
 
-def test_names_under_the_rest_have_to_be_in_one_of_the_labels_that_it_covers() -> None:
+def test_names_under_the_wildcard_must_exist_in_a_covered_label() -> None:
     task = tuple(Label(id=100 + i, name=n) for i, n in enumerate(["car", "cat", "bus"]))
     drop_all = {"*": {"attributes": {"kind": None, "*": None}, "sublabels": {"*": None}}}
     assert match_spec(FUNCTION[:1], task, mapping=load_mapping(drop_all)).labels[1] is not None
@@ -266,7 +266,7 @@ def test_names_under_the_rest_have_to_be_in_one_of_the_labels_that_it_covers() -
         (NOTE, ("text",), {"anything": "else"}, True),
     ],
 )
-def test_mapped_values_have_to_be_values_of_the_task(
+def test_mapped_values_must_be_valid_in_the_task(
     mine: Attribute, theirs: tuple[str, ...], values: dict[str, str | None], fits: bool
 ) -> None:
     function = (Label(id=1, name="car", attributes=(mine,)),)
@@ -276,7 +276,7 @@ def test_mapped_values_have_to_be_values_of_the_task(
     assert (not comparison.mismatches) == fits, comparison.mismatches
 
 
-def test_a_spec_that_is_none_is_named() -> None:
+def test_a_spec_of_the_wrong_type_is_named() -> None:
     with pytest.raises(BadSpecError, match=r"of type 'dict'.*DetectionFunctionSpec"):
         labels_of_spec({"labels": []})
 
@@ -296,7 +296,7 @@ def test_two_thousand_labels_take_a_moment(suffix: str) -> None:
     assert min(taken) < 0.4
 
 
-def test_a_mismatch_crosses_a_process_border_and_is_short_in_a_log() -> None:
+def test_a_mismatch_can_be_pickled_and_has_a_short_repr() -> None:
     mismatch = mismatch_of(FUNCTION, OTHER_TASK)
     copied = pickle.loads(pickle.dumps(mismatch))
     assert (str(copied), copied.mismatches) == (str(mismatch), mismatch.mismatches)

@@ -1,4 +1,4 @@
-"""Text from outside stays text."""
+"""Untrusted text is shown literally and hides nothing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_table_cell_shows_the_text_and_nothing_else(text: str) -> None:
 
 
 @given(ANY_TEXT)
-def test_a_code_block_ends_where_it_should(text: str) -> None:
+def test_a_code_block_contains_exactly_the_text(text: str) -> None:
     page = read(f"{code_block(text)}\n\nafter")
     assert len(page.code) == 1
     assert page.text.endswith("after\n")
@@ -66,7 +66,7 @@ def test_xml_shows_the_text(text: str) -> None:
 
 
 @given(ANY_TEXT)
-def test_a_key_or_path_has_letters_digits_and_dashes(text: str) -> None:
+def test_a_slug_has_only_letters_digits_and_dashes(text: str) -> None:
     made = slug(text)
     assert made
     assert len(made) <= 60
@@ -76,28 +76,28 @@ def test_a_key_or_path_has_letters_digits_and_dashes(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["http://a.example", "HTTPS://a.example", "www.a.example", "x@a.b"]
 )
-def test_an_address_is_broken_so_that_no_ui_makes_it_a_link(text: str) -> None:
+def test_addresses_are_broken_so_that_no_ui_links_them(text: str) -> None:
     shown = escape_markdown(text)
     assert WORD_JOINER in shown
     assert shown.replace(WORD_JOINER, "").replace("\\", "") == text
 
 
-def test_a_long_word_may_be_broken() -> None:
+def test_a_long_word_can_wrap() -> None:
     assert max(map(len, escape_markdown("x" * 100).split("\u200b"))) == 32
 
 
-def test_a_long_name_keeps_its_end() -> None:
+def test_a_shortened_name_keeps_its_end() -> None:
     assert shorten_name("a" * 60 + "_0005.jpg", 20) == "aaaaaaaaa…a_0005.jpg"
     assert shorten_name("short.jpg", 20) == "short.jpg"
 
 
-def test_what_would_end_an_address_is_encoded() -> None:
+def test_characters_that_end_a_link_are_encoded() -> None:
     page = read(link("open", "https://a.example/x) [y](z|<w> `v`"))
     assert page.links == ["https://a.example/x%29%20%5By%5D%28z%7C%3Cw%3E%20%60v%60"]
     assert link("open", None) == "open"
 
 
-def test_a_host_is_named_by_its_address() -> None:
+def test_host_slugs() -> None:
     assert host_slug("https://CVAT.example.com:8443/") == "cvat-example-com-8443"
     assert host_slug("nonsense") == "nonsense"
 
