@@ -77,7 +77,7 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
 @task(name="fetch-labels", task_run_name="fetch labels of task {task_id}", **_NETWORK_STEP)
 def fetch_labels(client: Client, task_id: int) -> tuple[Label, ...]:
     """Read the task's labels."""
-    return read_labels(client, task_id)
+    return read_labels(client, task_id=task_id)
 
 
 @task(name="match-spec", task_run_name="match labels of {function.title}", **_LOCAL_STEP)

@@ -13,8 +13,7 @@ from cvat_sdk import Client
 from cvat_flows.deployments.setup.changes import Change, SetupError
 from cvat_flows.deployments.webhook.secret import read_secret
 from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.errors import cvat_errors
-from cvat_flows.tasks.cvat.http import get_all_pages
+from cvat_flows.tasks.cvat.http import get_all_pages, send_json
 from cvat_flows.tasks.cvat.server_block import find_settings
 
 EVENTS = ["create:job", "create:task", "update:task"]
@@ -94,7 +93,7 @@ def _plan_webhook(client: Client, project: dict[str, Any], target: Target) -> Ch
             verb="create",
             what=what,
             detail=f"to {target.url}",
-            apply=partial(_send, client, "POST", "/api/webhooks", body, what),
+            apply=partial(send_json, client, "POST", "/api/webhooks", body, subject=what),
         )
     differences = [key for key in ("enable_ssl", "is_active") if old.get(key) != wanted[key]]
     if not set(EVENTS) <= set(old["events"]):
@@ -109,24 +108,14 @@ def _plan_webhook(client: Client, project: dict[str, Any], target: Target) -> Ch
         verb="update",
         what=what,
         detail=", ".join(differences),
-        apply=partial(_send, client, "PATCH", f"/api/webhooks/{old['id']}", wanted, what),
+        apply=partial(
+            send_json, client, "PATCH", f"/api/webhooks/{old['id']}", wanted, subject=what
+        ),
     )
 
 
 def _ping(client: Client, webhook_id: int, what: str) -> int | None:
     """Have CVAT ping the receiver and return the status of its answer. None without an answer."""
-    row = _send(client, "POST", f"/api/webhooks/{webhook_id}/ping", None, what)
+    row = send_json(client, "POST", f"/api/webhooks/{webhook_id}/ping", None, subject=what)
     status = row.get("status_code") if isinstance(row, dict) else None
     return int(status) if status is not None else None
-
-
-def _send(client: Client, method: str, path: str, body: Any, what: str) -> Any:
-    with cvat_errors(what):
-        _, response = client.api_client.call_api(
-            path,
-            method,
-            header_params={"Content-Type": "application/json"},
-            body=body,
-            _parse_response=False,
-        )
-        return json.loads(response.data or b"null")

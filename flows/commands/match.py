@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     function = load_function(parameters.reference)
     comparison = compare_spec(
         labels_of_spec(function.function.spec),
-        fetch_labels(client, parameters.task_id),
+        fetch_labels(client, task_id=parameters.task_id),
         allow_unmatched_labels=parameters.allow_unmatched_labels,
         conv_mask_to_poly=parameters.conv_mask_to_poly,
         mapping=load_mapping(parameters.label_mapping),

@@ -190,6 +190,7 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
         existing=parameters.existing,
         dry_run=parameters.dry_run,
         ground_truth=parameters.include_ground_truth,
+        labels=report.labels,
     )
     if record.lease is not None:
         record.lease.begin_writing()

@@ -18,6 +18,7 @@ from cvat_sdk import Client
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.http import get_all_pages
+from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.cvat.task import import_failure_reason
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.upload.manifest import Summary
@@ -251,9 +252,7 @@ def _labels_by_owner(
                     found.setdefault((kind, row[kind]), set()).add(row["name"])
         return found
     for kind, number in sorted(owners):
-        subject = f"the labels of {kind.removesuffix('_id')} {number}"
-        rows = get_all_pages(client, "/api/labels", subject=subject, **{kind: number})
-        found[kind, number] = {row["name"] for row in rows}
+        found[kind, number] = {label.name for label in fetch_labels(client, **{kind: number})}
     return found
 
 

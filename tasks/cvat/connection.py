@@ -20,12 +20,8 @@ from cvat_sdk.core.client import AccessTokenCredentials, PasswordCredentials
 from cvat_sdk.core.exceptions import AuthStoreError
 
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES
+from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY
 from cvat_flows.tasks.model.errors import CvatFlowsError
-
-CONNECT_TIMEOUT = 10.0
-READ_TIMEOUT = 120.0
-"""Seconds without a byte, not of the whole transfer: CVAT may need long before the first byte of a
-chunk. Without a timeout the SDK waits forever, and Prefect cannot interrupt a waiting thread."""
 
 ENVIRONMENT_HELP = (
     "set CVAT_HOST with CVAT_ACCESS_TOKEN (or CVAT_USER and CVAT_PASSWORD), save a profile with "
@@ -180,7 +176,8 @@ def _is_logged_in(client: Client) -> bool:
 def _set_default_timeout(client: Client) -> None:
     pool = client.api_client.rest_client.pool_manager
     send: Callable[..., Any] = pool.request
-    default = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+    policy = DEFAULT_POLICY
+    default = urllib3.Timeout(connect=policy.connect_timeout, read=policy.read_timeout)
 
     def request(*args: Any, timeout: Any = None, **kwargs: Any) -> Any:
         return send(*args, timeout=timeout or default, **kwargs)

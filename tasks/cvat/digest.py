@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from cvat_flows.tasks.model.annotations import TAG
+from cvat_flows.tasks.model.labels import Label
 
 AttributeDefaults = Mapping[int, Mapping[int, str]]
 """Default value by label or sublabel id, then by attribute id (`spec_id`)."""
@@ -25,14 +26,12 @@ _OFFSET = 0.37
 last bit of a float could decide how such a value is rounded."""
 
 
-def attribute_defaults(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[int, str]]:
-    """Collect the attribute defaults of labels and sublabels from rows of `GET /api/labels`."""
+def attribute_defaults(labels: Iterable[Label]) -> dict[int, dict[int, str]]:
+    """Collect the attribute defaults of labels and sublabels of CVAT."""
     defaults: dict[int, dict[int, str]] = {}
-    for row in rows:
-        defaults[row["id"]] = {
-            a["id"]: a.get("default_value") or "" for a in row.get("attributes") or ()
-        }
-        defaults.update(attribute_defaults(row.get("sublabels") or ()))
+    for label in labels:
+        defaults[label.id] = {attribute.id: attribute.default for attribute in label.attributes}
+        defaults.update(attribute_defaults(label.sublabels))
     return defaults
 
 

@@ -1,19 +1,20 @@
-"""Send GET requests to CVAT. Transient errors are retried; others fail immediately.
+"""Send requests to CVAT: this module and the login (`connection`) are the only ones that do.
 
-This uses the connections and credentials of the SDK's client, but not its methods. They do not
-back off, they let urllib3 sleep as long as `Retry-After` says, and they change the client's state,
-so threads would need a lock.
+It uses the connections and credentials of the SDK's client, but not its methods. They do not back
+off, they let urllib3 sleep as long as `Retry-After` says, and they change the client's state, so
+threads would need a lock.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import urllib3
 from attrs import frozen
@@ -21,18 +22,20 @@ from cvat_sdk import Client
 from cvat_sdk.api_client import exceptions
 from cvat_sdk.core.helpers import make_request_headers
 
-from cvat_flows.tasks.cvat.connection import CONNECT_TIMEOUT, READ_TIMEOUT
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, cvat_errors
+from cvat_flows.tasks.cvat.retry import (
+    DEFAULT_POLICY,
+    MAX_CONSECUTIVE_500S,
+    RetryPolicy,
+    retry_after,
+)
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
-MAX_ATTEMPTS = 6
-MAX_ATTEMPTS_ON_500 = 3
-"""502, 503 and 504 mean that CVAT is busy. 500 often means that CVAT cannot read the image, and
-then it never will."""
-MAX_WAIT = 60.0
-"""Seconds between two attempts. If `Retry-After` asks for more, the request fails."""
-
 _BLOCK_SIZE = 1 << 20
+# urllib3 only follows redirects; retries are ours.
+_REDIRECTS = urllib3.Retry(
+    total=None, connect=0, read=0, status=0, other=0, redirect=3, status_forcelist=()
+)
 
 
 class DiskFull(CvatFlowsError):
@@ -69,16 +72,32 @@ def get_json(
 
     Raises CvatRefused if CVAT refuses the request and CvatUnavailable if all attempts fail.
     """
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         answer = get(client, path, subject=subject, organization=organization, **query)
         try:
             return json.loads(answer.body)
         except ValueError as error:
-            if attempt == MAX_ATTEMPTS:
+            if attempt == DEFAULT_POLICY.max_attempts:
                 with cvat_errors(subject):
                     raise urllib3.exceptions.ProtocolError("body is not JSON") from error
-            time.sleep(_backoff(attempt))
-    raise AssertionError("unreachable")
+            time.sleep(DEFAULT_POLICY.wait(attempt, None))
+
+
+def send_json(client: Client, method: str, path: str, body: Any, *, subject: str) -> Any:
+    """Send a request with a JSON body once, and decode the answer; None if it is empty.
+
+    Raises CvatRefused and CvatUnavailable. After CvatUnavailable CVAT may have done the work.
+    """
+    content = b"" if body is None else json.dumps(body).encode()
+    with cvat_errors(subject), open_response(client, method, path, body=content) as response:
+        if response.status >= 300:
+            raise _error(response)
+        try:
+            return json.loads(response.read() or b"null")
+        except ValueError as error:
+            raise urllib3.exceptions.ProtocolError("body is not JSON") from error
 
 
 def get_all_pages(client: Client, path: str, *, subject: str, **query: Any) -> Iterator[Any]:
@@ -100,80 +119,107 @@ def get(
     sink: Sink | None = None,
     min_sink_size: int = 0,
     organization: int | str | None = None,
-    attempts: int = MAX_ATTEMPTS,
+    policy: RetryPolicy | None = None,
     wait: Wait = time.sleep,
     **query: Any,
 ) -> Answer:
     """GET `path`, which starts with `/api/`, without compression.
 
-    By default CVAT compresses bodies with gzip, which makes the download of images several times
-    slower (CVAT_FACTS 4).
-
     The body is written to `sink`, if given, unless `Content-Length` is below `min_sink_size`
-    bytes; `Answer.in_sink` says which. Network errors and transient statuses are retried with
-    growing waits, up to `attempts` requests. `wait` may raise an exception to abort.
+    bytes; `Answer.in_sink` says which. Network errors and transient statuses are retried as
+    `policy` says. `wait` may raise an exception to abort.
 
     Raises CvatRefused if CVAT refuses the request and CvatUnavailable if all attempts fail.
     """
-    pool = client.api_client.rest_client.pool_manager
-    url = client.api_map.host + path
+    policy = policy or DEFAULT_POLICY
+    attempt = server_errors = 0
+    with cvat_errors(subject):
+        while True:
+            attempt += 1
+            try:
+                with open_response(
+                    client, "GET", path, query=query, organization=organization, policy=policy
+                ) as response:
+                    if response.status != 200:
+                        raise _error(response)
+                    return _read(response, sink, min_sink_size)
+            except exceptions.ApiException as error:
+                server_errors = server_errors + 1 if error.status == 500 else 0
+                requested = retry_after(error.headers)
+                if (
+                    error.status not in TRANSIENT_STATUSES
+                    or server_errors >= MAX_CONSECUTIVE_500S
+                    or (requested or 0) > policy.max_wait
+                    or attempt == policy.max_attempts
+                ):
+                    raise
+            except (urllib3.exceptions.HTTPError, OSError):
+                if attempt == policy.max_attempts:
+                    raise
+                requested = None
+            wait(policy.wait(attempt, requested))
+
+
+@contextmanager
+def open_response(
+    client: Client,
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, Any] | None = None,
+    body: bytes | None = None,
+    organization: int | str | None = None,
+    policy: RetryPolicy = DEFAULT_POLICY,
+) -> Iterator[urllib3.BaseHTTPResponse]:
+    """Send one request; the response's body is to be read in the block. Retries nothing.
+
+    Asks for no compression: by default CVAT compresses bodies with gzip, which makes the download
+    of images several times slower (CVAT_FACTS 4).
+    """
     headers = make_request_headers(client.api_client)
     headers["Accept-Encoding"] = "identity"
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    words = {name: value for name, value in (query or {}).items() if value is not None}
     if organization is not None:
         headers.pop("X-Organization", None)
-        query |= {"org_id": organization} if organization != "" else {"org": ""}
-    with cvat_errors(subject):
-        for attempt in range(1, attempts + 1):
-            try:
-                return _get_once(pool, url, query, headers, sink, min_sink_size)
-            except (exceptions.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-                pause = _pause_before_retry(error, attempt)
-                if attempt >= attempts or pause is None:
-                    raise
-            wait(pause)
-    raise AssertionError("unreachable")
-
-
-def _get_once(
-    pool: Any,
-    url: str,
-    query: dict[str, Any],
-    headers: dict[str, str],
-    sink: Sink | None,
-    min_sink_size: int,
-) -> Answer:
-    response = pool.request(
-        "GET",
-        url,
-        fields={name: value for name, value in query.items() if value is not None},
+        words |= {"org_id": organization} if organization != "" else {"org": ""}
+    response = client.api_client.rest_client.pool_manager.request(
+        method,
+        f"{client.api_map.host}{path}" + (f"?{urlencode(words)}" if words else ""),
+        body=body,
         headers=dict(headers),
-        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
-        # urllib3 only follows redirects; `get` retries.
-        retries=urllib3.Retry(
-            total=None, connect=0, read=0, status=0, other=0, redirect=3, status_forcelist=()
-        ),
+        timeout=urllib3.Timeout(connect=policy.connect_timeout, read=policy.read_timeout),
+        retries=_REDIRECTS if method == "GET" else False,
         preload_content=False,
     )
     try:
-        if response.status != 200:
-            refusal = _exception(response.status)(status=response.status, reason=response.reason)
-            refusal.body = response.read(_BLOCK_SIZE)
-            refusal.headers = response.headers
-            raise refusal
-        length = response.headers.get("Content-Length", "")
-        if sink is None or (length.isdigit() and int(length) < min_sink_size):
-            return Answer(body=response.read(), headers=response.headers)
-        # An earlier attempt may have written part of the body.
-        sink.seek(0)
-        sink.truncate(0)
-        for block in response.stream(_BLOCK_SIZE):
-            _write(sink, block)
-        return Answer(body=b"", headers=response.headers, in_sink=True)
+        yield response
     except BaseException:
         response.close()
         raise
     finally:
         response.release_conn()
+
+
+def _read(response: urllib3.BaseHTTPResponse, sink: Sink | None, min_sink_size: int) -> Answer:
+    length = response.headers.get("Content-Length", "")
+    if sink is None or (length.isdigit() and int(length) < min_sink_size):
+        return Answer(body=response.read(), headers=response.headers)
+    # An earlier attempt may have written part of the body.
+    sink.seek(0)
+    sink.truncate(0)
+    for block in response.stream(_BLOCK_SIZE):
+        _write(sink, block)
+    return Answer(body=b"", headers=response.headers, in_sink=True)
+
+
+def _error(response: urllib3.BaseHTTPResponse) -> Any:
+    """Return the exception that the SDK would raise, with the beginning of the body."""
+    error = _exception(response.status)(status=response.status, reason=response.reason)
+    error.body = response.read(_BLOCK_SIZE)
+    error.headers = response.headers
+    return error
 
 
 def _exception(status: int) -> Any:
@@ -195,32 +241,6 @@ def _write(sink: Sink, block: bytes) -> None:
             f"cannot write a download to the folder {tempfile.gettempdir()!r} ({error.strerror}): "
             "free some space there, or set TMPDIR to another folder"
         ) from error
-
-
-def _pause_before_retry(error: Exception, attempt: int) -> float | None:
-    """Return the seconds to wait before the next attempt; None if there should be none."""
-    if not isinstance(error, exceptions.ApiException):
-        return _backoff(attempt)
-    if error.status not in TRANSIENT_STATUSES:
-        return None
-    if error.status == 500 and attempt >= MAX_ATTEMPTS_ON_500:
-        return None
-    requested = _retry_after(error.headers)
-    if requested is None:
-        return _backoff(attempt)
-    return requested if requested <= MAX_WAIT else None
-
-
-def _backoff(attempt: int) -> float:
-    """Return half a second, doubled for each attempt, with jitter so that threads spread out."""
-    return min(MAX_WAIT, 0.5 * 2.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)
-
-
-def _retry_after(headers: Mapping[str, str] | None) -> float | None:
-    try:
-        return max(0.0, float((headers or {}).get("Retry-After", "")))
-    except ValueError:
-        return None
 
 
 class Interrupted(Exception):

@@ -1,4 +1,4 @@
-"""Fetch what the upload needs to know about a CVAT job: its frames and attribute defaults."""
+"""Fetch the frames of a CVAT job."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults
-from cvat_flows.tasks.cvat.http import get_all_pages, get_json
+from cvat_flows.tasks.cvat.http import get_json
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 
@@ -47,11 +46,3 @@ def frames_of_job(
     if included is None:
         return range(job["start_frame"], job["stop_frame"] + 1)
     return frozenset(included)
-
-
-def defaults_of_job(client: Client, job_id: int) -> AttributeDefaults:
-    """Fetch the attribute defaults of the job's labels."""
-    rows = get_all_pages(
-        client, "/api/labels", subject=f"the labels of job {job_id}", job_id=job_id
-    )
-    return attribute_defaults(rows)

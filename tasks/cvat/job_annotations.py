@@ -3,48 +3,26 @@
 A write is done, refused or doubtful. It is doubtful after a timeout, a reset, a 429, a 5xx or a
 body that CVAT did not write: CVAT may have done the work, may do it later, or may never do it.
 Nothing here repeats a doubtful write; the caller reads the job back first.
-
-This uses the connections and credentials of the SDK's client, but not its methods. They would turn
-each object into a model, and let urllib3 sleep as long as `Retry-After` says.
 """
 
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 import urllib3
 from attrs import define, field, frozen
 from cvat_sdk import Client
-from cvat_sdk.core.helpers import make_request_headers
 
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, is_complete, iter_annotations
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.http import open_response
+from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S, RetryPolicy, retry_after
 
-MAX_CONSECUTIVE_500S = 5
-"""After this many 500s in a row, reading a job has failed. CVAT never recovers, for example, if the
-keypoints of a skeleton are on another frame (CVAT_FACTS 5)."""
-
-
-@frozen(kw_only=True)
-class RetryPolicy:
-    """How long to wait for CVAT, in seconds."""
-
-    connect_timeout: float = 10.0
-    read_timeout: float = 180.0
-    """Seconds without a byte. A large create takes CVAT seconds, and tens of seconds if jobs
-    overlap."""
-    first_wait: float = 0.5
-    """Wait before the first retry. It doubles with each retry, with jitter."""
-    max_wait: float = 60.0
-    give_up_after: float = 600.0
-    """Seconds since the last good answer."""
-    wait_after_timeout: float = 5.0
-    """Minimum wait before reading back after a timeout: CVAT may still process the request."""
+WRITE_POLICY = RetryPolicy(read_timeout=180.0)
+"""A large create takes CVAT seconds, and tens of seconds if jobs overlap."""
 
 
 @frozen(kw_only=True)
@@ -70,7 +48,7 @@ class JobAnnotations:
 
     client: Client
     job_id: int
-    retry_policy: RetryPolicy = field(factory=RetryPolicy)
+    retry_policy: RetryPolicy = WRITE_POLICY
     sleep: Callable[[float], None] = time.sleep
     _last_good_answer: float = field(factory=time.monotonic, init=False)
 
@@ -119,10 +97,7 @@ class JobAnnotations:
         """
         policy = self.retry_policy
         silence = time.monotonic() - self._last_good_answer
-        wait = reply.retry_after
-        if wait is None:
-            growing = policy.first_wait * 2.0 ** min(failures - 1, 20)
-            wait = min(policy.max_wait, growing) * random.uniform(0.75, 1.25)
+        wait = policy.wait(failures, reply.retry_after)
         if reply.timed_out:
             wait = max(wait, policy.wait_after_timeout)
         if silence + wait > policy.give_up_after:
@@ -133,7 +108,7 @@ class JobAnnotations:
         self.sleep(wait)
 
     def _write(self, action: str, body: bytes) -> Reply:
-        reply, answer = self._request("PATCH", f"?action={action}", body)
+        reply, answer = self._request("PATCH", action, body)
         if reply.status in (401, 403, 404):
             raise self._refusal_error(reply)
         if reply.result != "done":
@@ -150,43 +125,34 @@ class JobAnnotations:
         return Reply(result="done", content=lists, status=reply.status)
 
     def _request(
-        self, method: str, query: str = "", body: bytes | None = None
+        self, method: str, action: str | None = None, body: bytes | None = None
     ) -> tuple[Reply, bytes]:
         """Send one request and judge the answer. The bytes are the body of an answer of 200."""
-        headers = make_request_headers(self.client.api_client)
-        headers["Accept-Encoding"] = "identity"
-        url = f"{self.client.api_map.host}/api/jobs/{self.job_id}/annotations{query}"
-        if body is not None:
-            headers["Content-Type"] = "application/json"
         policy = self.retry_policy
+        path = f"/api/jobs/{self.job_id}/annotations"
         try:
-            response = self.client.api_client.rest_client.pool_manager.request(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=policy.connect_timeout, read=policy.read_timeout),
-                retries=False,
-            )
+            with open_response(
+                self.client, method, path, query={"action": action}, body=body, policy=policy
+            ) as response:
+                status, headers, answer = response.status, response.headers, response.read()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
             text = f"no answer within {policy.read_timeout:g} s" if timed_out else "no answer"
             text += f" ({type(error).__name__})"
             return Reply(result="doubtful", text=text, timed_out=timed_out), b""
-        answer = bytes(response.data)
-        text = f"{response.status} {answer[:300].decode('utf-8', 'replace').strip()}".strip()
-        if response.status == 200:
+        text = f"{status} {answer[:300].decode('utf-8', 'replace').strip()}".strip()
+        if status == 200:
             return Reply(result="done", status=200), answer
-        if response.status in TRANSIENT_STATUSES or response.status >= 500 or response.status < 300:
+        if status in TRANSIENT_STATUSES or status >= 500 or status < 300:
             reply = Reply(
                 result="doubtful",
-                status=response.status,
+                status=status,
                 text=text,
-                retry_after=_retry_after(response.headers),
-                timed_out=response.status == 504,
+                retry_after=retry_after(headers),
+                timed_out=status == 504,
             )
             return reply, b""
-        return Reply(result="refused", status=response.status, text=text, body=answer), b""
+        return Reply(result="refused", status=status, text=text, body=answer), b""
 
     def _refusal_error(self, reply: Reply) -> CvatRefused:
         why = {
@@ -199,16 +165,3 @@ class JobAnnotations:
 
 
 _NOT_FROM_CVAT = Reply(result="doubtful", text="an answer that CVAT did not write")
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` asks to wait. Gateways send dates, CVAT numbers."""
-    value = headers.get("Retry-After", "")
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(0.0, seconds)

@@ -1,22 +1,28 @@
-"""Fetch a CVAT task's labels. Never cached: labels change."""
+"""Fetch labels from CVAT. Never cached: labels change."""
 
 from __future__ import annotations
 
 from cvat_sdk import Client
-from cvat_sdk.core.helpers import get_paginated_collection
 
-from cvat_flows.tasks.cvat.errors import cvat_errors
-from cvat_flows.tasks.model.labels import Label, labels_of_task
+from cvat_flows.tasks.cvat.http import get_all_pages
+from cvat_flows.tasks.model.labels import Label, labels_of_rows
 
 
-def fetch_labels(client: Client, task_id: int) -> tuple[Label, ...]:
-    """Labels of the task (its project's, if it has one) with attributes and sublabels.
+def fetch_labels(
+    client: Client,
+    *,
+    task_id: int | None = None,
+    job_id: int | None = None,
+    project_id: int | None = None,
+) -> tuple[Label, ...]:
+    """Fetch the labels of one task, job or project, with attributes and sublabels.
 
-    Raises CvatRefused and CvatUnavailable.
+    A task or job in a project has the labels of the project. Raises CvatRefused and
+    CvatUnavailable.
     """
-    with cvat_errors(f"the labels of task {task_id}"):
-        return labels_of_task(
-            get_paginated_collection(
-                client.api_client.labels_api.list_endpoint, task_id=task_id, page_size=500
-            )
-        )
+    owner = {"task": task_id, "job": job_id, "project": project_id}
+    ((kind, number),) = [(kind, number) for kind, number in owner.items() if number is not None]
+    rows = get_all_pages(
+        client, "/api/labels", subject=f"the labels of {kind} {number}", **{f"{kind}_id": number}
+    )
+    return labels_of_rows(rows)

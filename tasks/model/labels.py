@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -28,6 +28,9 @@ class Attribute:
     """`select`, `radio`, `checkbox`, `number` or `text`."""
     values: tuple[str, ...] = ()
     """The choices; for `number`: minimum, maximum and step."""
+    default: str = field(default="", eq=False, repr=False)
+    """Of a task's attribute: the value that CVAT fills in. Not part of what is compared, because it
+    may be changed in CVAT without changing an annotation."""
 
 
 @frozen(kw_only=True)
@@ -57,9 +60,27 @@ def labels_of_spec(spec: Any) -> tuple[Label, ...]:
     return _labels(spec.labels)
 
 
-def labels_of_task(sdk_labels: Iterable[Any]) -> tuple[Label, ...]:
-    """Convert the labels of a CVAT task from the SDK's models, for example `task.get_labels()`."""
-    return _labels(sdk_labels)
+def labels_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[Label, ...]:
+    """Return labels of CVAT from rows of `GET /api/labels`."""
+    return tuple(
+        Label(
+            id=row["id"],
+            name=row["name"],
+            type=str(row.get("type") or ANY),
+            attributes=tuple(
+                Attribute(
+                    id=attribute["id"],
+                    name=attribute["name"],
+                    input_type=str(attribute["input_type"]),
+                    values=tuple(attribute.get("values") or ()),
+                    default=attribute.get("default_value") or "",
+                )
+                for attribute in row.get("attributes") or ()
+            ),
+            sublabels=labels_of_rows(row.get("sublabels") or ()),
+        )
+        for row in rows
+    )
 
 
 def _labels(models: Iterable[Any]) -> tuple[Label, ...]:

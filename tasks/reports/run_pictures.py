@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 
-from attrs import define, field
+from attrs import define, evolve, field
 from cvat_sdk import Client
 from PIL.Image import Image
 
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.http import get
+from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY
 from cvat_flows.tasks.fetch.images import LoadedFrame, decode_image
 from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.annotations import Annotation, Detection
@@ -110,7 +111,7 @@ class RunPictures:
             self.client,
             f"/api/tasks/{self.media.task_id}/data",
             subject=f"frame {frame.number} of task {self.media.task_id}",
-            attempts=1,
+            policy=evolve(DEFAULT_POLICY, max_attempts=1),
             type="frame",
             number=frame.number,
             quality="original",

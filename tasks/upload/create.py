@@ -13,6 +13,7 @@ from cvat_flows.tasks.cvat.annotation_json import KINDS, annotation_to_json
 from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
+from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
 from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.upload.frame import FrameWork
 from cvat_flows.tasks.upload.plan import Item, Present, reconcile
@@ -20,9 +21,6 @@ from cvat_flows.tasks.upload.result import UploadOptions
 
 TRIES = 12
 """Doubtful answers to one request, without any of it getting in, before the run gives up."""
-MAX_CONSECUTIVE_500S = 4
-"""500s in a row to one request before it counts as refused: CVAT's accidents look the same each
-time (CVAT_FACTS 5), a passing trouble does not."""
 MAX_SILENT_DROPS = 2
 """Answers of 200 that left the same frame's annotations out, before the frame fails."""
 

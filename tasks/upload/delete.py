@@ -12,7 +12,8 @@ from attrs import define, field, frozen
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
-from cvat_flows.tasks.upload.create import MAX_CONSECUTIVE_500S, TRIES
+from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
+from cvat_flows.tasks.upload.create import TRIES
 from cvat_flows.tasks.upload.result import UploadOptions
 
 Key = tuple[int, str]

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterable, Iterator
 from attrs import define, evolve, field
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.digest import AttributeDefaults
-from cvat_flows.tasks.cvat.job import defaults_of_job, frames_of_job
+from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults
+from cvat_flows.tasks.cvat.job import frames_of_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
+from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.upload.create import Sender
 from cvat_flows.tasks.upload.delete import Deleter, Key, Victim
@@ -52,12 +53,13 @@ def upload_job(
     """
     options = options or UploadOptions()
     channel = JobAnnotations(client=client, job_id=job_id, retry_policy=options.retry_policy)
+    labels = fetch_labels(client, job_id=job_id) if options.labels is None else options.labels
     upload = _Upload(
         channel=channel,
         manifest=manifest,
         options=options,
         frames=frames_of_job(client, task_id, job_id, ground_truth=options.ground_truth),
-        defaults=defaults_of_job(client, job_id) if options.defaults is None else options.defaults,
+        defaults=attribute_defaults(labels),
     )
     for window in _windows(outcomes):
         upload.take(window)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import field, frozen
+from attrs import frozen
 
-from cvat_flows.tasks.cvat.digest import AttributeDefaults
-from cvat_flows.tasks.cvat.job_annotations import RetryPolicy
+from cvat_flows.tasks.cvat.job_annotations import WRITE_POLICY
+from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.model.frames import Failure, Outcome
+from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.upload.plan import Existing
 
 
@@ -25,13 +26,13 @@ class UploadOptions:
     """Read and plan, write nothing."""
     ground_truth: bool = False
     """Allow writing to a ground-truth job (or the pool of a task with honeypots)."""
-    defaults: AttributeDefaults | None = None
-    """Of the task's labels (`cvat.digest.attribute_defaults`); None: asked of CVAT, job by job."""
+    labels: tuple[Label, ...] | None = None
+    """Labels of the CVAT task. None: fetch them for each job."""
     max_shapes: int = 2_000
     """Annotations in one request. A frame with more goes alone. CVAT stores 2,000 in under 1 s."""
     max_bytes: int = 4 << 20
     """Bytes of one request's body, likewise."""
-    retry_policy: RetryPolicy = field(factory=RetryPolicy)
+    retry_policy: RetryPolicy = WRITE_POLICY
     check: Callable[[], None] = _nothing_to_check
     """Called before each write; raises if this run must not write any more (its lease is lost)."""
 

@@ -8,9 +8,10 @@ from itertools import groupby
 from attrs import evolve, frozen
 from cvat_sdk import Client
 
+from cvat_flows.tasks.cvat.digest import attribute_defaults
 from cvat_flows.tasks.cvat.errors import CvatRefused
-from cvat_flows.tasks.cvat.job import defaults_of_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
+from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.delete import Deleter, Key
@@ -118,7 +119,8 @@ def _undo_job(
             left=0,
             undeletable=(gone,),
         )
-    reader = JobReader(channel=channel, defaults=defaults_of_job(client, job_id))
+    labels = fetch_labels(client, job_id=job_id) if options.labels is None else options.labels
+    reader = JobReader(channel=channel, defaults=attribute_defaults(labels))
     present = reader.present(records, snapshot)
     plans = {n: plan_undo(present.get(n, []), r.known, run) for n, r in records.items()}
     targets = {

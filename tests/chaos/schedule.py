@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from attrs import define, evolve, field, frozen
 
-from cvat_flows.tasks.cvat.job_annotations import RetryPolicy
+from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp

@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.job_annotations import RetryPolicy
+from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.job import upload_job

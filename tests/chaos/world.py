@@ -18,6 +18,7 @@ from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
 from cvat_flows.tasks.cvat.digest import attribute_defaults
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
+from cvat_flows.tasks.model.labels import labels_of_rows
 
 Content = dict[int, Counter[str]]
 """By job: its objects without ids, as JSON, counted."""
@@ -141,7 +142,7 @@ def _make_layout(cvat: Cvat, images: list[Path], options: dict[str, int]) -> Lay
         jobs=tuple(jobs),
         labels=labels,
         attributes={a["name"]: a["id"] for row in rows for a in row["attributes"]},
-        defaults=attribute_defaults(rows),
+        defaults=attribute_defaults(labels_of_rows(rows)),
         frames=len(images),
     )
 

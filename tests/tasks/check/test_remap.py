@@ -27,7 +27,7 @@ from cvat_flows.tasks.matching.match import match_spec
 from cvat_flows.tasks.matching.result import LabelMatch, SpecMatch
 from cvat_flows.tasks.model.annotations import Annotation, Detection
 from cvat_flows.tasks.model.frames import Outcome
-from cvat_flows.tasks.model.labels import Attribute, Label, labels_of_spec, labels_of_task
+from cvat_flows.tasks.model.labels import Attribute, Label, labels_of_rows, labels_of_spec
 from tests.tasks.matching.spec_cases import FIRST_TASK_ID, FRAME, Case, cases
 
 HEAD, TAIL, PAW = (
@@ -79,7 +79,7 @@ def remapped_case(case: Case) -> tuple[SpecMatch, Outcome]:
     try:
         match = match_spec(
             labels_of_spec(case.spec()),
-            labels_of_task(case.task_labels()),
+            labels_of_rows(label.to_dict() for label in case.task_labels()),
             allow_unmatched_labels=case.allow_unmatched_labels,
             conv_mask_to_poly=case.conv_mask_to_poly,
             mapping=load_mapping(case.our_mapping()),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
 from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults, digest
 from cvat_flows.tasks.model.annotations import Annotation
+from cvat_flows.tasks.model.labels import labels_of_rows
 
 DEFAULTS = {1: {10: "red", 11: "no"}, 2: {20: ""}, 5: {}, 6: {60: "x"}, 7: {}}
 
@@ -178,16 +179,16 @@ def test_float_noise_does_not_change_common_values(number: int, parts: int) -> N
 
 
 def test_attribute_defaults_of_labels_and_sublabels() -> None:
+    def attribute(number: int, default: str | None) -> dict[str, Any]:
+        return {"id": number, "name": "a", "input_type": "text", "default_value": default}
+
+    point = {"id": 6, "name": "p", "attributes": [attribute(60, None)]}
     rows = [
-        {"id": 1, "attributes": [{"id": 10, "default_value": "red"}], "sublabels": []},
-        {
-            "id": 5,
-            "attributes": [],
-            "sublabels": [{"id": 6, "attributes": [{"id": 60, "default_value": None}]}],
-        },
+        {"id": 1, "name": "car", "attributes": [attribute(10, "red")], "sublabels": []},
+        {"id": 5, "name": "pose", "attributes": [], "sublabels": [point]},
     ]
     expected = {1: {10: "red"}, 5: {}, 6: {60: ""}}
-    assert attribute_defaults(rows) == expected
+    assert attribute_defaults(labels_of_rows(rows)) == expected
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from attrs import evolve
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat import http
@@ -22,6 +23,7 @@ from cvat_flows.tasks.cvat.http import (
     get_json,
     interruptible,
 )
+from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY, MAX_CONSECUTIVE_500S, RetryPolicy
 from tests.tasks.cvat.scripted_server import Reply, ScriptedServer, cut_off, hang_up, reply
 
 
@@ -76,7 +78,7 @@ def test_credentials_organization_and_uncompressed_transfer(
 def test_transient_errors_are_retried(
     server: ScriptedServer, client: Client, trouble: list[Reply], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "_backoff", lambda attempt: 0.0)
+    monkeypatch.setattr(http, "DEFAULT_POLICY", RetryPolicy(first_wait=0.0))
     server.replies = [*trouble, reply(200, b'{"a": 1}')]
     assert get_json(client, "/api/x", subject="task 5") == {"a": 1}
     assert server.replies == []
@@ -105,8 +107,8 @@ def test_retries_end(
     server.replies = [reply(status, b"busy") for _ in range(20)]
     with pytest.raises(CvatUnavailable, match=f"task 5: CVAT answered {status}"):
         get(client, "/api/x", subject="task 5", wait=waits.append)
-    assert len(server.requests) == http.MAX_ATTEMPTS
-    assert len(waits) == http.MAX_ATTEMPTS - 1
+    assert len(server.requests) == DEFAULT_POLICY.max_attempts
+    assert len(waits) == len(server.requests) - 1
 
 
 def test_500s_are_retried_fewer_times(
@@ -115,7 +117,7 @@ def test_500s_are_retried_fewer_times(
     server.replies = [reply(500) for _ in range(20)]
     with pytest.raises(CvatUnavailable):
         get(client, "/api/x", subject="task 5", wait=waits.append)
-    assert len(server.requests) == http.MAX_ATTEMPTS_ON_500
+    assert len(server.requests) == MAX_CONSECUTIVE_500S
 
 
 def test_a_long_retry_after_fails_the_request(
@@ -149,7 +151,13 @@ def test_refusals_are_not_retried(
 def test_a_server_that_does_not_answer(waits: list[float]) -> None:
     client = Client("http://127.0.0.1:9", check_server_version=False)
     with pytest.raises(CvatUnavailable, match="task 5: no answer from CVAT"):
-        get(client, "/api/x", subject="task 5", wait=waits.append, attempts=2)
+        get(
+            client,
+            "/api/x",
+            subject="task 5",
+            wait=waits.append,
+            policy=evolve(DEFAULT_POLICY, max_attempts=2),
+        )
     assert len(waits) == 1
 
 
@@ -179,7 +187,7 @@ def test_redirects_are_followed(server: ScriptedServer, client: Client) -> None:
     assert get_json(client, "/api/x", subject="task 5") == [1]
     server.replies = [reply(302, Location="/api/x") for _ in range(60)]
     with pytest.raises(CvatUnavailable):
-        get(client, "/api/x", subject="task 5", attempts=1)
+        get(client, "/api/x", subject="task 5", policy=evolve(DEFAULT_POLICY, max_attempts=1))
 
 
 def test_a_wait_can_be_aborted(server: ScriptedServer, client: Client) -> None:

@@ -13,6 +13,7 @@ from cvat_sdk import Client
 from cvat_sdk.datasets import MediaDownloadPolicy, TaskDataset
 
 from cvat_flows.tasks.cvat import http
+from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.cvat.task import fetch_media
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.fetch.plan import plan_frames
@@ -190,7 +191,7 @@ def test_frames_arrive_despite_faults(
     fault: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(http, "_backoff", lambda attempt: 0.01)
+    monkeypatch.setattr(http, "DEFAULT_POLICY", RetryPolicy(first_wait=0.01))
     task = make_task(9, data={"chunk_size": 3})
     expected = [s.media.load_image() for s in TaskDataset(client, task.id).samples]
     sandbox.set_faults([{"path": rf"/tasks/{task.id}(/|$)", "times": 2, **fault}])

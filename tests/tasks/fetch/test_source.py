@@ -19,6 +19,7 @@ import pytest
 
 from cvat_flows.tasks.cvat import http
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY, RetryPolicy
 from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.fetch import chunks
@@ -36,7 +37,7 @@ from tests.tasks.fetch.chunk_server import ChunkServer, archive, png
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_backoff", lambda attempt: 0.0)
+    monkeypatch.setattr(http, "DEFAULT_POLICY", RetryPolicy(first_wait=0.0))
 
 
 @pytest.fixture
@@ -236,11 +237,13 @@ def test_a_chunk_that_stays_damaged_is_fetched_frame_by_frame(
     assert all(failure is not None and failure.step == "fetch" for failure in errors)
     assert "frame 6 (im006.png) of task 5: CVAT answered 500" in str(errors[0])
     assert "frame 7 (im007.png) of task 5: CVAT answered 400" in str(errors[1])
-    assert server.asked["chunk", 1] <= 2 * max(chunks.MAX_CHUNK_DOWNLOADS, http.MAX_ATTEMPTS)
+    assert server.asked["chunk", 1] <= 2 * max(
+        chunks.MAX_CHUNK_DOWNLOADS, DEFAULT_POLICY.max_attempts
+    )
 
 
 def test_a_broken_connection_does_not_fail_frames(server: ChunkServer) -> None:
-    server.chunk_reply[0] = [hang_up] * http.MAX_ATTEMPTS
+    server.chunk_reply[0] = [hang_up] * (DEFAULT_POLICY.max_attempts)
     (first, *_) = batches = batches_of(server, 4)
     with FrameSource(server.client, server.media, batches) as source:
         with pytest.raises(CvatUnavailable, match="chunk 0 of task 5: no answer from CVAT"):

@@ -17,14 +17,14 @@ from cvat_flows.tasks.matching.match import match_spec
 from cvat_flows.tasks.matching.result import SpecMatch, SpecMismatch
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Outcome
-from cvat_flows.tasks.model.labels import labels_of_spec, labels_of_task
+from cvat_flows.tasks.model.labels import labels_of_rows, labels_of_spec
 from tests.tasks.matching.spec_cases import FIXED_COUNTS, FRAME, LEAST_COUNTS, Case, cases
 
 
 def our_match(case: Case) -> SpecMatch:
     return match_spec(
         labels_of_spec(case.spec()),
-        labels_of_task(case.task_labels()),
+        labels_of_rows(label.to_dict() for label in case.task_labels()),
         allow_unmatched_labels=case.allow_unmatched_labels,
         conv_mask_to_poly=case.conv_mask_to_poly,
         mapping=load_mapping(case.our_mapping()),

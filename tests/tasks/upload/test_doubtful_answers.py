@@ -6,14 +6,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from email.utils import formatdate
 from typing import Any
 
 import pytest
 from attrs import evolve
 
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.job_annotations import _retry_after
 from tests.support.fault_proxy import Action, Fault
 from tests.tasks.upload.upload_bench import HASTE, Bench, Spoiled
 
@@ -178,14 +176,6 @@ def test_retry_after_is_honoured(bench: Bench, spoil: Spoil) -> None:
     report = bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client)
     assert time.monotonic() - started > 2.0
     assert (report.created, bench.frames()) == (1, [0])
-
-
-def test_a_date_to_try_again_at_is_understood() -> None:
-    later = formatdate(time.time() + 3600, usegmt=True)
-    assert 3000 < (_retry_after({"Retry-After": later}) or 0) <= 3600
-    assert _retry_after({"Retry-After": formatdate(0)}) == 0.0
-    assert _retry_after({"Retry-After": "2.5"}) == 2.5
-    assert _retry_after({"Retry-After": "soon"}) is _retry_after({}) is None
 
 
 @pytest.mark.parametrize("action", ["status_before", "reset_before", "garble"])

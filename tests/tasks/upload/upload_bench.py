@@ -10,7 +10,7 @@ from cvat_sdk import Client
 from cvat_sdk.core.helpers import make_request_headers
 
 from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
-from cvat_flows.tasks.cvat.job_annotations import RetryPolicy
+from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.storage import FolderStorage

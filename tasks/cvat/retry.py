@@ -1,0 +1,62 @@
+"""How long to wait for CVAT, and how often to ask again: one rule for every request."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from attrs import frozen
+
+MAX_CONSECUTIVE_500S = 4
+"""After this many 500s in a row, more attempts do not help: CVAT cannot read the image, or the
+annotations of the job are damaged (CVAT_FACTS 5). 502, 503 and 504 mean that CVAT is busy."""
+
+
+@frozen(kw_only=True)
+class RetryPolicy:
+    """Timeouts, waits and limits of a request that may be repeated. Times are in seconds."""
+
+    connect_timeout: float = 10.0
+    read_timeout: float = 120.0
+    """Seconds without a byte, not of the whole transfer: CVAT may need long before the first byte
+    of a chunk. Without a timeout the SDK waits forever."""
+    first_wait: float = 0.5
+    """Wait before the first retry. It doubles with each retry, with jitter so that threads spread
+    out."""
+    max_wait: float = 60.0
+    """Longest wait between two attempts, unless `Retry-After` asks for more."""
+    max_attempts: int = 6
+    """Of a GET (`http.get`)."""
+    give_up_after: float = 600.0
+    """Of work on the annotations of a job (`JobAnnotations`): seconds since the last good answer,
+    the next wait included."""
+    wait_after_timeout: float = 5.0
+    """Minimum wait before reading back after a write that timed out: CVAT may still process it."""
+
+    def wait(self, attempt: int, requested: float | None) -> float:
+        """Return the wait after the `attempt`-th attempt: the longer one of ours and CVAT's."""
+        growing = self.first_wait * 2.0 ** min(attempt - 1, 20)
+        own = min(self.max_wait, growing) * random.uniform(0.75, 1.25)
+        return max(own, requested or 0.0)
+
+
+DEFAULT_POLICY = RetryPolicy()
+
+
+def retry_after(headers: Mapping[str, str] | None) -> float | None:
+    """Return the seconds that `Retry-After` asks to wait: CVAT sends numbers, gateways send dates.
+
+    Returns None for what asks for no wait: no header, zero, a past date, or no number.
+    """
+    value = (headers or {}).get("Retry-After") or ""
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
