@@ -1,4 +1,4 @@
-"""Fixtures: a sandbox server and a client for the session, a Prefect server for flows."""
+"""Fixtures for all tests: a sandbox server, a client, a Prefect server, storage and CVAT tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
-# The commands turn these off for servers that they start; the tests' servers have them.
+# Our commands turn these services off in the servers that they start; the tests need them.
 os.environ.setdefault("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED", "true")
 os.environ.setdefault("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "true")
 
@@ -32,7 +32,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 LIVE_CVAT = os.environ.get("CVAT_HOST")
-"""As the session found it: tests set the variable to the sandbox's address."""
+"""Read before tests set the variable to the sandbox's address."""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -52,7 +52,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 
 @pytest.fixture(scope="session")
 def client(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """The administrator's client, logged in once a session."""
+    """A client of the sandbox's administrator, logged in once per session."""
     config = Config(status_check_period=0.05, cache_dir=tmp_path_factory.mktemp("sdk-cache"))
     with Client(sandbox.url, config=config, check_server_version=False) as client:
         client.login(("admin", "admin"))
@@ -61,7 +61,7 @@ def client(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """One Prefect test server a session: it takes seconds to start."""
+    """One Prefect test server per session, because it takes seconds to start."""
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):
@@ -78,7 +78,7 @@ def _s3() -> Iterator[tuple[str, dict[str, str]]]:
 
 @pytest.fixture
 def s3(_s3: tuple[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> str:
-    """URL of a bucket on an S3 server of the session's own."""
+    """URL of a bucket on the S3 server of this session."""
     url, environment = _s3
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -87,14 +87,14 @@ def s3(_s3: tuple[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def storage_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Manifests and caches of this test alone."""
+    """A folder for the manifests and caches of one test."""
     folder = tmp_path / "storage"
     monkeypatch.setenv("CVAT_FLOWS_STORAGE", str(folder))
     return folder
 
 
 def draw_images(folder: Path, count: int, size: tuple[int, int] = (64, 48)) -> list[Path]:
-    """`count` JPEG images that differ in colour."""
+    """Draw `count` JPEG images of different colours."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for n in range(count):
@@ -106,9 +106,9 @@ def draw_images(folder: Path, count: int, size: tuple[int, int] = (64, 48)) -> l
 
 @pytest.fixture
 def make_task(client: Client, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Factory of ready CVAT tasks, removed afterwards.
+    """A function that creates CVAT tasks with images. They are removed after the test.
 
-    `make_task(count=4, labels=["car"], images=[paths], data={...}, **spec)` gives the SDK's task.
+    `make_task(count=4, labels=["car"], images=[paths], data={...}, **spec)` returns the SDK's task.
     """
     made: list[Any] = []
 
@@ -120,23 +120,14 @@ def make_task(client: Client, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         data: dict[str, Any] | None = None,
         **spec: Any,
     ) -> Any:
-        wanted = ["car"] if labels is None else labels
+        fields = {"name": f"task {len(made)}", **spec}
+        if "project_id" not in spec:  # a project has labels of its own
+            fields["labels"] = [
+                models.PatchedLabelRequest(name=label) if isinstance(label, str) else label
+                for label in (["car"] if labels is None else labels)
+            ]
         task = client.tasks.create_from_data(
-            spec=models.TaskWriteRequest(
-                **{"name": f"task {len(made)}", **spec},
-                **(
-                    {}
-                    if "project_id" in spec
-                    else {
-                        "labels": [
-                            models.PatchedLabelRequest(name=label)
-                            if isinstance(label, str)
-                            else label
-                            for label in wanted
-                        ]
-                    }
-                ),
-            ),
+            spec=models.TaskWriteRequest(**fields),
             resources=images or draw_images(tmp_path / f"images-{len(made)}", count),
             data_params=data or {},
         )

@@ -18,7 +18,8 @@ from cvat_flows.tasks.matching.result import SpecMatch, SpecMismatch
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.labels import labels_of_rows, labels_of_spec
-from tests.tasks.matching.spec_cases import FIXED_COUNTS, FRAME, LEAST_COUNTS, Case, cases
+from tests.tasks.matching.case import FRAME, Case
+from tests.tasks.matching.case_strategies import FIXED_COUNTS, MIN_COUNTS, cases
 
 
 def our_match(case: Case) -> SpecMatch:
@@ -88,7 +89,7 @@ def test_output_is_validated_and_remapped_like_the_sdk(case: Case) -> None:
 
 
 def server_takes(shape: dict[str, Any]) -> bool:
-    """What CVAT and its UI take, told in other words than in the package (CVAT_FACTS 5)."""
+    """Return whether CVAT and its UI accept a shape, by rules written independently of ours."""
     if shape["type"] == TAG:
         return True
     points, kind = shape["points"], shape["type"]
@@ -108,7 +109,7 @@ def server_takes(shape: dict[str, Any]) -> bool:
         )
     if kind in FIXED_COUNTS:
         return len(points) == FIXED_COUNTS[kind]
-    return len(points) >= LEAST_COUNTS[kind] and len(points) % 2 == 0
+    return len(points) >= MIN_COUNTS[kind] and len(points) % 2 == 0
 
 
 def body_of_model(model: Any) -> dict[str, Any]:

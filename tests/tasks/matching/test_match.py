@@ -1,75 +1,25 @@
-"""Matching reports every mismatch, with hints, and makes a table."""
+"""Matching by name: all mismatches with hints, and the table."""
 
 from __future__ import annotations
 
 import pickle
 import sys
-from typing import Any
 
 import pytest
 from cvat_sdk.auto_annotation import BadFunctionError
 
-from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.match import compare_spec, match_spec
-from cvat_flows.tasks.matching.result import SpecMismatch
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.labels import Attribute, BadSpecError, Label, labels_of_spec
-
-KIND = Attribute(id=1, name="kind", input_type="select", values=("small", "large"))
-AGE = Attribute(id=2, name="age", input_type="number", values=("0", "10", "1"))
-SEEN = Attribute(id=3, name="seen", input_type="checkbox")
-NOTE = Attribute(id=4, name="note", input_type="text")
-HEAD = Label(id=1, name="head", type="points")
-TAIL = Label(id=2, name="tail", type="points")
-CAR = Label(id=1, name="car", attributes=(KIND, AGE, SEEN, NOTE))
-CAT = Label(id=2, name="cat", type="skeleton", sublabels=(HEAD, TAIL))
-FUNCTION = (CAR, CAT, Label(id=3, name="bus", type="mask"))
-
-
-def attribute(id_: int, name: str, input_type: str, *values: str) -> Attribute:
-    return Attribute(id=id_, name=name, input_type=input_type, values=values)
-
-
-TASK = (
-    Label(
-        id=101,
-        name="car",
-        attributes=(
-            attribute(201, "kind", "select", "large", "small"),
-            attribute(202, "age", "number", "0", "10", "1"),
-            attribute(203, "seen", "checkbox", "false"),
-            attribute(204, "note", "text", ""),
-        ),
-    ),
-    Label(
-        id=102,
-        name="cat",
-        type="skeleton",
-        sublabels=(
-            Label(id=111, name="head", type="points"),
-            Label(id=112, name="tail", type="points"),
-        ),
-    ),
-    Label(id=103, name="bus", type="mask"),
+from cvat_flows.tasks.model.labels import BadSpecError, Label, labels_of_spec
+from tests.tasks.matching.example_labels import (
+    CAR,
+    FUNCTION,
+    HEAD,
+    OTHER_TASK,
+    TASK,
+    attribute,
+    mismatch_of,
 )
-OTHER_TASK = (
-    Label(
-        id=101,
-        name="Vehicle",
-        attributes=(
-            attribute(201, "size", "select", "S", "L"),
-            attribute(202, "age", "number", "0", "99", "1"),
-        ),
-    ),
-    Label(id=102, name="cat", type="skeleton", sublabels=(Label(id=111, name="Head"),)),
-    Label(id=103, name="bus", type="polygon"),
-)
-
-
-def mismatch_of(*args: Any, **kwargs: Any) -> SpecMismatch:
-    with pytest.raises(SpecMismatch) as caught:
-        match_spec(*args, **kwargs)
-    return caught.value
 
 
 def test_names_are_mapped_to_the_tasks_ids() -> None:
@@ -167,113 +117,6 @@ def test_the_table_includes_what_only_the_task_has() -> None:
     assert ("label", None, "spare", "not produced") in shown
     order = [row.function for row in rows.rows if row.function]
     assert order.index("car") < order.index("car > kind") < order.index("cat")
-
-
-def test_a_mapping_renames_joins_and_drops() -> None:
-    mapping = load_mapping(
-        """
-        car:
-          name: Vehicle
-          attributes:
-            kind: {name: size, values: {small: S, large: L}}
-            "*": null
-        bus: null
-        cat:
-          sublabels:
-            head: Head
-            tail: null
-        """
-    )
-    match = match_spec(FUNCTION, OTHER_TASK, mapping=mapping)
-    car, cat = match.labels[1], match.labels[2]
-    assert car is not None
-    assert cat is not None
-    assert (car.id, car.task_name, match.labels[3]) == (101, "Vehicle", None)
-    size = car.attributes[1]
-    assert size is not None
-    assert (size.id, size.map_value("small"), size.map_value("large")) == (201, "S", "L")
-    assert [car.attributes[key] for key in (2, 3, 4)] == [None, None, None]
-    assert cat.sublabels[1] is not None
-    assert cat.sublabels[2] is None
-
-
-def test_the_wildcard_can_map_to_one_label() -> None:
-    mapping = load_mapping({"car": "car", "*": "object"})
-    task = (Label(id=101, name="car"), Label(id=102, name="object"))
-    function = tuple(Label(id=i, name=n) for i, n in enumerate(["car", "bus", "cat"]))
-    match = match_spec(function, task, mapping=mapping)
-    assert [label.id for label in match.labels.values() if label] == [101, 102, 102]
-
-
-def test_every_unknown_name_in_a_mapping_is_an_error() -> None:
-    mapping = load_mapping(
-        {
-            "carr": "car",
-            "car": {
-                "attributes": {
-                    "kynd": "kind",
-                    "kind": {"values": {"smal": "small"}},
-                    "note": "remark",
-                }
-            },
-            "bus": "buss",
-            "cat": {"sublabels": {"hed": "head", "head": {"attributes": {"x": None}}}},
-        }
-    )
-    mismatch = mismatch_of(FUNCTION, TASK, mapping=mapping, allow_unmatched_labels=True)
-    found = {row.message: row.hint for row in mismatch.mismatches}
-    assert found == {
-        "attribute 'note' of label 'car' is not in the task under the name 'remark' given by the"
-        " mapping": None,
-        "label 'bus' is not in the task under the name 'buss' given by the mapping": "bus",
-        "label 'carr' is in the mapping, but not in the function": "car",
-        "attribute 'kynd' of label 'car' is in the mapping, but not in the function": "kind",
-        "value 'smal' of attribute 'kind' of label 'car' is in the mapping, but not in the"
-        " function": "small",
-        "sublabel 'hed' of label 'cat' is in the mapping, but not in the function": "head",
-        "attribute 'x' of sublabel 'head' of label 'cat' is in the mapping, but not in the"
-        " function": None,
-    }
-
-
-def test_names_under_the_wildcard_must_exist_in_a_covered_label() -> None:
-    task = tuple(Label(id=100 + i, name=n) for i, n in enumerate(["car", "cat", "bus"]))
-    drop_all = {"*": {"attributes": {"kind": None, "*": None}, "sublabels": {"*": None}}}
-    assert match_spec(FUNCTION[:1], task, mapping=load_mapping(drop_all)).labels[1] is not None
-    # The label that has the attribute is not there, or listed by itself.
-    for function, mapping in [(FUNCTION[1:], drop_all), (FUNCTION, drop_all | {"car": "car"})]:
-        mismatch = mismatch_of(function, TASK, mapping=load_mapping(mapping))
-        assert "attribute 'kind' of label '*' is in the mapping" in str(mismatch)
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs", "values", "fits"),
-    [
-        (KIND, ("select", "S", "L"), {"small": "S", "large": "L"}, True),
-        (KIND, ("select", "S", "L"), {"small": "S"}, False),
-        (KIND, ("select", "S", "L"), {"small": "S", "*": None}, True),
-        (KIND, ("select", "S", "L"), {"*": "S"}, True),
-        (KIND, ("select", "S", "L"), {"*": "M"}, False),
-        (KIND, ("select", "small", "large"), {"small": "large"}, True),
-        (KIND, ("select", "small", "large"), {"small": "medium"}, False),
-        (KIND, ("radio", "S", "L"), {"small": "S", "large": "L"}, False),
-        (AGE, ("number", "0", "10", "1"), {"3": "4"}, True),
-        (AGE, ("number", "0", "10", "1"), {"3": "11"}, False),
-        (AGE, ("number", "0", "5", "1"), {"7": "5"}, False),
-        (AGE, ("number", "0", "5", "1"), {"7": "5", "*": None}, True),
-        (SEEN, ("checkbox",), {"true": "false", "false": "true"}, True),
-        (SEEN, ("checkbox",), {"true": "yes"}, False),
-        (NOTE, ("text",), {"anything": "else"}, True),
-    ],
-)
-def test_mapped_values_must_be_valid_in_the_task(
-    mine: Attribute, theirs: tuple[str, ...], values: dict[str, str | None], fits: bool
-) -> None:
-    function = (Label(id=1, name="car", attributes=(mine,)),)
-    task = (Label(id=9, name="car", attributes=(attribute(99, mine.name, *theirs),)),)
-    mapping = load_mapping({"car": {"attributes": {mine.name: {"values": values}}}})
-    comparison = compare_spec(function, task, mapping=mapping)
-    assert (not comparison.mismatches) == fits, comparison.mismatches
 
 
 def test_a_spec_of_the_wrong_type_is_named() -> None:
