@@ -29,7 +29,7 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import escape_markdown
 from cvat_flows.tasks.reports.artifacts import put_markdown
 from cvat_flows.tasks.storage import Storage, open_storage
-from cvat_flows.tasks.upload.manifest import read_summary
+from cvat_flows.tasks.upload.manifest_summary import read_summary
 
 LOST_IN_A_ROW = 3
 """Tasks that fail one after the other because CVAT does not answer, until the sweep gives up."""

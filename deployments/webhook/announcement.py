@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from attrs import frozen
 
-from cvat_flows.tasks.upload.manifest import server_slug
+from cvat_flows.tasks.upload.manifest_file import server_slug
 
 EVENT_NAME = "cvat.task.ready"
 

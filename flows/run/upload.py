@@ -29,6 +29,7 @@ from cvat_flows.tasks.storage import Storage, open_storage
 from cvat_flows.tasks.upload.lease import Lease, task_lease
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.upload.manifest_summary import write_summary
 from cvat_flows.tasks.upload.result import UploadOptions
 
 _CHANGE_NO_RESULT = {
@@ -102,7 +103,7 @@ class RunRecord:
         frames = (
             self.media.frame(number, jobs=self.parameters.jobs) for number in range(self.media.size)
         )
-        return frozenset(frame.number for frame in frames if self.manifest.done(frame))
+        return frozenset(frame.number for frame in frames if self.manifest.is_done(frame))
 
     def caches(self) -> tuple[DetectionCache | None, ContentIndex | None]:
         """The cache of detections and the index of images; none for a function whose results
@@ -155,7 +156,7 @@ def open_record(
         task_id=media.task_id,
         run=stamp,
         wait=parameters.wait_for_writer,
-        at_once=True,
+        writes_later=True,
     ) as lease:
         yield evolve(record, lease=lease)
 
@@ -209,8 +210,9 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
             future.wait()
     if not parameters.dry_run:
         skipped = {row.frame: row.skipped for row in report.rows.values() if row.skipped}
-        record.manifest.summarize(
+        write_summary(
+            record.manifest,
             frames=record.media.size,
-            never={number for number, why in skipped.items() if why not in (DONE, ANNOTATED)},
-            held={number for number, why in skipped.items() if why == ANNOTATED},
+            excluded={number for number, why in skipped.items() if why not in (DONE, ANNOTATED)},
+            annotated={number for number, why in skipped.items() if why == ANNOTATED},
         )

@@ -21,7 +21,7 @@ from cvat_flows.tasks.cvat.http import get_all_pages
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.cvat.task import import_failure_reason
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.upload.manifest import Summary
+from cvat_flows.tasks.upload.manifest_summary import Summary
 
 LABEL_LOOKUPS = 10
 """With more projects and tasks than this, the labels of all are listed instead of each one's."""

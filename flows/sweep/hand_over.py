@@ -18,7 +18,7 @@ from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import on_one_line
 from cvat_flows.tasks.storage import Storage
-from cvat_flows.tasks.upload.lease import current_writer
+from cvat_flows.tasks.upload.lease_file import current_writer
 
 _BEGUN = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
 STARTUP_GRACE = timedelta(minutes=10)

@@ -1,1 +1,1 @@
-"""Put annotations into CVAT exactly once, and take them back."""
+"""Upload annotations to CVAT exactly once, and undo it."""

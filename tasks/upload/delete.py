@@ -1,4 +1,4 @@
-"""Delete what was superseded: only what is still as it was when the decision was made."""
+"""Delete objects, but only those that are unchanged since that was decided."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
 from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
-from cvat_flows.tasks.upload.create import TRIES
+from cvat_flows.tasks.upload.create import MAX_DOUBTFUL_ANSWERS
 from cvat_flows.tasks.upload.result import UploadOptions
 
 Key = tuple[int, str]
 """Id and digest."""
 
-_STAND_IN: dict[str, list[float]] = {
+_PLACEHOLDER_POINTS: dict[str, list[float]] = {
     "rectangle": [0, 0, 1, 1],
     "ellipse": [0, 0, 1, 1],
     "polygon": [0, 0, 1, 0, 1, 1],
@@ -30,8 +30,8 @@ _STAND_IN: dict[str, list[float]] = {
 
 
 @frozen(kw_only=True)
-class Victim:
-    """An object as CVAT gave it, which is how CVAT wants it back to delete it."""
+class ObjectToDelete:
+    """An object as CVAT returned it. CVAT needs the same JSON to delete it."""
 
     frame: int
     kind: Kind
@@ -40,11 +40,11 @@ class Victim:
 
 
 @define(kw_only=True)
-class _Batch:
-    victims: list[Victim]
-    doubts: int = 0
-    server_errors: int = 0
-    stand_in: bool = False
+class _DeleteRequest:
+    objects: list[ObjectToDelete]
+    doubtful_answers: int = 0
+    consecutive_500s: int = 0
+    with_placeholder: bool = False
 
 
 @define(kw_only=True)
@@ -53,112 +53,115 @@ class Deleter:
 
     channel: JobAnnotations
     options: UploadOptions
-    find: Callable[[Mapping[int, set[Key]]], list[Victim]]
-    """Read back those of the objects, by frame, that are there unchanged."""
+    find: Callable[[Mapping[int, set[Key]]], list[ObjectToDelete]]
+    """Reads the job and returns those of the objects, given by frame, that are unchanged."""
     requests: int = field(default=0, init=False)
     doubtful: int = field(default=0, init=False)
     deleted: dict[int, int] = field(factory=dict, init=False)
-    """Objects deleted, by frame."""
+    """Number of deleted objects by frame."""
     undeletable: dict[int, str] = field(factory=dict, init=False)
-    """Why, by frame."""
+    """By frame, why CVAT refused to delete an object."""
 
-    def delete(self, victims: Iterable[Victim]) -> None:
+    def delete(self, objects: Iterable[ObjectToDelete]) -> None:
         """Delete objects that have just been read.
 
-        A delete may be repeated, but an object that a person changed meanwhile has become theirs:
+        A delete can be repeated. But if a person changes an object meanwhile, it is theirs; so
         after a doubtful answer the objects are read again.
         """
-        queue = deque(self._batches(victims))
+        queue = deque(self._requests(objects))
         while queue:
-            batch = queue.popleft()
+            request = queue.popleft()
             self.options.check()
             self.requests += 1
-            reply = self.channel.delete(_body(batch))
+            reply = self.channel.delete(_body(request))
             if reply.result == "refused":
-                queue.extendleft(reversed(self._divide(batch, reply)))
-            elif reply.result == "done" and _named(reply) >= {v.key[0] for v in batch.victims}:
-                self._count(batch.victims)
+                queue.extendleft(reversed(self._split(request, reply)))
+            elif reply.result == "done" and _ids(reply) >= {o.key[0] for o in request.objects}:
+                self._count(request.objects)
             else:
-                queue.extendleft(reversed(self._look_again(batch, reply)))
+                queue.extendleft(reversed(self._read_back(request, reply)))
 
-    def _batches(self, victims: Iterable[Victim]) -> list[_Batch]:
-        batches: list[_Batch] = []
+    def _requests(self, objects: Iterable[ObjectToDelete]) -> list[_DeleteRequest]:
+        requests: list[_DeleteRequest] = []
         size = 0
-        for victim in victims:
-            octets = len(json.dumps(victim.body))
-            full = batches and (
-                len(batches[-1].victims) >= self.options.max_shapes
+        for one in objects:
+            octets = len(json.dumps(one.body))
+            full = requests and (
+                len(requests[-1].objects) >= self.options.max_shapes
                 or size + octets > self.options.max_bytes
             )
-            if full or not batches:
-                batches.append(_Batch(victims=[]))
+            if full or not requests:
+                requests.append(_DeleteRequest(objects=[]))
                 size = 0
-            batches[-1].victims.append(victim)
+            requests[-1].objects.append(one)
             size += octets
-        return batches
+        return requests
 
-    def _look_again(self, batch: _Batch, reply: Reply) -> list[_Batch]:
+    def _read_back(self, request: _DeleteRequest, reply: Reply) -> list[_DeleteRequest]:
+        """Find out what was deleted, and return the requests to send again."""
         self.doubtful += 1
-        batch.doubts += 1
-        batch.server_errors = batch.server_errors + 1 if reply.status == 500 else 0
-        self.channel.pause(reply, batch.doubts)
+        request.doubtful_answers += 1
+        request.consecutive_500s = request.consecutive_500s + 1 if reply.status == 500 else 0
+        self.channel.pause(reply, request.doubtful_answers)
         targets: dict[int, set[Key]] = {}
-        for victim in batch.victims:
-            targets.setdefault(victim.frame, set()).add(victim.key)
-        left = self.find(targets)
-        there = {victim.key for victim in left}
-        self._count([v for v in batch.victims if v.key not in there])
-        if not left:
+        for one in request.objects:
+            targets.setdefault(one.frame, set()).add(one.key)
+        remaining = self.find(targets)
+        remaining_keys = {one.key for one in remaining}
+        self._count([one for one in request.objects if one.key not in remaining_keys])
+        if not remaining:
             return []
-        if len(left) < len(batch.victims):
-            batch.doubts = 0
-        batch.victims = left
-        if batch.server_errors >= MAX_CONSECUTIVE_500S:
-            return self._divide(batch, reply)
-        if batch.doubts >= TRIES:
+        if len(remaining) < len(request.objects):
+            request.doubtful_answers = 0
+        request.objects = remaining
+        if request.consecutive_500s >= MAX_CONSECUTIVE_500S:
+            return self._split(request, reply)
+        if request.doubtful_answers >= MAX_DOUBTFUL_ANSWERS:
             raise CvatUnavailable(
                 f"job {self.channel.job_id}: CVAT does not delete superseded annotations of frame "
-                f"{left[0].frame} (last of {TRIES} answers: {reply.text}); run this again later"
+                f"{remaining[0].frame} (last of {MAX_DOUBTFUL_ANSWERS} answers: {reply.text}); run "
+                "this again later"
             )
-        return [batch]
+        return [request]
 
-    def _divide(self, batch: _Batch, reply: Reply) -> list[_Batch]:
-        if len(batch.victims) > 1:
-            middle = len(batch.victims) // 2
+    def _split(self, request: _DeleteRequest, reply: Reply) -> list[_DeleteRequest]:
+        """Halve a refused request. For a single object, try placeholder points, then give up."""
+        if len(request.objects) > 1:
+            middle = len(request.objects) // 2
             return [
-                _Batch(victims=batch.victims[:middle]),
-                _Batch(victims=batch.victims[middle:]),
+                _DeleteRequest(objects=request.objects[:middle]),
+                _DeleteRequest(objects=request.objects[middle:]),
             ]
-        (victim,) = batch.victims
-        if not batch.stand_in:
-            # Old or damaged objects can be read but would not be accepted; only the id counts.
-            return [_Batch(victims=[victim], stand_in=True)]
-        self.undeletable[victim.frame] = (
-            f"the new annotations are in, but CVAT refused to delete {victim.kind[:-1]} "
-            f"{victim.key[0]}, which they supersede: {reply.text}; delete it in CVAT"
+        (one,) = request.objects
+        if not request.with_placeholder:
+            # CVAT deletes by id, but validates the points, and those of an old object may be bad.
+            return [_DeleteRequest(objects=[one], with_placeholder=True)]
+        self.undeletable[one.frame] = (
+            f"the new annotations are uploaded, but CVAT refused to delete {one.kind[:-1]} "
+            f"{one.key[0]}, which they supersede: {reply.text}; delete it in CVAT"
         )
         return []
 
-    def _count(self, victims: Iterable[Victim]) -> None:
-        for victim in victims:
-            self.deleted[victim.frame] = self.deleted.get(victim.frame, 0) + 1
+    def _count(self, objects: Iterable[ObjectToDelete]) -> None:
+        for one in objects:
+            self.deleted[one.frame] = self.deleted.get(one.frame, 0) + 1
 
 
-def _body(batch: _Batch) -> bytes:
+def _body(request: _DeleteRequest) -> bytes:
     lists: dict[str, list[Any]] = {kind: [] for kind in KINDS}
-    for victim in batch.victims:
-        body = dict(victim.body)
-        if batch.stand_in:
+    for one in request.objects:
+        body = dict(one.body)
+        if request.with_placeholder:
             body = {
                 name: body[name] for name in ("id", "type", "frame", "label_id") if name in body
             }
-            if victim.kind == "shapes":
-                body["points"] = _STAND_IN.get(body["type"], [])
+            if one.kind == "shapes":
+                body["points"] = _PLACEHOLDER_POINTS.get(body["type"], [])
             if body.get("type") == "skeleton":
-                body["elements"] = victim.body["elements"]
-        lists[victim.kind].append(body)
+                body["elements"] = one.body["elements"]
+        lists[one.kind].append(body)
     return json.dumps(lists, separators=(",", ":")).encode()
 
 
-def _named(reply: Reply) -> set[int]:
+def _ids(reply: Reply) -> set[int]:
     return {item["id"] for kind in KINDS for item in reply.content[kind]}

@@ -1,4 +1,4 @@
-"""One frame on its way into a CVAT job: encoded, planned, sent, recorded."""
+"""One frame during its upload: encoded, planned, sent and recorded."""
 
 from __future__ import annotations
 
@@ -13,24 +13,17 @@ from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, State
-from cvat_flows.tasks.upload.plan import (
-    Existing,
-    FramePlan,
-    Item,
-    Known,
-    Present,
-    plan_frame,
-    settle_frame,
-)
+from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory, ManifestItem
+from cvat_flows.tasks.upload.plan import Existing, FramePlan, plan_cleanup, plan_frame
 from cvat_flows.tasks.upload.result import FrameUpload
 
-LONGEST_SOURCE = 16
-"""Characters; CVAT answers 500 to more (CVAT_FACTS 5)."""
+MAX_SOURCE_LENGTH = 16
+"""Characters. CVAT answers 500 to a longer source (CVAT_FACTS 5)."""
 
 
 @define(kw_only=True)
-class Encoded:
-    """One annotation, ready to be sent."""
+class EncodedAnnotation:
+    """An annotation as JSON for CVAT."""
 
     kind: Kind
     digest: str
@@ -38,90 +31,93 @@ class Encoded:
 
 
 @define(kw_only=True)
-class FrameWork:
-    """What is known and left to do for one frame."""
+class PendingFrame:
+    """A frame that is being uploaded."""
 
     outcome: Outcome
-    known: Known = field(factory=Known)
-    wanted: list[Encoded] = field(factory=list)
-    """What is to be sent still; before the plan, all that is wanted."""
+    history: FrameHistory = field(factory=FrameHistory)
+    wanted: list[EncodedAnnotation] = field(factory=list)
+    """Before `make_plan`: all annotations. After it: those that are not in CVAT yet."""
     plan: FramePlan = field(factory=FramePlan)
-    landed: list[Item] = field(factory=list)
+    created: list[ManifestItem] = field(factory=list)
     """What this upload created."""
-    unsure: set[str] = field(factory=set)
-    """Digests of which a copy may turn up late."""
+    doubtful: set[str] = field(factory=set)
+    """Digests of requests without a clear answer. CVAT may still create copies of them."""
     failure: Failure | None = None
     deleted: int = 0
-    dropped: int = 0
-    """How often CVAT answered 200 and had not stored all of it."""
+    silent_drops: int = 0
+    """How often CVAT answered 200 without storing everything."""
 
     @property
     def number(self) -> int:
         return self.outcome.frame.number
 
     @property
-    def items(self) -> list[Item]:
-        """Objects of the frame that are not a late copy, whatever else they are."""
-        known = (*self.known.items, *self.known.doomed)
-        return [*self.plan.items, *self.plan.superseded, *self.landed, *known]
+    def items(self) -> list[ManifestItem]:
+        """All known items of the frame. Any other copy of them is a duplicate."""
+        recorded = (*self.history.items, *self.history.deleting)
+        return [*self.plan.items, *self.plan.superseded, *self.created, *recorded]
 
     @property
-    def to_delete(self) -> tuple[Present, ...]:
-        """What has to go once everything is sent: of a failed frame what this upload put there."""
+    def to_delete(self) -> tuple[ExistingObject, ...]:
+        """Objects to delete after everything is sent. If the upload failed, those it created."""
         if self.failure and self.failure.step == "upload":
-            mine = (Present(id=i.id, digest=i.digest) for i in self.landed)
-            return (*mine, *self.plan.surplus)
-        return (*self.plan.delete, *self.plan.surplus)
+            created = (ExistingObject(id=i.id, digest=i.digest) for i in self.created)
+            return (*created, *self.plan.duplicates)
+        return (*self.plan.delete, *self.plan.duplicates)
 
-    def make_plan(self, present: Sequence[Present], known: Known, existing: Existing) -> None:
-        """Decide what to create, keep and delete; `wanted` shrinks to what is to be created."""
-        self.known = known
+    def make_plan(
+        self, existing: Sequence[ExistingObject], history: FrameHistory, mode: Existing
+    ) -> None:
+        """Decide what to create, keep and delete."""
+        self.history = history
         if self.failure:
-            self.plan = settle_frame(present, known)
+            self.plan = plan_cleanup(existing, history)
             self.wanted = []
         else:
-            self.plan = plan_frame([w.digest for w in self.wanted], present, known, existing)
+            self.plan = plan_frame([w.digest for w in self.wanted], existing, history, mode)
             self.wanted = [self.wanted[index] for index in self.plan.create]
-        # What an earlier run sent last has never been confirmed.
-        self.unsure.update(known.pending)
+        # An earlier run was interrupted before it could confirm these.
+        self.doubtful.update(history.pending)
 
     def fail(self, failure: Failure) -> None:
         self.failure = failure
         self.wanted = []
 
-    def intent(self, run: RunStamp, when: str) -> FrameRecord:
-        """The record to write before anything is sent."""
+    def record_before(self, run: RunStamp, when: str) -> FrameRecord:
+        """Return the record to write before anything is sent."""
         return self._record(
             run,
             when,
             state="pending",
             items=self.plan.items,
-            doomed=self.plan.superseded,
+            deleting=self.plan.superseded,
             pending=tuple(w.digest for w in self.wanted),
-            unsure=tuple(sorted({*self.known.unsure, *self.unsure})),
+            doubtful=tuple(sorted({*self.history.doubtful, *self.doubtful})),
         )
 
-    def result(self, run: RunStamp, when: str) -> FrameRecord:
-        """The record to write when nothing is left to do."""
+    def record_after(self, run: RunStamp, when: str) -> FrameRecord:
+        """Return the record to write after everything is sent and deleted."""
         failed = self.failure is not None
         items = (
             (*self.plan.items, *self.plan.superseded)
             if failed
-            else (*self.plan.items, *self.landed)
+            else (*self.plan.items, *self.created)
         )
         return self._record(
             run,
             when,
             state="failed" if failed else "annotated",
             items=items,
-            unsure=tuple(sorted(self.unsure)),
+            doubtful=tuple(sorted(self.doubtful)),
         )
 
-    def report(self) -> FrameUpload:
+    def result(self) -> FrameUpload:
+        """Return what the upload did."""
         failed = self.failure is not None
         return FrameUpload(
             frame=self.number,
-            created=0 if failed else len(self.landed),
+            created=0 if failed else len(self.created),
             kept=self.plan.kept,
             withheld=self.plan.withheld,
             deleted=0 if failed else self.deleted,
@@ -129,8 +125,8 @@ class FrameWork:
         )
 
     def forecast(self) -> FrameUpload:
-        """What the upload would do."""
-        return evolve(self.report(), created=len(self.wanted), deleted=len(self.to_delete))
+        """Return what the upload would do."""
+        return evolve(self.result(), created=len(self.wanted), deleted=len(self.to_delete))
 
     def _record(
         self,
@@ -138,10 +134,10 @@ class FrameWork:
         when: str,
         *,
         state: State,
-        items: tuple[Item, ...],
-        doomed: tuple[Item, ...] = (),
+        items: tuple[ManifestItem, ...],
+        deleting: tuple[ManifestItem, ...] = (),
         pending: tuple[str, ...] = (),
-        unsure: tuple[str, ...] = (),
+        doubtful: tuple[str, ...] = (),
     ) -> FrameRecord:
         return FrameRecord(
             state=state,
@@ -150,51 +146,54 @@ class FrameWork:
             content_hash=self.outcome.content_hash,
             error=self.failure.error if self.failure else "",
             items=items,
-            doomed=doomed,
+            deleting=deleting,
             pending=pending,
-            unsure=unsure,
+            doubtful=doubtful,
         )
 
 
-def prepare(outcome: Outcome, *, frames: Collection[int], defaults: AttributeDefaults) -> FrameWork:
-    """Encode a frame's annotations, or fail it for what CVAT would store and never give back.
+def encode_frame(
+    outcome: Outcome, *, job_frames: Collection[int], defaults: AttributeDefaults
+) -> PendingFrame:
+    """Encode a frame's annotations.
 
-    `frames` are those of the job: CVAT stores whatever frame number it is given in a job.
+    The frame fails if CVAT would store an annotation but could not read it back. `job_frames` are
+    the frames of the job: CVAT accepts any frame number in a job.
     """
-    work = FrameWork(outcome=outcome, failure=outcome.failure)
+    frame = PendingFrame(outcome=outcome, failure=outcome.failure)
     if outcome.failure:
-        return work
+        return frame
     annotations = outcome.annotations
     if annotations is None:
         raise ValueError(f"{outcome.frame}: neither annotations nor a failure")
-    if outcome.frame.number not in frames:
-        work.fail(_failure(f"frame {outcome.frame.number} does not lie in the job"))
-        return work
+    if outcome.frame.number not in job_frames:
+        frame.fail(_failure(f"frame {outcome.frame.number} is not in the job"))
+        return frame
     for index, annotation in enumerate(annotations):
-        fault = _fault(annotation, outcome.frame.number)
-        if fault:
-            work.fail(_failure(f"annotation {index} ({annotation.type}) {fault}", index))
+        problem = _problem(annotation, outcome.frame.number)
+        if problem:
+            frame.fail(_failure(f"annotation {index} ({annotation.type}) {problem}", index))
             break
         body = annotation_to_json(annotation)
-        work.wanted.append(
-            Encoded(
+        frame.wanted.append(
+            EncodedAnnotation(
                 kind="tags" if annotation.type == TAG else "shapes",
                 digest=digest(body, defaults),
                 body=json.dumps(body, separators=(",", ":")).encode(),
             )
         )
-    return work
+    return frame
 
 
-def _fault(annotation: Annotation, frame: int) -> str | None:
-    """What CVAT would not check, or answer with a bare 500 (CVAT_FACTS 5)."""
+def _problem(annotation: Annotation, frame: int) -> str | None:
+    """Find what CVAT does not check, or answers with a bare 500 (CVAT_FACTS 5)."""
     parts = (annotation, *annotation.elements)
     if any(part.frame != frame for part in parts):
-        return f"has another frame number than its frame {frame}; it would damage the task"
-    if not all(0 < len(part.source) <= LONGEST_SOURCE for part in parts):
-        return f"has no source of 1 to {LONGEST_SOURCE} characters"
+        return f"has a frame number other than its frame {frame}; it would damage the task"
+    if not all(0 < len(part.source) <= MAX_SOURCE_LENGTH for part in parts):
+        return f"has a source that is not 1 to {MAX_SOURCE_LENGTH} characters long"
     if not all(math.isfinite(v) for part in parts for v in (*part.points, part.rotation)):
-        return "has a coordinate that is no finite number"
+        return "has a coordinate that is not a finite number"
     return None
 
 

@@ -1,8 +1,8 @@
-"""Upload the outcomes of one CVAT job: exactly once, and nothing of a person's lost.
+"""Upload the outcomes of one CVAT job, exactly once and without changing people's work.
 
-Read what is there, plan, write the intent to the manifest, create, verify, delete what was
-superseded, write the result to the manifest. Whatever happens in between, the next upload finds in
-the job and the manifest all that it needs to finish; docs/upload.md says why.
+The steps are: read the job, plan, write what is about to happen to the manifest, create, verify,
+delete what is superseded, write the result to the manifest. If a step is interrupted, the job and
+the manifest contain all that the next upload needs to finish; docs/upload.md explains why.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from cvat_flows.tasks.cvat.job import frames_of_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.model.frames import Failure, Outcome
-from cvat_flows.tasks.upload.create import Sender
-from cvat_flows.tasks.upload.delete import Deleter, Key, Victim
-from cvat_flows.tasks.upload.frame import FrameWork, prepare
-from cvat_flows.tasks.upload.manifest import FRAMES_PER_FILE, Manifest, now
-from cvat_flows.tasks.upload.manifest_file import FrameRecord
-from cvat_flows.tasks.upload.plan import Known, Present, surplus_of
+from cvat_flows.tasks.upload.create import Creator
+from cvat_flows.tasks.upload.delete import Deleter, Key, ObjectToDelete
+from cvat_flows.tasks.upload.frame import PendingFrame, encode_frame
+from cvat_flows.tasks.upload.manifest import FRAMES_PER_FILE, Manifest
+from cvat_flows.tasks.upload.manifest_file import FrameRecord, now
+from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory
+from cvat_flows.tasks.upload.plan import find_duplicates
 from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.result import FrameUpload, UploadOptions, UploadReport
 
-_ANNOTATIONS_AT_ONCE = 20_000
-"""Annotations that are held in memory, encoded, at a time."""
-_LOOKS = 5
-"""Looks for late copies at the end of a job: one that finds none is the last."""
+_MAX_ENCODED_ANNOTATIONS = 20_000
+"""Annotations in memory at a time."""
+_MAX_VERIFICATIONS = 5
+"""How often to look for duplicates at the end of a job. The first time without one is the last."""
 
 
 def upload_job(
@@ -41,147 +42,158 @@ def upload_job(
     manifest: Manifest,
     options: UploadOptions | None = None,
 ) -> UploadReport:
-    """Put the annotations of `outcomes` into the job; skipped outcomes are passed over.
+    """Upload the annotations of `outcomes` to a job. Skipped outcomes are ignored.
 
-    Frames that jobs share are to be uploaded to each of these jobs, in a call for each. Outcomes
-    come in order of frame number (any order works, at the cost of more manifest writes) and may
-    come from a generator: a bounded number of annotations is in memory at a time, plus 200 bytes
-    for each object that the job holds already.
+    For frames that jobs share, call this for each of the jobs.
 
-    Raises CvatUnavailable (run it again), CvatRefused, NotWritable. A frame that CVAT refuses
-    raises nothing: it is in the report's `failed`.
+    Memory does not grow with the number of outcomes, except for 200 bytes for each object that the
+    job contains already.
+
+    Args:
+        client: The CVAT server.
+        task_id: Id of the job's task.
+        job_id: Id of the job.
+        outcomes: In order of frame number. Any other order works, but writes the manifest more
+            often.
+        manifest: The function's manifest of the task.
+        options: How to upload.
+
+    Returns:
+        What was uploaded. Frames that CVAT refuses are in its `failed`.
+
+    Raises:
+        CvatUnavailable: CVAT stays unavailable; run it again later.
+        CvatRefused: CVAT refuses the whole job.
+        NotWritable: The job is not of this task, or is a ground-truth job.
     """
     options = options or UploadOptions()
     channel = JobAnnotations(client=client, job_id=job_id, retry_policy=options.retry_policy)
     labels = fetch_labels(client, job_id=job_id) if options.labels is None else options.labels
-    upload = _Upload(
+    upload = _JobUpload(
         channel=channel,
         manifest=manifest,
         options=options,
-        frames=frames_of_job(client, task_id, job_id, ground_truth=options.ground_truth),
+        job_frames=frames_of_job(client, task_id, job_id, ground_truth=options.ground_truth),
         defaults=attribute_defaults(labels),
     )
     for window in _windows(outcomes):
-        upload.take(window)
+        upload.send(window)
     upload.finish()
     return UploadReport(
         task_id=task_id,
         job_id=job_id,
         dry_run=options.dry_run,
-        frames=tuple(report for _, report in sorted(upload.reports.items())),
+        frames=tuple(result for _, result in sorted(upload.results.items())),
         failed=tuple(upload.failed),
-        requests=upload.sender.requests + upload.deleter.requests,
-        doubtful=upload.sender.doubtful + upload.deleter.doubtful,
+        requests=upload.creator.requests + upload.deleter.requests,
+        doubtful=upload.creator.doubtful + upload.deleter.doubtful,
     )
 
 
 @define(kw_only=True)
-class _Upload:
+class _JobUpload:
     """The state of one call of `upload_job`."""
 
     channel: JobAnnotations
     manifest: Manifest
     options: UploadOptions
-    frames: Collection[int]
+    job_frames: Collection[int]
     defaults: AttributeDefaults
     reader: JobReader = field(init=False)
-    sender: Sender = field(init=False)
+    creator: Creator = field(init=False)
     deleter: Deleter = field(init=False)
-    reports: dict[int, FrameUpload] = field(factory=dict, init=False)
+    results: dict[int, FrameUpload] = field(factory=dict, init=False)
     failed: list[Outcome] = field(factory=list, init=False)
-    _present: dict[int, list[Present]] | None = field(default=None, init=False)
-    _unfinished: list[FrameWork] = field(factory=list, init=False)
-    """Frames with something to delete or to verify, once everything is sent."""
+    _existing: dict[int, list[ExistingObject]] | None = field(default=None, init=False)
+    _unfinished: list[PendingFrame] = field(factory=list, init=False)
+    """Frames with something to delete or verify after everything is sent."""
 
     def __attrs_post_init__(self) -> None:
         self.reader = JobReader(channel=self.channel, defaults=self.defaults)
-        self.sender = Sender(
+        self.creator = Creator(
             channel=self.channel,
             defaults=self.defaults,
             options=self.options,
             run_id=self.manifest.run.id,
-            read_present=self.reader.present,
+            read_objects=self.reader.objects,
         )
         self.deleter = Deleter(channel=self.channel, options=self.options, find=self.reader.find)
 
-    def take(self, outcomes: list[Outcome]) -> None:
-        """Plan and send some frames; their deletions wait for `finish`."""
-        if self._present is None:
-            self._present = self.reader.present()
-        works = []
+    def send(self, outcomes: list[Outcome]) -> None:
+        """Plan and create the annotations of some frames. `finish` deletes the superseded ones."""
+        if self._existing is None:
+            self._existing = self.reader.objects()
+        frames = []
         for outcome in outcomes:
-            work = prepare(outcome, frames=self.frames, defaults=self.defaults)
-            record = self.manifest.record(self.channel.job_id, work.number)
-            work.make_plan(
-                self._present.pop(work.number, []),
-                record.known if record else Known(),
+            frame = encode_frame(outcome, job_frames=self.job_frames, defaults=self.defaults)
+            record = self.manifest.record(self.channel.job_id, frame.number)
+            frame.make_plan(
+                self._existing.pop(frame.number, []),
+                record.history if record else FrameHistory(),
                 self.options.existing,
             )
-            works.append(work)
+            frames.append(frame)
         if self.options.dry_run:
-            self._note(works, [work.forecast() for work in works])
+            self._add_results(frames, [frame.forecast() for frame in frames])
             return
-        busy = [work for work in works if work.wanted or work.to_delete]
-        self._record({w.number: w.intent(self.manifest.run, now()) for w in busy})
-        self.sender.send(works)
-        finished = []
-        for work in works:
-            if work.to_delete or work.unsure:
-                self._unfinished.append(work)
-            else:
-                finished.append(work)
-        self._end(finished)
+        changing = [frame for frame in frames if frame.wanted or frame.to_delete]
+        self._record({f.number: f.record_before(self.manifest.run, now()) for f in changing})
+        self.creator.create(frames)
+        self._unfinished += [f for f in frames if f.to_delete or f.doubtful]
+        self._complete([f for f in frames if not (f.to_delete or f.doubtful)])
 
     def finish(self) -> None:
-        """Verify what was in doubt and delete what was superseded."""
+        """Delete what is superseded, and verify what is in doubt."""
         if not self._unfinished:
             return
-        for _ in range(_LOOKS):
-            victims = self._superfluous()
-            self.deleter.delete(victims)
-            # A late copy may have come in meanwhile: end with a look that finds nothing.
-            if not victims or not any(work.unsure for work in self._unfinished):
+        for _ in range(_MAX_VERIFICATIONS):
+            objects = self._objects_to_delete()
+            self.deleter.delete(objects)
+            # CVAT may have created a late copy meanwhile, so the last look must find nothing.
+            if not objects or not any(frame.doubtful for frame in self._unfinished):
                 break
-        for work in self._unfinished:
-            work.deleted = self.deleter.deleted.get(work.number, 0)
-            if work.number in self.deleter.undeletable and not work.failure:
-                work.failure = Failure(
+        for frame in self._unfinished:
+            frame.deleted = self.deleter.deleted.get(frame.number, 0)
+            if frame.number in self.deleter.undeletable and not frame.failure:
+                frame.failure = Failure(
                     step="upload",
-                    error=self.deleter.undeletable[work.number],
+                    error=self.deleter.undeletable[frame.number],
                     error_type="DeleteRefused",
                 )
-        self._end(self._unfinished)
+        self._complete(self._unfinished)
         self._unfinished = []
 
-    def _superfluous(self) -> list[Victim]:
-        """What is superseded, or a copy that nothing accounts for, as the job is now."""
+    def _objects_to_delete(self) -> list[ObjectToDelete]:
+        """Read the job and find superseded objects and duplicates."""
         snapshot = self.reader.snapshot()
-        present = self.reader.present({w.number for w in self._unfinished}, snapshot)
+        existing = self.reader.objects({f.number for f in self._unfinished}, snapshot)
         targets: dict[int, set[Key]] = {}
-        for work in self._unfinished:
-            if work.number not in self.deleter.undeletable:
-                extra = surplus_of(present.get(work.number, []), work.items, work.unsure)
-                keys = {(p.id, p.digest) for p in (*work.to_delete, *extra)}
-                targets[work.number] = keys
+        for frame in self._unfinished:
+            if frame.number not in self.deleter.undeletable:
+                duplicates = find_duplicates(
+                    existing.get(frame.number, []), frame.items, frame.doubtful
+                )
+                keys = {(o.id, o.digest) for o in (*frame.to_delete, *duplicates)}
+                targets[frame.number] = keys
         return self.reader.find(targets, snapshot)
 
-    def _end(self, works: list[FrameWork]) -> None:
-        self._record({w.number: w.result(self.manifest.run, now()) for w in works})
-        self._note(works, [work.report() for work in works])
+    def _complete(self, frames: list[PendingFrame]) -> None:
+        self._record({f.number: f.record_after(self.manifest.run, now()) for f in frames})
+        self._add_results(frames, [frame.result() for frame in frames])
 
     def _record(self, records: dict[int, FrameRecord]) -> None:
         self.options.check()
         self.manifest.write(self.channel.job_id, records)
 
-    def _note(self, works: list[FrameWork], reports: list[FrameUpload]) -> None:
-        for work, report in zip(works, reports, strict=True):
-            self.reports[work.number] = report
-            if work.failure and not work.outcome.failure:
-                self.failed.append(evolve(work.outcome, failure=work.failure))
+    def _add_results(self, frames: list[PendingFrame], results: list[FrameUpload]) -> None:
+        for frame, result in zip(frames, results, strict=True):
+            self.results[frame.number] = result
+            if frame.failure and not frame.outcome.failure:
+                self.failed.append(evolve(frame.outcome, failure=frame.failure))
 
 
 def _windows(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
-    """Cut the outcomes where a manifest file ends, and where memory would grow."""
+    """Cut the outcomes where a manifest file ends, and where they would need too much memory."""
     window: list[Outcome] = []
     annotations = 0
     for outcome in outcomes:
@@ -189,7 +201,7 @@ def _windows(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
             continue
         if window and (
             outcome.frame.number // FRAMES_PER_FILE != window[0].frame.number // FRAMES_PER_FILE
-            or annotations >= _ANNOTATIONS_AT_ONCE
+            or annotations >= _MAX_ENCODED_ANNOTATIONS
         ):
             yield window
             window, annotations = [], 0

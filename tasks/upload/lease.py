@@ -1,43 +1,43 @@
-"""One writer for a CVAT task, wherever it runs: a lease in the storage that the manifests are in.
+"""Make one run the only writer of a CVAT task, by a lease in the storage of the manifests.
 
-A lease is a file that says who writes and until when; its owner renews it. A killed owner stops
-renewing, so it blocks nobody for longer than the lease lasts (on the same machine, where it is seen
-to be dead, for ten seconds if it had begun to write, and only from writing). On a folder and on S3,
-of two runs that reach for a free lease at the same time exactly one gets it. Other object storage
-has no exclusive create here: a run writes its claim, waits, and reads who won (the last to write
-did). The machines' clocks must agree to within a few seconds.
+A lease is a file that names the writer and an end. The writer renews it. A killed writer does not,
+so it blocks other runs only until the lease ends. If it ran on the same machine, other runs can see
+that it is dead. Then it blocks them for ten seconds only, and only if it had begun to write.
+
+In a folder and on S3 exactly one of two runs gets a free lease. Other object storage has no
+atomic create: a run writes its claim, waits, and reads which claim was written last. The clocks
+of all machines must agree to within a few seconds.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
-from attrs import asdict, define, evolve, field, fields, frozen
+from attrs import define, evolve, field
 
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.storage import Storage, StorageError
-from cvat_flows.tasks.upload.manifest import server_slug
+from cvat_flows.tasks.upload.lease_file import (
+    LeaseEntry,
+    LeaseTiming,
+    dump_lease,
+    is_dead,
+    lease_folder,
+    parse_lease,
+    this_machine,
+)
 from cvat_flows.tasks.upload.manifest_file import RunStamp
-from cvat_flows.tasks.upload.process import is_dead, this_machine
 
-LEASE_SECONDS = 60.0
-CLOCK_ALLOWANCE = 5.0
-"""Seconds by which clocks may differ: an expired lease is honoured for that much longer."""
 DEAD_HOLDER_SECONDS = 10.0
-"""How long the lease of a process of this machine that is seen to be dead is honoured still: a
-request that it had sent may be at work in CVAT."""
-SETTLE_SECONDS = 3.0
-"""Without an exclusive create: how long a claim must stand before it counts. Longer than a write
-takes."""
+"""How long the lease of a dead process on this machine is respected. CVAT may still be processing
+its last request."""
 _NUMBERED = re.compile(r"/(\d+)\.json$")
 
 
@@ -50,30 +50,7 @@ class TaskIsBusy(CvatFlowsError):
 
 
 class LeaseLost(CvatFlowsError):
-    """This run has not renewed its lease in time, and must not write any more."""
-
-
-@frozen(kw_only=True)
-class LeaseEntry:
-    """Content of a lease file."""
-
-    token: str
-    run_id: str
-    run_name: str
-    host: str
-    expires: float
-    """Unix time, seconds. 0: given back."""
-    machine: str = ""
-    """Tells where `pid` is a process; empty where that cannot be known."""
-    pid: int = 0
-    writes: bool = True
-    """Whether a request that changes annotations may be at work in CVAT: the holder's, or one of a
-    dead holder before it."""
-
-    @property
-    def holder(self) -> str:
-        name = f"{self.run_name!r} ({self.run_id})" if self.run_name else f"{self.run_id}"
-        return f"run {name} on {self.host}"
+    """This run did not renew its lease in time, and must not write any more."""
 
 
 @contextmanager
@@ -84,23 +61,31 @@ def task_lease(
     task_id: int,
     run: RunStamp,
     wait: float = 600.0,
-    seconds: float = LEASE_SECONDS,
-    settle: float = SETTLE_SECONDS,
-    poll: float = 2.0,
-    allowance: float = CLOCK_ALLOWANCE,
-    clock: Callable[[], float] = time.time,
-    at_once: bool = False,
+    writes_later: bool = False,
+    timing: LeaseTiming | None = None,
 ) -> Iterator[Lease]:
-    """Be the only writer of the CVAT task inside the block.
+    """Be the only writer of a CVAT task inside the block.
 
-    Waits up to `wait` seconds for another run to end; then raises TaskIsBusy, which names it.
-    Give `lease.check` to the upload: it raises LeaseLost if the lease could not be renewed.
-    `at_once` takes over from a dead process of this machine without the ten seconds for its last
-    request: the caller calls `lease.begin_writing` before it looks at annotations to write.
+    Call `lease.check` before each write.
+
+    Args:
+        storage: The storage of the manifests.
+        server: Address of the CVAT server.
+        task_id: Id of the CVAT task.
+        run: The run that writes.
+        wait: Seconds to wait for another run to end.
+        writes_later: Take over the lease of a dead process of this machine without waiting for its
+            last request. The caller must call `lease.begin_writing` before it reads the annotations
+            that it changes.
+        timing: Times of the lease.
+
+    Raises:
+        TaskIsBusy: Another run still has the lease after `wait` seconds.
     """
+    timing = timing or LeaseTiming()
     lease = Lease(
         storage=storage,
-        folder=f"leases/{server_slug(server)}/task-{task_id}",
+        folder=lease_folder(server, task_id),
         entry=LeaseEntry(
             token=secrets.token_hex(8),
             run_id=run.id,
@@ -109,104 +94,91 @@ def task_lease(
             expires=0.0,
             machine=this_machine(),
             pid=os.getpid(),
-            writes=not at_once,
+            writes=not writes_later,
         ),
-        seconds=seconds,
-        settle=settle,
-        allowance=allowance,
-        clock=clock,
-        at_once=at_once,
+        timing=timing,
+        writes_later=writes_later,
     )
     deadline = time.monotonic() + wait
     while (holder := lease.try_to_take()) is not None:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
             raise TaskIsBusy(
                 f"task {task_id} is being written to by {holder.holder}; waited {wait:g} s for it "
                 "to end. Try again later, or cancel that run",
                 holder=holder,
             )
-        time.sleep(min(poll, left))
-    lease.keep()
+        time.sleep(min(timing.poll, remaining))
+    lease.start_renewing()
     try:
         yield lease
     finally:
-        lease.give_back()
-
-
-def current_writer(storage: Storage, *, server: str, task_id: int) -> LeaseEntry | None:
-    """Who writes to the CVAT task now, for those who only want to know."""
-    folder = f"leases/{server_slug(server)}/task-{task_id}"
-    paths = [f"{folder}.json", *(stored.path for stored in storage.list(folder))]
-    for entry in (_parse(storage.read(path)) for path in paths):
-        if entry is not None and entry.expires + CLOCK_ALLOWANCE > time.time():
-            return entry
-    return None
+        lease.release()
 
 
 @define(kw_only=True, eq=False)
 class Lease:
-    """A run's claim to be the only writer of a task."""
+    """A run's claim to be the only writer of a CVAT task."""
 
     storage: Storage
     folder: str
     entry: LeaseEntry
-    seconds: float
-    settle: float
-    allowance: float
-    clock: Callable[[], float]
-    at_once: bool
+    timing: LeaseTiming
+    writes_later: bool
     _path: str = field(default="", init=False)
-    _good_until: float = field(default=0.0, init=False)
-    """On the monotonic clock: until when the lease is ours for certain."""
+    _valid_until: float = field(default=0.0, init=False)
+    """Until when the lease is certainly ours, on the monotonic clock."""
     _seen_dead: dict[str, float] = field(factory=dict, init=False)
-    """When, on the monotonic clock, a holder (by its token) was first seen to be dead."""
-    _quiet_from: float = field(default=0.0, init=False)
-    """On the monotonic clock: when the last request of a dead holder is over."""
-    _writing: threading.Lock = field(factory=threading.Lock, init=False)
+    """When the holder of a lease (by token) was first seen to be dead, on the monotonic clock."""
+    _may_write_from: float = field(default=0.0, init=False)
+    """When the last request of a dead holder is over, on the monotonic clock."""
+    _write_lock: threading.Lock = field(factory=threading.Lock, init=False)
     _stop: threading.Event = field(factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
     def try_to_take(self) -> LeaseEntry | None:
-        """Take the lease, or return who has it."""
-        return self._take_file() if self.storage.creates_atomically else self._take_object()
+        """Take the lease and return None, or return who has it."""
+        return self._take_numbered() if self.storage.creates_atomically else self._take_by_claim()
 
     def check(self) -> None:
-        """Raise LeaseLost unless the lease is certainly ours. Costs nothing."""
-        if time.monotonic() >= self._good_until:
+        """Raise LeaseLost unless the lease is certainly ours. Reads nothing."""
+        if time.monotonic() >= self._valid_until:
             raise LeaseLost(
                 f"this run has lost its right to write to {self.folder.rpartition('/')[2]}: it "
-                f"could not renew it for {self.seconds:g} s; run it again"
+                f"could not renew its lease for {self.timing.seconds:g} s; run it again"
             )
 
     def begin_writing(self) -> None:
-        """Wait until no request of a dead holder can be at work in CVAT any more, and say in the
-        lease that one of ours may be from now on. Raises LeaseLost, StorageError."""
-        time.sleep(max(0.0, self._quiet_from - time.monotonic()))
+        """Wait for the last request of a dead holder, and record that this run writes from now on.
+
+        Raises LeaseLost and StorageError.
+        """
+        time.sleep(max(0.0, self._may_write_from - time.monotonic()))
         self.check()
         self.entry = evolve(self.entry, writes=True)
-        self._write(expires=self.clock() + self.seconds)
+        self._write(expires=self.timing.clock() + self.timing.seconds)
 
-    def keep(self) -> None:
-        """Renew the lease from a thread until it is given back."""
+    def start_renewing(self) -> None:
+        """Renew the lease in a thread until it is released."""
         self._thread = threading.Thread(target=self._renew, name="cvat-flows-lease", daemon=True)
         self._thread.start()
 
-    def give_back(self) -> None:
-        """Stop renewing and let the next run have it at once."""
+    def release(self) -> None:
+        """Stop renewing, so that the next run gets the lease immediately."""
         self._stop.set()
         if self._thread:
             self._thread.join()
-        self._good_until = 0.0
-        with suppress(StorageError, OSError):  # then it ends by itself
-            if self._is_mine():
+        self._valid_until = 0.0
+        with suppress(StorageError, OSError):  # then the lease expires
+            if self._is_ours():
                 self._write(expires=0.0)
 
-    def _take_file(self) -> LeaseEntry | None:
-        """Files are numbered; the highest number rules, and only its owner writes to it.
+    def _take_numbered(self) -> LeaseEntry | None:
+        """Take the lease in storage with atomic create.
 
-        A taker creates the next number, which only one can. Then it looks again: it may have been
-        so slow that a higher one has come and gone.
+        The file with the highest number is valid, and only its owner writes to it. To take the
+        lease, a run creates the next number, which only one run can. Then it lists the files again:
+        if it was slow, a higher number may have been created and released meanwhile.
         """
         numbers = self._numbers()
         latest = numbers[-1] if numbers else 0
@@ -214,49 +186,50 @@ class Lease:
         if holder:
             return holder
         path = self._file(latest + 1)
-        good_until = time.monotonic() + self.seconds
-        fresh = evolve(self.entry, expires=self.clock() + self.seconds)
-        if not self.storage.create(path, _dump(fresh)):
+        valid_until = time.monotonic() + self.timing.seconds
+        fresh = evolve(self.entry, expires=self.timing.clock() + self.timing.seconds)
+        if not self.storage.create(path, dump_lease(fresh)):
             return self._holder(path) or fresh
         numbers = self._numbers()
         if numbers[-1] != latest + 1:
             self.storage.delete(path)
             return self._holder(self._file(numbers[-1])) or fresh
-        self._path, self._good_until = path, good_until
+        self._path, self._valid_until = path, valid_until
         for number in numbers[:-1]:
             self.storage.delete(self._file(number))
         return None
 
-    def _take_object(self) -> LeaseEntry | None:
+    def _take_by_claim(self) -> LeaseEntry | None:
+        """Take the lease in storage without atomic create: the last claim counts."""
         path = f"{self.folder}.json"
         holder = self._holder(path)
         if holder:
             return holder
-        good_until = time.monotonic() + self.seconds
+        valid_until = time.monotonic() + self.timing.seconds
         self._path = path
-        self._write(expires=self.clock() + self.seconds)
-        time.sleep(self.settle)
-        winner = _parse(self.storage.read(path))
+        self._write(expires=self.timing.clock() + self.timing.seconds)
+        time.sleep(self.timing.settle)
+        winner = parse_lease(self.storage.read(path))
         if winner is None or winner.token != self.entry.token:
             self._path = ""
             return winner or self.entry
-        self._good_until = good_until
+        self._valid_until = valid_until
         return None
 
     def _renew(self) -> None:
-        while not self._stop.wait(self.seconds / 4):
-            good_until = time.monotonic() + self.seconds
+        while not self._stop.wait(self.timing.seconds / 4):
+            valid_until = time.monotonic() + self.timing.seconds
             try:
-                if not self._is_mine():
-                    self._good_until = 0.0
+                if not self._is_ours():
+                    self._valid_until = 0.0
                     return
-                self._write(expires=self.clock() + self.seconds)
+                self._write(expires=self.timing.clock() + self.timing.seconds)
             except (StorageError, OSError):
-                continue  # `check` tells when it has failed for too long
-            self._good_until = good_until
+                continue  # `check` raises if this fails for too long
+            self._valid_until = valid_until
 
-    def _is_mine(self) -> bool:
-        entry = _parse(self.storage.read(self._path)) if self._path else None
+    def _is_ours(self) -> bool:
+        entry = parse_lease(self.storage.read(self._path)) if self._path else None
         if entry is None or entry.token != self.entry.token:
             return False
         if not self.storage.creates_atomically:
@@ -265,46 +238,30 @@ class Lease:
         return bool(numbers) and self._file(numbers[-1]) == self._path
 
     def _holder(self, path: str) -> LeaseEntry | None:
-        """Who holds the lease in the file, if it has not ended."""
-        entry = _parse(self.storage.read(path))
+        """Return who holds the lease in the file, or None if it has ended."""
+        entry = parse_lease(self.storage.read(path))
         if entry is None or entry.expires == 0.0:
             return None
         if is_dead(entry.machine, entry.pid):
             if not entry.writes:
                 return None
-            # Who takes over from us before that time has passed has to wait, too.
+            # If this run dies as well before that time, the next one must wait, too.
             self.entry = evolve(self.entry, writes=True)
             since = self._seen_dead.setdefault(entry.token, time.monotonic())
-            self._quiet_from = since + DEAD_HOLDER_SECONDS
-            if self.at_once or time.monotonic() >= self._quiet_from:
+            self._may_write_from = since + DEAD_HOLDER_SECONDS
+            if self.writes_later or time.monotonic() >= self._may_write_from:
                 return None
-        return entry if entry.expires + self.allowance > self.clock() else None
+        is_valid = entry.expires + self.timing.allowance > self.timing.clock()
+        return entry if is_valid else None
 
     def _write(self, *, expires: float) -> None:
-        with self._writing:  # or a renewal could put back what the entry said before
-            self.storage.write(self._path, _dump(evolve(self.entry, expires=expires)))
+        with self._write_lock:  # otherwise a renewal could write an outdated entry
+            self.storage.write(self._path, dump_lease(evolve(self.entry, expires=expires)))
 
     def _numbers(self) -> list[int]:
-        # NFS shows a file that is deleted while it is read as `.nfs...`, a Mac leaves `.DS_Store`.
+        # NFS lists `.nfs...` for a file that is deleted while it is read; macOS adds `.DS_Store`.
         names = (_NUMBERED.search(stored.path) for stored in self.storage.list(self.folder))
         return sorted(int(name[1]) for name in names if name)
 
     def _file(self, number: int) -> str:
         return f"{self.folder}/{number:09d}.json"
-
-
-def _dump(entry: LeaseEntry) -> bytes:
-    return json.dumps(asdict(entry), indent=1).encode()
-
-
-def _parse(content: bytes | None) -> LeaseEntry | None:
-    """An unreadable file counts as no lease: only a half-written object can be one.
-
-    Fields that a later version may have added are passed over, not taken for damage.
-    """
-    try:
-        row: Any = json.loads(content or b"null")
-        names = {field.name for field in fields(LeaseEntry)}
-        return LeaseEntry(**{k: v for k, v in row.items() if k in names}) if row else None
-    except (ValueError, TypeError, AttributeError):
-        return None

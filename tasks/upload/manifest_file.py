@@ -1,14 +1,17 @@
-"""One file of the manifest: JSON with a line for each frame, for people and diffs to read."""
+"""The path and content of manifest files, JSON with a line for each frame."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Literal, get_args
 
 from attrs import asdict, field, frozen
 
-from cvat_flows.tasks.upload.plan import Item, Known
+from cvat_flows.tasks.upload.ownership import FrameHistory, ManifestItem
 
 FORMAT = 1
 
@@ -18,15 +21,15 @@ State = Literal["pending", "annotated", "failed", "undone"]
 
 @frozen(kw_only=True)
 class RunStamp:
-    """Which run wrote something, with what."""
+    """Identifies a run and what it ran with."""
 
     id: str
-    """Flow run id: what `undo` selects by."""
+    """Flow run id. `undo` selects by it."""
     name: str = ""
     fingerprint: str = ""
     """Fingerprint of the function: its code, model file and parameters."""
     parameters: str = ""
-    """Digest of the detection, mapping and remapping options: they change the result too."""
+    """Digest of the options that change the result: detection, mapping and remapping."""
     started: str = ""
 
     def to_json(self) -> dict[str, str]:
@@ -35,7 +38,7 @@ class RunStamp:
 
 @frozen(kw_only=True)
 class FrameRecord:
-    """What is known about one frame of one job."""
+    """What is recorded about one frame of one job; see FrameHistory for the last four fields."""
 
     state: State
     run: RunStamp
@@ -44,20 +47,20 @@ class FrameRecord:
     """ISO 8601, UTC."""
     content_hash: str | None = None
     error: str = ""
-    items: tuple[Item, ...] = ()
-    doomed: tuple[Item, ...] = ()
+    items: tuple[ManifestItem, ...] = ()
+    deleting: tuple[ManifestItem, ...] = ()
     pending: tuple[str, ...] = ()
-    unsure: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
 
     @property
-    def known(self) -> Known:
-        """The record as the plan of an upload needs it."""
-        return Known(
+    def history(self) -> FrameHistory:
+        """The record as the next upload needs it."""
+        return FrameHistory(
             items=self.items,
-            doomed=self.doomed,
+            deleting=self.deleting,
             pending=self.pending,
             pending_run=self.run.id,
-            unsure=self.unsure,
+            doubtful=self.doubtful,
         )
 
 
@@ -72,8 +75,34 @@ class JobFile:
     frames: dict[int, FrameRecord] = field(factory=dict)
 
 
+def manifest_folder(server: str, task_id: int, function: str | None = None) -> str:
+    """Return the folder of a task's manifests, or of the manifest of one function."""
+    folder = f"manifest/{server_slug(server)}/task-{task_id}"
+    return folder if function is None else f"{folder}/{unique_slug(function)}"
+
+
+def server_slug(server: str) -> str:
+    """Return a file name for a CVAT server, the same for all spellings of its address.
+
+    As in the SDK, an address without a scheme is HTTPS, and a trailing slash has no meaning.
+    """
+    address = server if "://" in server else f"https://{server}"
+    return unique_slug(address.rstrip("/").lower())
+
+
+def unique_slug(text: str) -> str:
+    """Return a readable file name for a text, different for different texts."""
+    readable = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:48]
+    return f"{readable}-{blake2b(text.encode(), digest_size=4).hexdigest()}"
+
+
+def now() -> str:
+    """Return the current time as ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def dump_job_file(file: JobFile) -> bytes:
-    """The file's content."""
+    """Return the content of a file."""
     runs: dict[RunStamp, int] = {}
     creators: dict[str, int] = {}
     lines = []
@@ -87,13 +116,13 @@ def dump_job_file(file: JobFile) -> bytes:
             row["content"] = record.content_hash
         if record.error:
             row["error"] = record.error
-        for name, items in (("items", record.items), ("doomed", record.doomed)):
+        for name, items in (("items", record.items), ("deleting", record.deleting)):
             if items or name == "items":
-                row[name] = [_row(item, creators) for item in items]
-        for name, digests in (("pending", record.pending), ("unsure", record.unsure)):
+                row[name] = [_item_to_row(item, creators) for item in items]
+        for name, digests in (("pending", record.pending), ("doubtful", record.doubtful)):
             if digests:
                 row[name] = digests
-        lines.append(f' "{number}": {_line(row)}')
+        lines.append(f' "{number}": {_to_json(row)}')
     head = {
         "format": FORMAT,
         "server": file.server,
@@ -103,12 +132,12 @@ def dump_job_file(file: JobFile) -> bytes:
         "runs": [run.to_json() for run in runs],
         "creators": list(creators),
     }
-    top = ",\n".join(f'"{name}": {_line(value)}' for name, value in head.items())
+    top = ",\n".join(f'"{name}": {_to_json(value)}' for name, value in head.items())
     return ("{\n" + top + ',\n"frames": {\n' + ",\n".join(lines) + "\n}\n}\n").encode()
 
 
 def parse_job_file(content: bytes) -> JobFile:
-    """Read a file back. Raises ValueError, KeyError, TypeError or IndexError if it is damaged."""
+    """Read a file. Raises ValueError, KeyError, TypeError or IndexError if it is damaged."""
     top = json.loads(content)
     if top["format"] != FORMAT:
         raise ValueError(f"format {top['format']!r} is not {FORMAT}: a newer version wrote it")
@@ -119,11 +148,11 @@ def parse_job_file(content: bytes) -> JobFile:
         task_id=top["task_id"],
         job_id=top["job_id"],
         function=top["function"],
-        frames={int(n): _record(row, runs, creators) for n, row in top["frames"].items()},
+        frames={int(n): _parse_record(row, runs, creators) for n, row in top["frames"].items()},
     )
 
 
-def _record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]) -> FrameRecord:
+def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]) -> FrameRecord:
     if row["state"] not in get_args(State):
         raise ValueError(f"unknown state {row['state']!r}")
     return FrameRecord(
@@ -132,24 +161,25 @@ def _record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]) -> F
         when=row["when"],
         content_hash=row.get("content"),
         error=row.get("error", ""),
-        items=_items(row["items"], creators),
-        doomed=_items(row.get("doomed", ()), creators),
+        items=_parse_items(row["items"], creators),
+        # Earlier versions wrote `doomed` and `unsure`.
+        deleting=_parse_items(row.get("deleting", row.get("doomed", ())), creators),
         pending=tuple(row.get("pending", ())),
-        unsure=tuple(row.get("unsure", ())),
+        doubtful=tuple(row.get("doubtful", row.get("unsure", ()))),
     )
 
 
-def _row(item: Item, creators: dict[str, int]) -> list[Any]:
+def _item_to_row(item: ManifestItem, creators: dict[str, int]) -> list[Any]:
     run = None if item.run is None else creators.setdefault(item.run, len(creators))
     return [item.id, item.digest, run]
 
 
-def _items(rows: Iterable[Any], creators: list[str]) -> tuple[Item, ...]:
+def _parse_items(rows: Iterable[Any], creators: list[str]) -> tuple[ManifestItem, ...]:
     return tuple(
-        Item(id=i, digest=digest, run=None if creator is None else creators[creator])
+        ManifestItem(id=i, digest=digest, run=None if creator is None else creators[creator])
         for i, digest, creator in rows
     )
 
 
-def _line(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""What an upload takes as options and says at its end."""
+"""The options and the result of an upload."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from cvat_flows.tasks.cvat.job_annotations import WRITE_POLICY
 from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.model.labels import Label
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.upload.plan import Existing
 
 
-def _nothing_to_check() -> None:
+def _always_allowed() -> None:
     return None
 
 
@@ -22,39 +23,41 @@ class UploadOptions:
     """How to upload."""
 
     existing: Existing = "keep"
+    """What to do with existing annotations."""
     dry_run: bool = False
-    """Read and plan, write nothing."""
+    """Read and plan, but write nothing."""
     ground_truth: bool = False
     """Allow writing to a ground-truth job (or the pool of a task with honeypots)."""
     labels: tuple[Label, ...] | None = None
     """Labels of the CVAT task. None: fetch them for each job."""
     max_shapes: int = 2_000
-    """Annotations in one request. A frame with more goes alone. CVAT stores 2,000 in under 1 s."""
+    """Annotations in a request; a frame with more is sent in its own request. CVAT stores 2,000 in
+    less than a second."""
     max_bytes: int = 4 << 20
-    """Bytes of one request's body, likewise."""
+    """Bytes of a request's body; a frame with more is sent in its own request."""
     retry_policy: RetryPolicy = WRITE_POLICY
-    check: Callable[[], None] = _nothing_to_check
-    """Called before each write; raises if this run must not write any more (its lease is lost)."""
+    check: Callable[[], None] = _always_allowed
+    """Called before each write. Raises if this run must not write any more (its lease is lost)."""
 
 
 @frozen(kw_only=True)
 class FrameUpload:
-    """What an upload did to one frame, or in a dry run would do."""
+    """What an upload did to one frame. In a dry run: what it would do."""
 
     frame: int
     created: int = 0
     kept: int = 0
-    """Wanted annotations that were there already."""
+    """Wanted annotations that were already there."""
     withheld: int = 0
-    """Wanted annotations that were not put back, because a person removed or changed them."""
+    """Wanted annotations that were not created because a person changed or removed them."""
     deleted: int = 0
     failure: Failure | None = None
-    """Why the frame failed: before the upload, or in it (step `upload`)."""
+    """Why the frame failed, in the upload or in an earlier step."""
 
 
 @frozen(kw_only=True)
 class UploadReport:
-    """What became of one job."""
+    """What an upload did to one job."""
 
     task_id: int
     job_id: int
@@ -62,12 +65,11 @@ class UploadReport:
     frames: tuple[FrameUpload, ...] = ()
     """Frames that were not skipped, in order of frame number."""
     failed: tuple[Outcome, ...] = ()
-    """Outcomes of the frames that failed in the upload, with their failure. Those that came failed
-    are not repeated here."""
+    """Outcomes of the frames that failed in the upload, not of those that had failed before."""
     requests: int = 0
-    """Requests that were to write."""
+    """Number of requests to create or delete."""
     doubtful: int = 0
-    """Requests without a clear answer; each was checked by reading back."""
+    """Number of requests without a clear answer. After each of them the job was read back."""
 
     @property
     def created(self) -> int:
@@ -88,12 +90,13 @@ class UploadReport:
     def __str__(self) -> str:
         would = "would be " if self.dry_run else ""
         text = (
-            f"job {self.job_id}: {self.created} {would}created, {self.kept} kept, {self.deleted} "
-            f"{would}deleted on {len(self.frames)} frames; {len(self.failed)} frames failed"
+            f"job {self.job_id}: {self.created:,} {would}created, {self.kept:,} already there, "
+            f"{self.deleted:,} {would}deleted on {counted(len(self.frames), 'frame')}; "
+            f"{counted(len(self.failed), 'failed frame')}"
         )
         if self.withheld:
             text += (
-                f"; {self.withheld} not put back because people removed or changed them "
-                "(existing='clear' does)"
+                f"; {self.withheld:,} not created because people changed or removed them "
+                "(--existing clear creates them)"
             )
         return text

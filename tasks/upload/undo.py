@@ -1,4 +1,4 @@
-"""Take back what a run put into a CVAT task, as far as nobody has changed it since."""
+"""Delete what a run put into a CVAT task, if nobody has changed it."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.delete import Deleter, Key
 from cvat_flows.tasks.upload.lease import task_lease
-from cvat_flows.tasks.upload.manifest import Manifest, functions_of_task, now, read_summary
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
-from cvat_flows.tasks.upload.plan import FramePlan, Present, plan_undo
+from cvat_flows.tasks.upload.manifest import Manifest, functions_of_task
+from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, now
+from cvat_flows.tasks.upload.manifest_summary import read_summary, write_summary
+from cvat_flows.tasks.upload.ownership import ExistingObject
+from cvat_flows.tasks.upload.plan import FramePlan, plan_undo
 from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.result import UploadOptions
 
 
 class NothingToUndo(CvatFlowsError):
-    """No manifest names the run, or the task at all."""
+    """The manifest contains nothing of the run, or of the task."""
 
 
 @frozen(kw_only=True)
 class UndoneJob:
-    """What undoing did to one job of one function, or in a dry run would do."""
+    """What `undo` did to one job of one function. In a dry run: what it would do."""
 
     function: str
     job_id: int
     frames: int
     deleted: int
     left: int
-    """Objects of the run that stay: a person has changed or removed them."""
+    """Number of the run's objects that a person has changed or removed."""
     undeletable: tuple[str, ...] = ()
-    """Why CVAT did not let some be deleted."""
+    """Why CVAT refused to delete objects."""
 
 
 def undo(
@@ -53,12 +55,26 @@ def undo(
     options: UploadOptions | None = None,
     wait: float = 60.0,
 ) -> list[UndoneJob]:
-    """Delete what the run (by its id; None: every run) put into the task and nobody has changed.
+    """Delete what a run put into a CVAT task, if nobody has changed it.
 
-    `stamp` names this undoing itself, in the lease and the manifest. `function` narrows it to one
-    function. What a run deleted (`existing="replace"` or `"clear"`) does not come back.
+    What the run deleted (`--existing replace` or `clear`) is not restored. Calling this again is
+    harmless.
 
-    Raises NothingToUndo, TaskIsBusy, CvatUnavailable, CvatRefused. It can be repeated.
+    Args:
+        client: The CVAT server.
+        task_id: Id of the CVAT task.
+        storage: The storage of the manifests.
+        server: Address of the CVAT server, as the manifests name it.
+        stamp: Identifies this undo in the lease and the manifest.
+        run: Id of the run; None for all runs.
+        function: Name of the function; None for all functions.
+        options: `dry_run` and the limits of requests.
+        wait: Seconds to wait for another run that writes to the task.
+
+    Raises:
+        NothingToUndo: The manifest contains nothing of the run.
+        TaskIsBusy: Another run writes to the task.
+        CvatUnavailable, CvatRefused: CVAT does not carry out the requests.
     """
     options = options or UploadOptions()
     names = [function] if function else functions_of_task(storage, server=server, task_id=task_id)
@@ -67,30 +83,32 @@ def undo(
         options = evolve(options, check=lease.check)
         for name in names:
             manifest = Manifest(storage, server=server, task_id=task_id, function=name, run=stamp)
-            for job_id, records in _by_job(manifest, run):
+            for job_id, records in _records_by_job(manifest, run):
                 undone.append(_undo_job(client, job_id, manifest, records, run, options))
             summary = read_summary(storage, server=server, task_id=task_id, function=name)
             if summary and not options.dry_run:
-                manifest.summarize(frames=summary.frames, skipped=summary.skipped)
+                write_summary(manifest, frames=summary.frames, skipped=summary.skipped)
     if not undone:
         which = f"run {run}" if run else "this project"
         raise NothingToUndo(
-            f"task {task_id}: the manifest knows nothing that {which} put there; "
-            f"`cvat-flows manifest {task_id}` shows what it knows"
+            f"task {task_id}: the manifest contains nothing that {which} put there; "
+            f"`cvat-flows manifest {task_id}` shows its content"
         )
     return undone
 
 
-def _by_job(manifest: Manifest, run: str | None) -> Iterator[tuple[int, dict[int, FrameRecord]]]:
-    """The records that the run has a part in, a job at a time."""
+def _records_by_job(
+    manifest: Manifest, run: str | None
+) -> Iterator[tuple[int, dict[int, FrameRecord]]]:
+    """Yield the records in which the run is involved, one job at a time."""
     for job_id, rows in groupby(manifest.records(), key=lambda row: row[0]):
-        records = {frame: record for _, frame, record in rows if _has_part(record, run)}
+        records = {frame: record for _, frame, record in rows if _is_involved(record, run)}
         if records:
             yield job_id, records
 
 
-def _has_part(record: FrameRecord, run: str | None) -> bool:
-    items = (*record.items, *record.doomed)
+def _is_involved(record: FrameRecord, run: str | None) -> bool:
+    items = (*record.items, *record.deleting)
     if record.state == "undone" and not record.pending:
         return any(item.run is not None and run in (None, item.run) for item in items)
     return run is None or record.run.id == run or any(item.run == run for item in items)
@@ -110,29 +128,29 @@ def _undo_job(
     except CvatRefused as error:
         if error.status != 404:
             raise
-        gone = f"job {job_id} does not exist any more"
         return UndoneJob(
             function=manifest.function,
             job_id=job_id,
             frames=len(records),
             deleted=0,
             left=0,
-            undeletable=(gone,),
+            undeletable=(f"job {job_id} does not exist any more",),
         )
     labels = fetch_labels(client, job_id=job_id) if options.labels is None else options.labels
     reader = JobReader(channel=channel, defaults=attribute_defaults(labels))
-    present = reader.present(records, snapshot)
-    plans = {n: plan_undo(present.get(n, []), r.known, run) for n, r in records.items()}
+    existing = reader.objects(records, snapshot)
+    plans = {n: plan_undo(existing.get(n, []), r.history, run) for n, r in records.items()}
     targets = {
-        frame: {(p.id, p.digest) for p in (*plan.delete, *plan.surplus)}
+        frame: {(o.id, o.digest) for o in (*plan.delete, *plan.duplicates)}
         for frame, plan in plans.items()
     }
-    left = sum(_left(plan, present.get(frame, []), run) for frame, plan in plans.items())
+    left = sum(_count_left(plan, existing.get(frame, []), run) for frame, plan in plans.items())
     deleter = Deleter(channel=channel, options=options, find=reader.find)
     if not options.dry_run:
-        # First, so that what is gone when this is interrupted is not taken for a person's doing.
+        # Written before the deletion: if that is interrupted, the next run knows that a missing
+        # object was not deleted by a person.
         options.check()
-        manifest.write(job_id, {n: _intent(records[n], plan) for n, plan in plans.items()})
+        manifest.write(job_id, {n: _record_before(records[n], plan) for n, plan in plans.items()})
         deleter.delete(reader.find(targets, snapshot))
         options.check()
         manifest.write(
@@ -162,20 +180,20 @@ def _undo_job(
     )
 
 
-def _intent(record: FrameRecord, plan: FramePlan) -> FrameRecord:
-    """The record to have while objects are being deleted."""
+def _record_before(record: FrameRecord, plan: FramePlan) -> FrameRecord:
+    """Return the record to write before the deletion."""
     return evolve(
         record,
         items=plan.items,
-        doomed=plan.superseded,
+        deleting=plan.superseded,
         pending=(),
-        unsure=tuple(sorted({*record.pending, *record.unsure})),
+        doubtful=tuple(sorted({*record.pending, *record.doubtful})),
     )
 
 
-def _left(plan: FramePlan, present: Iterable[Present], run: str | None) -> int:
-    there: set[Key] = {(p.id, p.digest) for p in present}
+def _count_left(plan: FramePlan, existing: Iterable[ExistingObject], run: str | None) -> int:
+    unchanged: set[Key] = {(o.id, o.digest) for o in existing}
     return sum(
-        item.run is not None and run in (None, item.run) and (item.id, item.digest) not in there
+        item.run is not None and run in (None, item.run) and (item.id, item.digest) not in unchanged
         for item in plan.items
     )

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: upload through random faults and kills; compare with calm weather."""
+"""`python -m tests.chaos`: upload with random faults and kills; compare with uploads without."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cvat-flows-chaos-") as name:
         folder = Path(name)
-        uploader = Uploader(folder / "worker")  # forks: before this process has threads
+        uploader = Uploader(
+            folder / "worker"
+        )  # it forks, so it starts before this process has threads
         with SandboxProcess(folder / "sandbox") as sandbox:
             token = login(sandbox.url)
             cvat = Cvat(sandbox.url, token)
@@ -49,10 +51,10 @@ def main() -> int:
 
 
 def _show(result: Result) -> None:
-    story = ", ".join(s.existing if s.kind == "run" else s.kind for s in result.steps)
+    steps = ", ".join(s.existing if s.kind == "run" else s.kind for s in result.steps)
     state = "FAILED" if result.problems else "ok"
     print(
-        f"seed {result.seed}: {state} ({story}; {result.faults.total()} faults, {result.kills} "
+        f"seed {result.seed}: {state} ({steps}; {result.faults.total()} faults, {result.kills} "
         f"kills, {result.attempts} attempts, {result.seconds:.1f} s)",
         flush=True,
     )

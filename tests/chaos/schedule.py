@@ -1,7 +1,7 @@
-"""One schedule: a story of runs, people and accidents, told twice: with the accidents and without.
+"""Run one schedule of uploads and edits by people twice, without faults and with them, and compare.
 
-Everything is drawn from the schedule's seed, so that the seed repeats it (up to the timing of the
-machine).
+Everything is drawn from the schedule's seed. So the seed repeats the schedule, except for the
+machine's timing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RETRY_POLICY = RetryPolicy(
     wait_after_timeout=0.2,
 )
 LEASE_SECONDS = 0.5
-ATTEMPTS_WITH_ACCIDENTS = 6
+ATTEMPTS_WITH_FAULTS = 6
 STATUSES = (429, 500, 502, 503, 504)
 READ_ACTIONS: tuple[Action, ...] = (
     "refuse", "reset_before", "reset_after", "status_before", "truncate", "garble", "stall",
@@ -50,8 +50,8 @@ WRITE_ACTIONS: tuple[Action, ...] = (
 )  # fmt: skip
 
 
-Book = dict[tuple[int, int], Any]
-"""The manifest by job and frame, without ids and dates."""
+Records = dict[tuple[int, int], Any]
+"""The manifest's records by job and frame, without ids and dates."""
 
 
 @frozen(kw_only=True)
@@ -65,7 +65,7 @@ class Step:
 
 @define(kw_only=True)
 class Result:
-    """What became of a schedule."""
+    """What happened in a schedule."""
 
     seed: int
     steps: list[Step]
@@ -79,7 +79,7 @@ class Result:
 
 
 class Uploader:
-    """The forking process of tests.chaos.worker."""
+    """The process of tests.chaos.worker, which forks for each attempt."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -95,7 +95,7 @@ class Uploader:
         self.child = 0
 
     def run(self, attempt: Attempt) -> int:
-        """Exit code of an attempt; negative if it was killed."""
+        """Run an attempt and return its exit code, which is negative if it was killed."""
         path = self.folder / "attempt.pickle"
         path.write_bytes(pickle.dumps(attempt))
         assert self.process.stdin is not None
@@ -127,23 +127,23 @@ class Uploader:
 
 
 @define(kw_only=True)
-class Accidents:
-    """Decides what happens to each exchange of a schedule."""
+class FaultDice:
+    """Decides by dice which fault each request of a schedule has."""
 
     dice: random.Random
     result: Result
-    on: bool = False
-    left: int = 0
+    enabled: bool = False
+    faults_left: int = 0
     kills_left: int = 0
     server_errors: int = 0
 
     def decide(self, exchange: Exchange) -> Fault:
         annotations = exchange.path.split("?")[0].endswith("/annotations")
         share = 0.3 if annotations else 0.01
-        if not self.on or self.left <= 0 or self.dice.random() >= share:
+        if not self.enabled or self.faults_left <= 0 or self.dice.random() >= share:
             self.server_errors = 0
             return PASS
-        self.left -= 1
+        self.faults_left -= 1
         action = self.dice.choice(WRITE_ACTIONS if exchange.method == "PATCH" else READ_ACTIONS)
         if action.startswith("kill"):
             if self.kills_left <= 0:
@@ -154,14 +154,14 @@ class Accidents:
             status=self.dice.choice(STATUSES),
             retry_after=self.dice.choice([None, None, "0", "1"]),
             seconds=self._seconds(action),
-            # Handed on just before its own repetition.
+            # Whether the request is carried out just before its retry.
             overtaken=self.dice.random() < 0.6,
             seed=self.dice.randrange(2**31),
         )
         if fault.retry_after == "1" and self.dice.random() < 0.8:
-            fault = evolve(fault, retry_after=None)  # waiting for real is slow
+            fault = evolve(fault, retry_after=None)  # a real wait is slow
         if action.startswith("status") and fault.status == 500:
-            # So many in a row mean "never" to the client, and rightly.
+            # To the client, several in a row mean that CVAT will never accept the request.
             self.server_errors += 1
             if self.server_errors > 2:
                 fault = evolve(fault, status=503)
@@ -175,7 +175,7 @@ class Accidents:
         if action == "refuse":
             return self.dice.uniform(0.0, 0.05)
         if action == "late":
-            # Mostly before the client looks again, sometimes after it.
+            # Mostly before the client reads the job again, sometimes after.
             wait = RETRY_POLICY.wait_after_timeout
             low, high = (0.05, wait * 0.6) if self.dice.random() < 0.6 else (wait, 0.4)
             return self.dice.uniform(low, high)
@@ -185,11 +185,11 @@ class Accidents:
 def run_schedule(
     seed: int, *, cvat: Cvat, token: str, layouts: list[Layout], uploader: Uploader, folder: Path
 ) -> Result:
-    """Tell the story of `seed` without accidents, then with, and compare."""
+    """Run the schedule of `seed` without faults, then with faults, and compare."""
     started = time.monotonic()
     dice = random.Random(seed)
     layout = dice.choice(layouts)
-    result = Result(seed=seed, steps=_story(dice))
+    result = Result(seed=seed, steps=_draw_steps(dice))
     attempt = Attempt(
         url=cvat.client.api_map.host,
         token=token,
@@ -199,43 +199,47 @@ def run_schedule(
         outcomes=[],
         existing="keep",
         run=RunStamp(id=""),
-        defaults=layout.defaults,
+        task_labels=layout.task_labels,
         max_shapes=dice.choice([1, 4, 8, 2000]),
         lease_seconds=LEASE_SECONDS,
         retry_policy=RETRY_POLICY,
     )
-    expected: list[tuple[Content, Book]] = []
+    expected: list[tuple[Content, Records]] = []
     reset(cvat, layout, seed)
-    calm = evolve(attempt, lease_seconds=60.0)
+    without_faults = evolve(attempt, lease_seconds=60.0)
     for number, step in enumerate(result.steps):
-        _play(step, _for_step(calm, layout, seed, number, step), cvat, layout, seed + number)
-        expected.append((cvat.content(layout), _book(attempt)))
+        _run_step(
+            step, _for_step(without_faults, layout, seed, number, step), cvat, layout, seed + number
+        )
+        expected.append((cvat.content(layout), _read_records(attempt)))
 
-    attempt = evolve(attempt, folder=str(folder / "stormy"))
+    attempt = evolve(attempt, folder=str(folder / "faults"))
     people = reset(cvat, layout, seed)
-    accidents = Accidents(dice=random.Random(f"accidents {seed}"), result=result)
+    faults = FaultDice(dice=random.Random(f"accidents {seed}"), result=result)
     with FaultProxy(
-        upstream=attempt.url, decide=accidents.decide, kill=uploader.kill, patience=1.0
+        upstream=attempt.url, decide=faults.decide, kill=uploader.kill, patience=1.0
     ) as proxy:
-        stormy = evolve(attempt, url=proxy.url)
+        with_faults = evolve(attempt, url=proxy.url)
         for number, step in enumerate(result.steps):
-            one = _for_step(stormy, layout, seed, number, step)
+            one = _for_step(with_faults, layout, seed, number, step)
             if step.kind == "run":
-                _weather(one, uploader, proxy, accidents, result)
+                _run_with_faults(one, uploader, proxy, faults, result)
             else:
-                _play(step, one, cvat, layout, seed + number)
-            _compare(result, number, *expected[number], cvat.content(layout), _book(attempt))
+                _run_step(step, one, cvat, layout, seed + number)
+            _compare(
+                result, number, *expected[number], cvat.content(layout), _read_records(attempt)
+            )
             if result.problems:
                 break
     if not any(step.kind == "people" or step.existing == "clear" for step in result.steps):
         _check_people(result, people, cvat, layout)
-    for name in ("reference", "stormy"):
+    for name in ("reference", "faults"):
         shutil.rmtree(folder / name, ignore_errors=True)
     result.seconds = time.monotonic() - started
     return result
 
 
-def _story(dice: random.Random) -> list[Step]:
+def _draw_steps(dice: random.Random) -> list[Step]:
     steps = [Step(kind="run", existing=dice.choice(["keep", "keep", "replace", "clear"]))]
     for _ in range(dice.choice([0, 1, 1, 2])):
         if dice.random() < 0.5:
@@ -261,7 +265,7 @@ def _for_step(attempt: Attempt, layout: Layout, seed: int, number: int, step: St
     )
 
 
-def _play(step: Step, attempt: Attempt, cvat: Cvat, layout: Layout, seed: int) -> None:
+def _run_step(step: Step, attempt: Attempt, cvat: Cvat, layout: Layout, seed: int) -> None:
     if step.kind == "people":
         interfere(cvat, layout, seed)
     elif step.kind == "manifest lost":
@@ -270,31 +274,31 @@ def _play(step: Step, attempt: Attempt, cvat: Cvat, layout: Layout, seed: int) -
         upload(attempt, FolderStorage(Path(attempt.folder)))
 
 
-def _weather(
+def _run_with_faults(
     attempt: Attempt,
     uploader: Uploader,
     proxy: FaultProxy,
-    accidents: Accidents,
+    faults: FaultDice,
     result: Result,
 ) -> None:
-    """Run the uploader, through accidents, until it ends well."""
-    accidents.kills_left = 3
-    for trial in range(ATTEMPTS_WITH_ACCIDENTS + 4):
-        accidents.on = trial < ATTEMPTS_WITH_ACCIDENTS
-        accidents.left = accidents.dice.randrange(8)
+    """Run the uploader with faults until it ends successfully."""
+    faults.kills_left = 3
+    for trial in range(ATTEMPTS_WITH_FAULTS + 4):
+        faults.enabled = trial < ATTEMPTS_WITH_FAULTS
+        faults.faults_left = faults.dice.randrange(8)
         one = attempt
-        if accidents.on and accidents.kills_left and accidents.dice.random() < 0.3:
-            accidents.kills_left -= 1
+        if faults.enabled and faults.kills_left and faults.dice.random() < 0.3:
+            faults.kills_left -= 1
             one = evolve(
                 attempt,
-                kill_at_write=accidents.dice.randrange(2 * len(attempt.jobs) + 2),
-                kill_phase=accidents.dice.choice(["before", "middle", "after"]),
+                kill_at_write=faults.dice.randrange(2 * len(attempt.jobs) + 2),
+                kill_phase=faults.dice.choice(["before", "middle", "after"]),
             )
         code = uploader.run(one)
         result.attempts += 1
         proxy.drain()
         if code == DONE and proxy.landed_unseen():
-            # CVAT carried a request out after the run's last look: the next run clears up.
+            # CVAT carried out a request after the run had verified the job. The next run cleans up.
             result.faults["landed unseen"] += 1
             continue
         if code == DONE:
@@ -305,11 +309,11 @@ def _weather(
             result.problems.append(f"the uploader ended with {code}: {uploader.errors()}")
             if code == BROKEN:
                 return
-    result.problems.append("the uploader did not end well")
+    result.problems.append("the uploader never ended successfully")
 
 
-def _book(attempt: Attempt) -> Book:
-    """The manifest without ids and dates."""
+def _read_records(attempt: Attempt) -> Records:
+    """Read the manifest without ids and dates."""
     manifest = Manifest(
         FolderStorage(Path(attempt.folder)),
         server="http://cvat",
@@ -330,26 +334,31 @@ def _book(attempt: Attempt) -> Book:
 
 
 def _compare(
-    result: Result, number: int, content: Content, book: Book, found: Content, found_book: Book
+    result: Result,
+    number: int,
+    content: Content,
+    records: Records,
+    found: Content,
+    found_records: Records,
 ) -> None:
-    """Hold the task and the manifest after a step against those of the calm telling."""
+    """Compare the task and the manifest after a step with those of the run without faults."""
     step = f"step {number}"
     for job, expected in content.items():
-        more, less = found[job] - expected, expected - found[job]
-        result.duplicates += more.total()
-        result.losses += less.total()
-        result.problems += [f"{step}, job {job}: too much: {text}" for text in more.elements()]
-        result.problems += [f"{step}, job {job}: missing: {text}" for text in less.elements()]
-    for key in sorted(book.keys() | found_book.keys()):
-        if book.get(key) != found_book.get(key):
+        extra, missing = found[job] - expected, expected - found[job]
+        result.duplicates += extra.total()
+        result.losses += missing.total()
+        result.problems += [f"{step}, job {job}: extra: {text}" for text in extra.elements()]
+        result.problems += [f"{step}, job {job}: missing: {text}" for text in missing.elements()]
+    for key in sorted(records.keys() | found_records.keys()):
+        if records.get(key) != found_records.get(key):
             result.problems.append(
-                f"{step}, manifest of job and frame {key}: {found_book.get(key)}, not "
-                f"{book.get(key)}"
+                f"{step}, manifest of job and frame {key}: {found_records.get(key)}, not "
+                f"{records.get(key)}"
             )
 
 
 def _check_people(result: Result, people: dict[int, Any], cvat: Cvat, layout: Layout) -> None:
-    """What was there before the first run is still there, byte for byte and with its id."""
+    """Check that what existed before the first run still exists, unchanged and with its id."""
     for job, before in people.items():
         after = cvat.annotations(job)
         for kind in ("tags", "shapes", "tracks"):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
     ("first_seed", "seconds"), [(1, 25), pytest.param(10_001, 100, marks=pytest.mark.slow)]
 )
 def test_uploads_survive_faults_and_kills(first_seed: int, seconds: int) -> None:
-    """Prints schedules, faults and kills; on failure the seeds that repeat it."""
+    """Run schedules. On failure the output names the seeds that repeat it."""
     options = {"--seed": first_seed, "--seconds": seconds, "--schedules": 10_000}
     words = [str(word) for option in options.items() for word in option]
     command = [sys.executable, "-m", "tests.chaos", "--quiet", *words]

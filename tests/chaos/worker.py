@@ -1,7 +1,7 @@
-"""The process that uploads, and is killed: forked for each attempt from one that has imported all.
+"""The process that uploads and is killed.
 
-Reads a path a line from its standard input, of a pickled `Attempt`; answers with the child's pid,
-then with how it ended.
+It reads paths of pickled `Attempt`s from its standard input, one a line. For each it forks a child,
+which has all modules imported, and prints the child's pid and then its exit code.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from cvat_sdk import Client
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.model.frames import Outcome
+from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.job import upload_job
 from cvat_flows.tasks.upload.lease import LeaseLost, task_lease
+from cvat_flows.tasks.upload.lease_file import LeaseTiming
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.upload.manifest_summary import write_summary
 from cvat_flows.tasks.upload.plan import Existing
 from cvat_flows.tasks.upload.result import UploadOptions
 
@@ -42,14 +45,14 @@ class Attempt:
     outcomes: list[Outcome]
     existing: Existing
     run: RunStamp
-    defaults: dict[int, dict[int, str]]
+    task_labels: tuple[Label, ...]
     max_shapes: int
     lease_seconds: float
     retry_policy: RetryPolicy
     kill_at_write: int | None = None
-    """Which write to the storage ends in kill -9."""
+    """Kill the process at this write to the storage."""
     kill_phase: str = "before"
-    """`before` it, in the `middle` of it, or `after` it."""
+    """When: `before` the write, in the `middle` of it, or `after` it."""
 
 
 class KillingStorage(FolderStorage):
@@ -60,7 +63,7 @@ class KillingStorage(FolderStorage):
         self._left, self._phase = at, phase
 
     def write(self, path: str, content: bytes) -> None:
-        # The lease is renewed from a thread, at no fixed place among the writes.
+        # The lease is renewed in a thread, so its writes are not counted.
         if self._left is None or path.startswith("leases/"):
             return super().write(path, content)
         if self._left > 0:
@@ -75,7 +78,7 @@ class KillingStorage(FolderStorage):
 
 
 def upload(attempt: Attempt, storage: FolderStorage) -> None:
-    """The run: all jobs of the task, under a lease."""
+    """Upload to all jobs of the task, with a lease."""
     client = Client(attempt.url, check_server_version=False)
     client.api_client.set_default_header("Authorization", f"Token {attempt.token}")
     manifest = Manifest(
@@ -83,7 +86,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
     )
     options = UploadOptions(
         existing=attempt.existing,
-        defaults=attempt.defaults,
+        labels=attempt.task_labels,
         retry_policy=attempt.retry_policy,
         max_shapes=attempt.max_shapes,
     )
@@ -93,9 +96,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
         task_id=attempt.task_id,
         run=attempt.run,
         wait=30,
-        seconds=attempt.lease_seconds,
-        poll=0.02,
-        allowance=0.0,
+        timing=LeaseTiming(seconds=attempt.lease_seconds, poll=0.02, allowance=0.0),
     ) as lease:
         for job in attempt.jobs:
             upload_job(
@@ -106,7 +107,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
                 manifest=manifest,
                 options=evolve(options, check=lease.check),
             )
-        manifest.summarize(frames=len(attempt.outcomes))
+        write_summary(manifest, frames=len(attempt.outcomes))
 
 
 def main() -> None:

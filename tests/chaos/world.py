@@ -1,4 +1,4 @@
-"""The CVAT tasks that schedules run on, what people have put there, and what they do in between."""
+"""The CVAT tasks of the schedules, and the people who annotate and edit them."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from cvat_sdk.core.helpers import make_request_headers
 from PIL import Image
 
 from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
-from cvat_flows.tasks.cvat.digest import attribute_defaults
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
-from cvat_flows.tasks.model.labels import labels_of_rows
+from cvat_flows.tasks.model.labels import Label, labels_of_rows
 
 Content = dict[int, Counter[str]]
-"""By job: its objects without ids, as JSON, counted."""
+"""By job, how often it contains each object (as JSON without id)."""
 
 
 @frozen(kw_only=True)
 class Layout:
-    """A task of a certain shape, used again and again."""
+    """A task with certain jobs, used by many schedules."""
 
     task_id: int
     jobs: tuple[tuple[int, int, int], ...]
     """Job id, first and last frame."""
     labels: dict[str, int]
     attributes: dict[str, int]
-    defaults: dict[int, dict[int, str]]
+    task_labels: tuple[Label, ...]
     frames: int
 
     def jobs_of(self, frame: int) -> tuple[int, ...]:
@@ -41,7 +40,7 @@ class Layout:
 
 
 class Cvat:
-    """The server without any faults in between: for setting up, for people, for looking."""
+    """Direct access to the server, without faults: for setup, for people and for checks."""
 
     def __init__(self, url: str, token: str) -> None:
         self.client = Client(url, check_server_version=False, config=Config())
@@ -72,7 +71,7 @@ class Cvat:
 
 
 def login(url: str) -> str:
-    """A token of the administrator's."""
+    """Log in as the administrator and return a token."""
     with Client(url, check_server_version=False) as client:
         auth, _ = client.api_client.auth_api.create_login(
             models.LoginSerializerExRequest(username="admin", password="admin")
@@ -81,7 +80,7 @@ def login(url: str) -> str:
 
 
 def make_layouts(cvat: Cvat, folder: Path) -> list[Layout]:
-    """One job; two jobs; two jobs that overlap; three jobs that overlap."""
+    """Make tasks with one job, two jobs, two overlapping jobs and three overlapping jobs."""
     images = []
     folder.mkdir(parents=True)
     for n in range(6):
@@ -142,13 +141,13 @@ def _make_layout(cvat: Cvat, images: list[Path], options: dict[str, int]) -> Lay
         jobs=tuple(jobs),
         labels=labels,
         attributes={a["name"]: a["id"] for row in rows for a in row["attributes"]},
-        defaults=attribute_defaults(labels_of_rows(rows)),
+        task_labels=labels_of_rows(rows),
         frames=len(images),
     )
 
 
 def counted(annotations: dict[str, list[dict[str, Any]]]) -> Counter[str]:
-    """Objects without ids and in a fixed order of what has none."""
+    """Count the objects as JSON without ids, with unordered lists sorted."""
     found: Counter[str] = Counter()
     for kind in ("tags", "shapes", "tracks"):
         found.update(kind + json.dumps(_bare(item), sort_keys=True) for item in annotations[kind])
@@ -168,9 +167,9 @@ def _has_dicts(items: Iterable[Any]) -> bool:
 
 
 def reset(cvat: Cvat, layout: Layout, seed: int) -> dict[int, dict[str, list[dict[str, Any]]]]:
-    """Empty the task and let people and another tool annotate it; the same for the same seed.
+    """Empty the task and let people and another tool annotate it, always the same for a seed.
 
-    Returns what each job holds then.
+    Returns the annotations of each job.
     """
     dice = random.Random(f"people {seed}")
     car, sunny = layout.labels["car"], layout.labels["sunny"]
@@ -180,7 +179,7 @@ def reset(cvat: Cvat, layout: Layout, seed: int) -> dict[int, dict[str, list[dic
         body: dict[str, list[Any]] = {"shapes": [], "tags": [], "tracks": []}
         for frame in range(first, last + 1):
             for _ in range(dice.randrange(3)):
-                # Sometimes exactly where a detection will be, and sometimes by another tool.
+                # Sometimes equal to a later detection, and sometimes by another tool.
                 annotation = _box(layout, dice, frame)
                 body["shapes"].append(
                     annotation_to_json(annotation)
@@ -202,7 +201,7 @@ def reset(cvat: Cvat, layout: Layout, seed: int) -> dict[int, dict[str, list[dic
 
 
 def outcomes_of(layout: Layout, seed: int, version: int) -> list[Outcome]:
-    """What a version of a function found: the versions have much in common, and some bad frames."""
+    """Make the outcomes of a version of a function. Versions differ in a few annotations."""
     dice = random.Random(f"function {seed}")
     found = []
     for number in range(layout.frames):
@@ -218,9 +217,9 @@ def outcomes_of(layout: Layout, seed: int, version: int) -> list[Outcome]:
         if dice.random() < 0.3:
             annotations.append(_pose(layout, dice, number))
         if annotations and dice.random() < 0.2:
-            annotations.append(annotations[0])  # the same thing found twice
+            annotations.append(annotations[0])  # the same detection twice
         fate = dice.random()
-        # Every version draws the same number of times, so that they differ only where they should.
+        # All versions draw the same numbers from `dice`, so that they differ only as intended.
         for edition in range(1, version + 1):
             changes = random.Random(f"version {seed} {edition} {number}")
             if changes.random() < 0.5:
@@ -231,7 +230,7 @@ def outcomes_of(layout: Layout, seed: int, version: int) -> list[Outcome]:
             found.append(Outcome(frame=frame, failure=failure))
             continue
         if fate < 0.16:
-            # CVAT refuses the whole request that this one is in.
+            # CVAT refuses the whole request with this annotation.
             annotations.append(Annotation(type="tag", label_id=2**31 - 7, frame=number))
         found.append(
             Outcome(frame=frame, annotations=tuple(annotations), content_hash=f"{number:064x}")
@@ -240,7 +239,7 @@ def outcomes_of(layout: Layout, seed: int, version: int) -> list[Outcome]:
 
 
 def interfere(cvat: Cvat, layout: Layout, seed: int) -> None:
-    """A person edits, deletes and adds, choosing by content; the same for the same seed."""
+    """Edit, delete and add annotations as a person, always the same for a seed and content."""
     dice = random.Random(f"person {seed}")
     for job, first, _ in layout.jobs:
         shapes = sorted(
@@ -266,7 +265,7 @@ def interfere(cvat: Cvat, layout: Layout, seed: int) -> None:
 
 
 def _box(layout: Layout, dice: random.Random, frame: int) -> Annotation:
-    # Few distinct boxes, so that equal ones from different hands meet.
+    # Few different boxes, so that different authors often draw equal ones.
     x, y = dice.choice([1.0, 7.25, 12.125]), dice.choice([2.0, 5.5])
     kind = layout.attributes["kind"]
     attributes = dice.choice([(), ((kind, "a"),), ((kind, "b"),)])

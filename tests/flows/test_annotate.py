@@ -19,7 +19,7 @@ from cvat_flows.tasks.model.frames import Batch
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import detect
 from cvat_flows.tasks.storage import open_storage
-from cvat_flows.tasks.upload.lease import LeaseEntry, current_writer
+from cvat_flows.tasks.upload.lease_file import LeaseEntry, current_writer
 from tests.flows.conftest import frames_of
 from tests.support.prefect_records import task_runs_of
 

@@ -14,8 +14,8 @@ from cvat_flows.flows.sweep.rules import (
     SweepRule,
     read_rules,
 )
-from cvat_flows.tasks.upload.manifest import Summary
 from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.upload.manifest_summary import Summary
 
 
 def summary(frames: int = 10, skipped: int = 0, done: Any = None, **states: int) -> Summary:

@@ -1,4 +1,4 @@
-"""A task with labels of all kinds, and a way to it that can be spoiled."""
+"""A task with labels of all kinds, and a connection to it with faults."""
 
 from __future__ import annotations
 
@@ -66,9 +66,10 @@ def bench(make_bench: Callable[..., Bench]) -> Bench:
 
 @pytest.fixture
 def spoil(client: Client) -> Iterator[Callable[..., Spoiled]]:
-    """`spoil(decide)`: a client for which `decide` is asked at each exchange on annotations.
+    """Make a client whose requests for annotations can have faults.
 
-    It is given the exchange's place among these and "read", "create" or "delete".
+    `decide(index, action, exchange)` returns the fault of a request, or None. `action` is "read",
+    "create" or "delete".
     """
     open_proxies: list[FaultProxy] = []
 

@@ -1,4 +1,4 @@
-"""Whatever happens to an exchange: each annotation is in CVAT exactly once at the end."""
+"""Each annotation is in CVAT exactly once, whatever happens to the requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAULTS = [
 ]
 TIMED_OUT = ("stall", "stall_after", "late")
 IMPATIENT = evolve(HASTE, read_timeout=1.5, wait_after_timeout=0.3)
-"""For time-outs that are meant, long enough for an answer that is only slow."""
+"""For tests of timeouts. Long enough for an answer that is only slow."""
 
 
 def name(fault: Fault) -> str:
@@ -55,7 +55,7 @@ def points(bench: Bench) -> Counter[str]:
         pytest.param(target, fault, id=f"{target} {name(fault)}")
         for target in ("read", "create", "delete")
         for fault in FAULTS
-        # Reading does no work that a fault could come after.
+        # A read changes nothing, so there is no "after".
         if target != "read" or "after" not in fault.action
     ],
 )
@@ -73,7 +73,7 @@ def test_a_fault_at_any_exchange_changes_nothing(
         return fault
 
     spoiled = spoil(strike)
-    # A box twice on a frame: copies must be told from copies.
+    # Each frame has the same box twice, so intended copies must not be deleted as duplicates.
     new = [bench.outcome(n, bench.box(n, 20), bench.box(n, 20), bench.tag(n)) for n in range(3)]
     report = bench.upload(
         *new,
@@ -85,7 +85,7 @@ def test_a_fault_at_any_exchange_changes_nothing(
     )
     assert hits
     assert (report.created, report.kept, report.failed) == (6, 3, ())
-    assert report.deleted >= 3  # more if a late copy had to go
+    assert report.deleted >= 3  # more if a late copy was deleted
     expected = Counter({"0 rectangle manual [40.0, 2.0, 50.0, 12.5]": 1})
     for n in range(3):
         expected[f"{n} rectangle auto [20.0, 2.0, 30.0, 12.5]"] = 2
@@ -96,9 +96,7 @@ def test_a_fault_at_any_exchange_changes_nothing(
     assert bench.upload(*new, run="run-3", existing="replace").requests == 0
 
 
-def test_a_doubtful_create_is_read_back_before_anything_is_sent_again(
-    bench: Bench, spoil: Spoil
-) -> None:
+def test_after_a_doubtful_create_the_job_is_read_before_a_retry(bench: Bench, spoil: Spoil) -> None:
     struck: list[int] = []
 
     def strike(index: int, kind: str, _: Any) -> Fault | None:
@@ -109,14 +107,12 @@ def test_a_doubtful_create_is_read_back_before_anything_is_sent_again(
 
     spoiled = spoil(strike)
     report = bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client)
-    # read, create without an answer, read back: it is there; verify at the end
+    # read; create without an answer; read back, it is there; verify
     assert spoiled.log == ["read", "create", "read", "read"]
     assert (report.created, report.doubtful) == (1, 1)
 
 
-def test_a_request_carried_out_very_late_is_cleared_up_by_the_next_run(
-    bench: Bench, spoil: Spoil
-) -> None:
+def test_the_next_run_deletes_duplicates_of_a_very_late_request(bench: Bench, spoil: Spoil) -> None:
     over = threading.Event()
     late = [Fault(action="late", release=over)]
 
@@ -134,7 +130,7 @@ def test_a_request_carried_out_very_late_is_cleared_up_by_the_next_run(
 
 
 @pytest.mark.parametrize("existing", ["keep", "replace", "clear"])
-def test_a_request_that_lands_beside_its_repetition_leaves_no_copy(
+def test_a_request_that_is_carried_out_after_its_retry_leaves_no_duplicate(
     bench: Bench, spoil: Spoil, existing: str
 ) -> None:
     late = [Fault(action="late", overtaken=True)]
@@ -156,7 +152,7 @@ def test_a_request_that_lands_beside_its_repetition_leaves_no_copy(
     assert bench.upload(outcome, run="run-2").requests == 0
 
 
-def test_another_tools_copies_are_not_cleared_up(bench: Bench) -> None:
+def test_copies_by_another_tool_are_not_deleted(bench: Bench) -> None:
     outcome = bench.outcome(0, bench.box(0))
     bench.upload(outcome)
     bench.add(bench.box(0), source="auto")  # the same box by `cvat-cli`
@@ -179,7 +175,7 @@ def test_retry_after_is_honoured(bench: Bench, spoil: Spoil) -> None:
 
 
 @pytest.mark.parametrize("action", ["status_before", "reset_before", "garble"])
-def test_an_outage_ends_the_run_and_the_next_one_finishes_it(
+def test_after_an_outage_the_next_run_finishes_the_upload(
     bench: Bench, spoil: Spoil, action: Action
 ) -> None:
     outage = [False]
@@ -196,14 +192,14 @@ def test_an_outage_ends_the_run_and_the_next_one_finishes_it(
     record = bench.manifest().record(bench.jobs[0].id, 5)
     assert record is not None
     assert record.state == "pending"
-    assert not bench.manifest().done(bench.frame(0))
+    assert not bench.manifest().is_done(bench.frame(0))
     report = bench.upload(*outcomes, run="run-2")
     assert report.created + report.kept == 12
     assert bench.frames() == bench.frames("tags") == list(range(6))
 
 
 def test_a_lasting_500_fails_the_frame_that_causes_it(bench: Bench, spoil: Spoil) -> None:
-    """CVAT's accidents (CVAT_FACTS 5) answer 500 each time, whatever it is about the content."""
+    """Bugs of CVAT (CVAT_FACTS 5) answer 500 each time."""
 
     def strike(index: int, kind: str, exchange: Any) -> Fault | None:
         poisonous = kind == "create" and b'"frame":2' in exchange.body
@@ -222,7 +218,7 @@ def test_an_unreadable_job_is_explained(bench: Bench, spoil: Spoil) -> None:
     assert set(spoiled.log) == {"read"}
 
 
-def test_what_cvat_drops_silently_is_sent_again(bench: Bench, spoil: Spoil) -> None:
+def test_annotations_that_cvat_drops_silently_are_sent_again(bench: Bench, spoil: Spoil) -> None:
     drops = [Fault(action="drop", frame=1)]
 
     def strike(index: int, kind: str, _: Any) -> Fault | None:
@@ -234,7 +230,7 @@ def test_what_cvat_drops_silently_is_sent_again(bench: Bench, spoil: Spoil) -> N
     assert bench.frames() == bench.frames("tags") == [0, 1, 2]
 
 
-def test_what_cvat_always_drops_fails(bench: Bench, spoil: Spoil) -> None:
+def test_a_frame_that_cvat_always_drops_fails(bench: Bench, spoil: Spoil) -> None:
     def strike(index: int, kind: str, _: Any) -> Fault | None:
         return Fault(action="drop", frame=1) if kind == "create" else None
 
@@ -244,12 +240,12 @@ def test_what_cvat_always_drops_fails(bench: Bench, spoil: Spoil) -> None:
     (failed,) = report.failed
     assert failed.failure is not None
     assert "left out 2 of the frame's annotations" in failed.failure.error
-    assert bench.frames() == [0, 1, 2]  # on frame 1 what it had
+    assert bench.frames() == [0, 1, 2]  # frame 1 keeps what it had
     assert bench.frames("tags") == [0, 2]
 
 
-def test_a_delete_that_cvat_leaves_out_is_repeated(bench: Bench, spoil: Spoil) -> None:
-    """CVAT answers 200 to a delete that it has not carried out, too (CVAT_FACTS 5)."""
+def test_a_delete_that_cvat_drops_silently_is_repeated(bench: Bench, spoil: Spoil) -> None:
+    """CVAT can also answer 200 to a delete that it has not carried out (CVAT_FACTS 5)."""
     drops = [Fault(action="drop", frame=1)] * 2
 
     def strike(index: int, kind: str, _: Any) -> Fault | None:
@@ -265,8 +261,10 @@ def test_a_delete_that_cvat_leaves_out_is_repeated(bench: Bench, spoil: Spoil) -
 
 
 @pytest.mark.parametrize("stubborn", [b'"points":[3.5', b'"frame":1'])
-def test_what_cvat_does_not_let_go_is_named(bench: Bench, spoil: Spoil, stubborn: bytes) -> None:
-    """Only the id decides what is deleted, so a damaged object goes with stand-in points."""
+def test_objects_that_cvat_refuses_to_delete_are_named(
+    bench: Bench, spoil: Spoil, stubborn: bytes
+) -> None:
+    """CVAT deletes by id, so a damaged object is deleted with placeholder points."""
 
     def strike(index: int, kind: str, exchange: Any) -> Fault | None:
         refused = kind == "delete" and stubborn in exchange.body

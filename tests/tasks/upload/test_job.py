@@ -1,4 +1,4 @@
-"""Uploading a job in calm weather: what is created, kept, refused and left alone."""
+"""Uploading a job without faults: what is created, kept, refused and left unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Spoil = Callable[..., Spoiled]
 MakeBench = Callable[..., Bench]
 
 
-def test_annotations_arrive_once_however_often_they_are_uploaded(bench: Bench) -> None:
+def test_uploading_again_creates_nothing(bench: Bench) -> None:
     outcomes = [
         bench.outcome(0, bench.box(0), bench.box(0, 20), bench.tag(0)),
         bench.outcome(
@@ -36,12 +36,12 @@ def test_annotations_arrive_once_however_often_they_are_uploaded(bench: Bench) -
     assert (again.created, again.kept, again.requests) == (0, 5, 0)
     assert bench.annotations() == found
     manifest = bench.manifest("run-3")
-    assert all(manifest.done(bench.frame(number)) for number in range(3))
-    assert not manifest.done(bench.frame(3))
+    assert all(manifest.is_done(bench.frame(number)) for number in range(3))
+    assert not manifest.is_done(bench.frame(3))
 
 
 @pytest.mark.parametrize("existing", ["keep", "replace", "clear"])
-def test_a_lost_manifest_leads_to_no_duplicate(bench: Bench, existing: str) -> None:
+def test_a_lost_manifest_does_not_lead_to_duplicates(bench: Bench, existing: str) -> None:
     outcome = bench.outcome(0, bench.box(0), bench.box(0), bench.pose(0), bench.tag(0))
     bench.upload(outcome)
     before = bench.annotations()
@@ -52,7 +52,7 @@ def test_a_lost_manifest_leads_to_no_duplicate(bench: Bench, existing: str) -> N
     assert bench.annotations() == before
 
 
-def test_requests_are_bounded_and_of_whole_frames(bench: Bench, spoil: Spoil) -> None:
+def test_requests_are_limited_and_contain_whole_frames(bench: Bench, spoil: Spoil) -> None:
     bodies: list[bytes] = []
 
     def watch(index: int, kind: str, exchange: Any) -> None:
@@ -93,7 +93,7 @@ def test_the_frame_at_fault_is_found_and_fails_alone(bench: Bench) -> None:
     record = bench.manifest().record(bench.jobs[0].id, 3)
     assert record is not None
     assert (record.state, record.items) == ("failed", ())
-    # and once the function is right, a new run puts it in
+    # A later run of the corrected function uploads it.
     assert bench.upload(bench.outcome(3, bench.box(3)), run="run-2").created == 1
 
 
@@ -107,7 +107,7 @@ def test_the_annotation_at_fault_is_named(bench: Bench) -> None:
     assert bench.frames() == [0]
 
 
-def test_what_cvat_would_store_and_never_give_back_is_not_sent(bench: Bench, spoil: Spoil) -> None:
+def test_annotations_that_would_damage_the_task_are_not_sent(bench: Bench, spoil: Spoil) -> None:
     spoiled = spoil()
     head, tail = bench.pose(0).elements
     askew = evolve(bench.pose(0), elements=(evolve(head, frame=1), tail))
@@ -122,14 +122,16 @@ def test_what_cvat_would_store_and_never_give_back_is_not_sent(bench: Bench, spo
     assert len(report.failed) == 5
     errors = [o.failure.error for o in report.failed if o.failure]
     for error, words in zip(
-        errors, ("frame number", "frame number", "source", "finite", "does not lie"), strict=True
+        errors,
+        ("frame number", "frame number", "source", "finite", "is not in the job"),
+        strict=True,
     ):
         assert words in error
     assert spoiled.log == ["read"]
     assert bench.annotations() == {"version": 0, "tags": [], "shapes": [], "tracks": []}
 
 
-def test_a_dry_run_writes_nothing_and_says_what_it_would(bench: Bench, spoil: Spoil) -> None:
+def test_a_dry_run_reports_but_writes_nothing(bench: Bench, spoil: Spoil) -> None:
     bench.upload(bench.outcome(0, bench.box(0), bench.box(0, 20)))
     bench.add(bench.box(1))
     before = bench.annotations()
@@ -152,12 +154,12 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would(bench: Bench, spoil: Sp
     assert bench.annotations() == before
     assert {stored.path: stored.modified for stored in bench.storage.list("")} == files
     assert bench.client.tasks.retrieve(bench.task.id).updated_date == date
-    # and then does just that
+    # The real run does exactly that.
     report = bench.upload(*outcomes, run="wet", existing="clear")
     assert (report.created, report.kept, report.deleted) == expected["clear"]
 
 
-def test_keep_never_repeats_what_a_person_removed_or_changed(bench: Bench) -> None:
+def test_keep_does_not_create_again_what_people_removed_or_changed(bench: Bench) -> None:
     outcome = bench.outcome(0, bench.box(0), bench.box(0, 20), bench.box(0, 30))
     bench.upload(outcome)
     removed, moved, kept = bench.annotations()["shapes"]
@@ -166,13 +168,13 @@ def test_keep_never_repeats_what_a_person_removed_or_changed(bench: Bench) -> No
     for existing in ("keep", "replace"):
         report = bench.upload(outcome, run="run-2", existing=existing)
         assert (report.created, report.kept, report.withheld) == (0, 1, 2)
-        assert "2 not put back because people removed or changed them" in str(report)
+        assert "2 not created because people changed or removed them" in str(report)
     shapes = {item["id"]: item["points"] for item in bench.annotations()["shapes"]}
     assert shapes == {moved["id"]: [0, 0, 5, 5], kept["id"]: kept["points"]}
     assert bench.upload(outcome, run="run-3", existing="clear").created == 2
 
 
-def test_replace_spares_whatever_a_person_touched(bench: Bench) -> None:
+def test_replace_keeps_what_people_changed(bench: Bench) -> None:
     mine = [bench.box(0, x) for x in (0, 10, 20, 30, 40)]
     bench.add(bench.box(0, 5))
     bench.add(bench.box(0, 6), source="auto")
@@ -221,7 +223,9 @@ def test_clear_empties_annotated_frames_only_and_leaves_tracks(bench: Bench) -> 
 
 
 @pytest.mark.parametrize("existing", ["replace", "clear"])
-def test_new_ones_are_in_before_old_ones_go(bench: Bench, spoil: Spoil, existing: str) -> None:
+def test_new_annotations_are_created_before_old_ones_are_deleted(
+    bench: Bench, spoil: Spoil, existing: str
+) -> None:
     bench.upload(*(bench.outcome(n, bench.box(n)) for n in range(6)))
     spoiled = spoil()
     new = [bench.outcome(n, bench.box(n, 30)) for n in range(6)]
@@ -240,8 +244,8 @@ def test_a_frame_that_fails_keeps_what_it_had(bench: Bench, existing: str) -> No
     assert bench.annotations() == before
     assert [o.frame.number for o in report.failed] == [1]
     assert [f.failure is not None for f in report.frames] == [True, True]
-    assert not bench.manifest().done(bench.frame(1))
-    # what they had is still known to be ours
+    assert not bench.manifest().is_done(bench.frame(1))
+    # Their earlier annotations are still recorded as ours.
     report = bench.upload(bench.outcome(0), bench.outcome(1), run="run-3", existing="replace")
     assert report.deleted == 2
 
@@ -255,10 +259,10 @@ def test_jobs_that_overlap_hold_equal_copies(make_bench: MakeBench) -> None:
     assert bench.frames(job=0) == [0, 1, 2, 3]
     assert bench.frames(job=1) == [2, 3, 4, 5]
     assert bench.frames() == [0, 1, 2, 3, 4, 5]
-    assert bench.manifest().done(bench.frame(2))
+    assert bench.manifest().is_done(bench.frame(2))
 
 
-def test_ground_truth_is_written_only_if_asked_for(bench: Bench) -> None:
+def test_ground_truth_is_written_only_on_request(bench: Bench) -> None:
     job, _ = bench.client.api_client.jobs_api.create(
         models.JobWriteRequest(
             task_id=bench.task.id,
@@ -274,16 +278,16 @@ def test_ground_truth_is_written_only_if_asked_for(bench: Bench) -> None:
     assert bench.frames(job=0) == []
     report = bench.upload(*outcomes, ground_truth=True)
     assert bench.frames(job=0) == [1]
-    assert [o.frame.number for o in report.failed] == [2]  # CVAT would have stored it
+    assert [o.frame.number for o in report.failed] == [2]  # CVAT would have stored this frame
 
 
-def test_another_tasks_job_is_refused(bench: Bench) -> None:
+def test_a_job_of_another_task_is_refused(bench: Bench) -> None:
     bench.task = SimpleNamespace(id=bench.task.id + 1000)
     with pytest.raises(NotWritable, match=f"not to task {bench.task.id}"):
         bench.upload(bench.outcome(0, bench.box(0)))
 
 
-def test_no_permission_is_final_and_says_so(bench: Bench, spoil: Spoil) -> None:
+def test_a_missing_permission_is_not_retried(bench: Bench, spoil: Spoil) -> None:
     spoiled = spoil(lambda i, kind, e: Fault(action="status_before", status=403))
     with pytest.raises(CvatRefused, match="no permission to annotate") as caught:
         bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client)
@@ -294,7 +298,7 @@ def test_no_permission_is_final_and_says_so(bench: Bench, spoil: Spoil) -> None:
         bench.upload(bench.outcome(0, bench.box(0)))
 
 
-def test_a_run_that_lost_its_lease_stops_before_it_writes(bench: Bench, spoil: Spoil) -> None:
+def test_a_run_without_its_lease_does_not_write(bench: Bench, spoil: Spoil) -> None:
     def lost() -> None:
         raise RuntimeError("lease lost")
 

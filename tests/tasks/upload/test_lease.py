@@ -1,4 +1,4 @@
-"""One writer at a time, on a folder and on object storage, whoever is killed."""
+"""There is one writer at a time, in a folder and in object storage, even if writers are killed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ import pytest
 
 import cvat_flows.tasks.upload.lease as lease_module
 from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError, open_storage
-from cvat_flows.tasks.upload.lease import CLOCK_ALLOWANCE, Lease, LeaseLost, TaskIsBusy, task_lease
+from cvat_flows.tasks.upload.lease import Lease, LeaseLost, TaskIsBusy, task_lease
+from cvat_flows.tasks.upload.lease_file import (
+    CLOCK_ALLOWANCE,
+    LeaseTiming,
+    is_dead,
+    parse_lease,
+    this_machine,
+)
 from cvat_flows.tasks.upload.manifest_file import RunStamp
-from cvat_flows.tasks.upload.process import is_dead, this_machine
 from tests.support.waiting import A_HANG, wait_until
 
 FIRST = RunStamp(id="run-1", name="brave-otter")
@@ -37,19 +43,27 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def take(storage: Storage) -> Take:
-    def take(run: RunStamp, *, task_id: int = 5, **options: Any) -> Any:
+    def take(
+        run: RunStamp,
+        *,
+        task_id: int = 5,
+        wait: float = 0,
+        storage: Any = storage,
+        **timing: Any,
+    ) -> Any:
         return task_lease(
-            options.pop("storage", storage),
+            storage,
             server="http://cvat",
             task_id=task_id,
             run=run,
-            **{"wait": 0, "poll": 0.01, "settle": 0.02, **options},
+            wait=wait,
+            timing=LeaseTiming(**{"poll": 0.01, "settle": 0.02, **timing}),
         )
 
     return take
 
 
-def test_the_second_run_is_told_about_the_first(take: Take) -> None:
+def test_the_error_names_the_other_run(take: Take) -> None:
     with take(FIRST) as lease:
         lease.check()
         with (
@@ -85,24 +99,24 @@ def test_the_second_run_gets_its_turn(take: Take) -> None:
     assert order == ["first", "second"]
 
 
-def test_a_killed_writer_blocks_no_longer_than_its_lease(take: Take) -> None:
+def test_a_killed_writer_blocks_until_its_lease_ends(take: Take) -> None:
     now = time.time()
     killed = take(FIRST, seconds=60, clock=lambda: now)
     lease = killed.__enter__()
-    lease._stop.set()  # no renewal, no giving back: it is dead
+    lease._stop.set()  # no renewal, no release: it is dead
     soon = now + 60 + CLOCK_ALLOWANCE
     with pytest.raises(TaskIsBusy), take(SECOND, clock=lambda: soon - 1):
         pass
     with take(SECOND, clock=lambda: soon + 1) as next_one:
         next_one.check()
-        # and if it was only asleep, it does not take the lease back
-        lease.give_back()
+        # If it was only suspended, it does not take the lease back.
+        lease.release()
         next_one.check()
         with pytest.raises(TaskIsBusy), take(FIRST, clock=lambda: soon + 2):
             pass
 
 
-def test_a_later_versions_lease_counts(tmp_path: Path, take: Take) -> None:
+def test_a_lease_with_unknown_fields_is_respected(tmp_path: Path, take: Take) -> None:
     storage = FolderStorage(tmp_path / "other")
     with take(FIRST, storage=storage):
         (stored,) = storage.list("leases")
@@ -113,11 +127,11 @@ def test_a_later_versions_lease_counts(tmp_path: Path, take: Take) -> None:
 
 
 def await_renewal(lease: Lease) -> None:
-    end = lease._good_until
-    wait_until(lambda: lease._good_until > end, what="the lease is renewed")
+    end = lease._valid_until
+    wait_until(lambda: lease._valid_until > end, what="the lease is renewed")
 
 
-def test_other_files_beside_a_lease_are_passed_over(tmp_path: Path, take: Take) -> None:
+def test_other_files_beside_a_lease_are_ignored(tmp_path: Path, take: Take) -> None:
     storage = FolderStorage(tmp_path / "shared")
     with take(FIRST, storage=storage, seconds=4.0) as lease:
         (stored,) = storage.list("leases")
@@ -132,7 +146,7 @@ def test_other_files_beside_a_lease_are_passed_over(tmp_path: Path, take: Take) 
         lease.check()
 
 
-def test_the_living_and_the_far_are_not_taken_for_dead() -> None:
+def test_running_and_remote_processes_are_not_dead() -> None:
     assert not is_dead(this_machine(), os.getpid())
     assert not is_dead(this_machine(), 1)
     assert not is_dead("another", 2**22 + 1)
@@ -144,10 +158,10 @@ def test_a_lease_is_renewed(take: Take) -> None:
     seconds = 6.0
     with take(FIRST, seconds=seconds) as lease:
         for _ in range(2):
-            end = lease._good_until
+            end = lease._valid_until
             await_renewal(lease)
-            # Begun while it was ours, with time to spare: a quarter of the lease had gone by.
-            assert lease._good_until - seconds < end
+            # Renewed after a quarter of the lease, long before its end.
+            assert lease._valid_until - seconds < end
         lease.check()
 
 
@@ -164,7 +178,7 @@ class Failing:
         return getattr(self.storage, name)
 
 
-def test_a_run_that_cannot_renew_stops_in_time(storage: Storage, take: Take) -> None:
+def test_a_run_that_cannot_renew_loses_its_lease(storage: Storage, take: Take) -> None:
     failing = Failing(storage)
     with take(FIRST, storage=failing, seconds=0.4) as lease:
         failing.broken = True
@@ -173,16 +187,16 @@ def test_a_run_that_cannot_renew_stops_in_time(storage: Storage, take: Take) -> 
             lease.check()
 
 
-def test_of_many_takers_one_is_in_at_a_time(take: Take) -> None:
+def test_one_of_many_runs_writes_at_a_time(take: Take) -> None:
     inside: list[int] = []
-    most: list[int] = []
+    counts: list[int] = []
     done: list[int] = []
 
     def work(n: int) -> None:
-        # On object storage a claim has to stand longer than a write takes.
+        # In object storage a claim must remain longer than a write takes.
         with take(RunStamp(id=str(n)), wait=A_HANG, settle=1.0):
             inside.append(n)
-            most.append(len(inside))
+            counts.append(len(inside))
             time.sleep(0.01)
             inside.remove(n)
             done.append(n)
@@ -193,12 +207,12 @@ def test_of_many_takers_one_is_in_at_a_time(take: Take) -> None:
     for thread in threads:
         thread.join()
     assert sorted(done) == list(range(5))
-    assert max(most) == 1
+    assert max(counts) == 1
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-def test_a_dead_process_of_this_machine_blocks_for_seconds_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+@pytest.mark.parametrize("writes_later", [False, True])
+def test_a_dead_process_of_this_machine_blocks_for_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes_later: bool
 ) -> None:
     storage = FolderStorage(tmp_path)
     slept: list[float] = []
@@ -226,24 +240,24 @@ def test_a_dead_process_of_this_machine_blocks_for_seconds_only(
         task_id=1,
         run=RunStamp(id="next"),
         wait=50,
-        poll=0.05,
-        at_once=at_once,
+        writes_later=writes_later,
+        timing=LeaseTiming(poll=0.05),
     ) as lease:
-        assert (not slept) == at_once
-        lease.begin_writing()  # what the dead one had sent may still be at work
+        assert (not slept) == writes_later
+        lease.begin_writing()  # CVAT may be processing a request of the dead process
         # The lease itself would have held for more than a minute.
         assert 1.0 <= time.monotonic() - started < 60
 
 
 def killed(folder: Path, what: str) -> None:
-    """A run in a process of its own that takes the lease, does `what`, and dies."""
+    """Run a process that takes the lease, executes `what` and dies."""
     script = (
         "import os, sys; from pathlib import Path\n"
         "from cvat_flows.tasks.upload.lease import task_lease\n"
         "from cvat_flows.tasks.upload.manifest_file import RunStamp\n"
         "from cvat_flows.tasks.storage import FolderStorage\n"
         "with task_lease(FolderStorage(Path(sys.argv[1])), server='s', task_id=1,\n"
-        "                run=RunStamp(id='killed'), at_once=True) as lease:\n"
+        "                run=RunStamp(id='killed'), writes_later=True) as lease:\n"
         f"    {what}\n"
         "    os._exit(9)\n"
     )
@@ -256,12 +270,12 @@ def killed(folder: Path, what: str) -> None:
     [
         (["pass"], False),
         (["lease.begin_writing()"], True),
-        # What the first had sent may be at work while the second is killed, too.
+        # CVAT may still process a request of the first when the second is killed.
         (["lease.begin_writing()", "pass"], True),
     ],
     ids=["detecting", "writing", "writing, then detecting"],
 )
-def test_only_who_had_begun_to_write_is_waited_for(
+def test_the_wait_is_only_for_processes_that_had_begun_to_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fates: list[str], waits: bool
 ) -> None:
     monkeypatch.setattr(lease_module, "DEAD_HOLDER_SECONDS", 0.5)
@@ -272,29 +286,31 @@ def test_only_who_had_begun_to_write_is_waited_for(
     monkeypatch.setattr(lease_module, "time", clocks)
     run = RunStamp(id="next")
     storage = FolderStorage(tmp_path)
-    with task_lease(storage, server="s", task_id=1, run=run, at_once=True) as lease:
+    with task_lease(storage, server="s", task_id=1, run=run, writes_later=True) as lease:
         lease.begin_writing()
         assert (max(slept) > 0) == waits
         (file,) = storage.list("leases")
         assert b'"writes": true' in (storage.read(file.path) or b"")
 
 
-def test_a_renewal_does_not_take_back_that_writing_has_begun(tmp_path: Path) -> None:
+def test_a_renewal_keeps_the_mark_of_writing(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     run = RunStamp(id="long")
-    options: Any = {"server": "s", "task_id": 1, "run": run, "at_once": True, "seconds": 0.4}
-    with task_lease(storage, **options) as lease:
+    timing = LeaseTiming(seconds=0.4)
+    with task_lease(
+        storage, server="s", task_id=1, run=run, writes_later=True, timing=timing
+    ) as lease:
         before = lease.entry
         assert not before.writes
-        lease._good_until = float("inf")  # however slow the machine is
+        lease._valid_until = float("inf")  # also on a slow machine
         lease.begin_writing()
         (file,) = storage.list("leases")
 
         def renewed() -> bool:
-            entry = lease_module._parse(storage.read(file.path))
+            entry = parse_lease(storage.read(file.path))
             assert entry is not None
             assert entry.writes
             return entry.expires > begun + 0.2
 
-        begun = lease_module._parse(storage.read(file.path)).expires  # type: ignore[union-attr]
+        begun = parse_lease(storage.read(file.path)).expires  # type: ignore[union-attr]
         wait_until(renewed, what="the lease is renewed")

@@ -1,4 +1,4 @@
-"""The manifest keeps what is written, answers what is done, and scales by files."""
+"""The manifest keeps its records, knows what is done, and writes few files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from cvat_flows.tasks.upload.manifest import (
     Manifest,
     ManifestError,
     functions_of_task,
-    read_summary,
-    server_slug,
-    slug,
 )
 from cvat_flows.tasks.upload.manifest_file import (
     FrameRecord,
@@ -28,15 +25,18 @@ from cvat_flows.tasks.upload.manifest_file import (
     RunStamp,
     dump_job_file,
     parse_job_file,
+    server_slug,
+    unique_slug,
 )
-from cvat_flows.tasks.upload.plan import Item
+from cvat_flows.tasks.upload.manifest_summary import read_summary, write_summary
+from cvat_flows.tasks.upload.ownership import ManifestItem
 
 RUN = RunStamp(id="run-1", name="brave-otter", fingerprint="f1", parameters="p1")
 SERVER = "http://cvat.example:8080"
 
 words = st.text(max_size=12)
 items = st.builds(
-    Item,
+    ManifestItem,
     id=st.integers(1, 2**40),
     digest=st.text("0123456789abcdef", min_size=24, max_size=24),
     run=st.none() | st.sampled_from(["run-1", "run-2"]),
@@ -49,9 +49,9 @@ records = st.builds(
     content_hash=st.none() | st.text("0123456789abcdef", min_size=1),
     error=words,
     items=st.lists(items, max_size=4).map(tuple),
-    doomed=st.lists(items, max_size=2).map(tuple),
+    deleting=st.lists(items, max_size=2).map(tuple),
     pending=st.lists(words, max_size=3).map(tuple),
-    unsure=st.lists(words, max_size=3).map(tuple),
+    doubtful=st.lists(words, max_size=3).map(tuple),
 )
 
 
@@ -63,12 +63,12 @@ def frame(number: int, *jobs: int) -> Frame:
     return Frame(number=number, name="a", width=1, height=1, chunk=0, job_ids=jobs or (7,))
 
 
-def annotated(run: RunStamp = RUN, *found: Item) -> FrameRecord:
+def annotated(run: RunStamp = RUN, *found: ManifestItem) -> FrameRecord:
     return FrameRecord(state="annotated", run=run, items=found)
 
 
 @given(st.dictionaries(st.integers(0, 10**6), records, max_size=5))
-def test_a_file_comes_back_as_it_was(frames: dict[int, FrameRecord]) -> None:
+def test_a_file_can_be_read_back(frames: dict[int, FrameRecord]) -> None:
     file = JobFile(server=SERVER, task_id=5, job_id=7, function="f", frames=frames)
     content = dump_job_file(file)
     assert parse_job_file(content) == file
@@ -81,15 +81,23 @@ def test_a_file_has_a_line_for_each_frame() -> None:
         task_id=5,
         job_id=7,
         function="f",
-        frames={n: annotated(RUN, Item(id=n, digest="d", run="run-1")) for n in range(3)},
+        frames={n: annotated(RUN, ManifestItem(id=n, digest="d", run="run-1")) for n in range(3)},
     )
     lines = dump_job_file(file).decode().splitlines()
     assert ' "1": {"state":"annotated","run":0,"when":"","items":[[1,"d",0]]},' in lines
 
 
+def test_the_field_names_of_earlier_versions_are_read() -> None:
+    item = ManifestItem(id=1, digest="d", run="run-1")
+    record = FrameRecord(state="pending", run=RUN, deleting=(item,), doubtful=("e",))
+    file = JobFile(server=SERVER, task_id=5, job_id=7, function="f", frames={0: record})
+    content = dump_job_file(file).replace(b'"deleting"', b'"doomed"')
+    assert parse_job_file(content.replace(b'"doubtful"', b'"unsure"')) == file
+
+
 def test_records_survive_the_process(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
-    one = annotated(RUN, Item(id=1, digest="d", run="run-1"))
+    one = annotated(RUN, ManifestItem(id=1, digest="d", run="run-1"))
     manifest(storage).write(7, {3: one, FRAMES_PER_FILE + 1: one})
     again = manifest(storage)
     assert again.record(7, 3) == again.record(7, FRAMES_PER_FILE + 1) == one
@@ -100,11 +108,11 @@ def test_records_survive_the_process(tmp_path: Path) -> None:
     ]
 
 
-def test_an_update_touches_only_its_file(tmp_path: Path) -> None:
+def test_an_update_writes_one_file(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     book = manifest(storage)
     book.write(7, {n: annotated() for n in range(3 * FRAMES_PER_FILE)})
-    for stored in storage.list(""):  # a clock that ticks slowly would show no change
+    for stored in storage.list(""):  # with the current time, a slow clock would show no change
         os.utime(tmp_path / stored.path, (1e9, 1e9))
     before = {stored.path: stored.modified for stored in storage.list("")}
     assert len(before) == 3
@@ -113,35 +121,35 @@ def test_an_update_touches_only_its_file(tmp_path: Path) -> None:
     assert sum(before[path] != after[path] for path in before) == 1
 
 
-def test_done_means_by_this_function_with_these_parameters_in_all_jobs(tmp_path: Path) -> None:
+def test_a_frame_is_done_by_this_version_in_all_its_jobs(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     book = manifest(storage)
     book.write(7, {1: annotated(), 2: evolve(annotated(), state="pending"), 3: annotated()})
     book.write(8, {1: annotated(), 3: evolve(annotated(), state="failed")})
-    assert book.done(frame(1))
-    assert book.done(frame(1, 7, 8))
-    assert not book.done(frame(2))
-    assert not book.done(frame(3, 7, 8))
-    assert not book.done(frame(4))
+    assert book.is_done(frame(1))
+    assert book.is_done(frame(1, 7, 8))
+    assert not book.is_done(frame(2))
+    assert not book.is_done(frame(3, 7, 8))
+    assert not book.is_done(frame(4))
     for other in ({"fingerprint": "f2"}, {"parameters": "p2"}):
-        assert not manifest(storage, evolve(RUN, **other)).done(frame(1))
-    assert manifest(storage, evolve(RUN, id="run-2")).done(frame(1))
-    assert not manifest(storage, function="g").done(frame(1))
+        assert not manifest(storage, evolve(RUN, **other)).is_done(frame(1))
+    assert manifest(storage, evolve(RUN, id="run-2")).is_done(frame(1))
+    assert not manifest(storage, function="g").is_done(frame(1))
 
 
-def test_the_summary_answers_for_a_task(tmp_path: Path) -> None:
+def test_the_summary_counts_the_frames_of_a_task(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     book = manifest(storage)
     assert read_summary(storage, server=SERVER, task_id=5, function="f") is None
     book.write(7, {0: annotated(), 1: annotated(), 2: evolve(annotated(), state="failed")})
     book.write(8, {1: annotated(), 2: annotated()})
-    book.summarize(frames=4, skipped=1)
+    write_summary(book, frames=4, skipped=1)
     summary = read_summary(storage, server=SERVER, task_id=5, function="f")
     assert summary is not None
     assert summary.states == {"annotated": 2, "failed": 1}
     assert (summary.frames, summary.skipped, summary.done) == (4, 1, {"f1 p1": 2})
     book.write(7, {2: annotated()})
-    done = book.summarize(frames=4, skipped=1)
+    done = write_summary(book, frames=4, skipped=1)
     assert (done.frames, done.skipped, done.done) == (4, 1, {"f1 p1": 3})
     path = f"{book.folder}/summary.json"
     assert len(storage.read(path) or b"") < 1000
@@ -153,8 +161,8 @@ def test_each_frame_counts_once_in_the_summary(tmp_path: Path) -> None:
     book = manifest(FolderStorage(tmp_path))
     failed = evolve(annotated(), state="failed")
     book.write(7, {0: annotated(), 1: annotated(), 2: annotated(), 3: failed, 4: failed})
-    summary = book.summarize(frames=8, never={2, 6}, held={1, 3, 5})
-    # 2 was deleted after it had been done; 3 has failed, and a person has annotated it since.
+    summary = write_summary(book, frames=8, excluded={2, 6}, annotated={1, 3, 5})
+    # Frame 2 was deleted after it was done. Frame 3 failed, and then a person annotated it.
     assert (summary.skipped, summary.done) == (4, {"f1 p1": 2})
     assert summary.states == {"annotated": 2, "failed": 1}
 
@@ -165,7 +173,7 @@ def test_a_frame_that_another_version_did_in_one_of_its_jobs_is_not_done(tmp_pat
     failed = evolve(annotated(), state="failed")
     book.write(7, {0: old, 1: annotated(), 2: old, 3: failed})
     book.write(8, {0: annotated(), 1: old, 2: failed, 3: old})
-    summary = book.summarize(frames=4)
+    summary = write_summary(book, frames=4)
     assert summary.done == {"f0 p1": 2}
     assert summary.states == {"annotated": 2, "failed": 2}
 
@@ -178,7 +186,7 @@ def test_functions_of_a_task(tmp_path: Path) -> None:
     assert functions_of_task(storage, server=SERVER, task_id=6) == []
 
 
-def test_a_damaged_file_is_named_not_ignored(tmp_path: Path) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     manifest(storage).write(7, {0: annotated()})
     (path,) = [stored.path for stored in storage.list("")]
@@ -192,18 +200,18 @@ def test_a_damaged_file_is_named_not_ignored(tmp_path: Path) -> None:
 
 
 def test_slugs_are_readable_and_distinct() -> None:
-    assert slug("http://cvat.example:8080").startswith("http-cvat-example-8080-")
-    assert slug("a b") != slug("a-b")
+    assert unique_slug("http://cvat.example:8080").startswith("http-cvat-example-8080-")
+    assert unique_slug("a b") != unique_slug("a-b")
 
 
-def test_a_server_is_the_same_however_its_address_is_written() -> None:
+def test_spellings_of_an_address_have_the_same_slug() -> None:
     assert len({server_slug(a) for a in ("cvat.org", "https://cvat.org/", "https://CVAT.org")}) == 1
     assert server_slug("http://cvat.org") != server_slug("cvat.org")
 
 
-def test_object_storage_works_as_well() -> None:
+def test_a_manifest_in_object_storage() -> None:
     storage = open_storage("memory://bucket/manifest-test")
     book = Manifest(storage, server=SERVER, task_id=5, function="f", run=RUN)
     book.write(7, {0: annotated()})
     assert [number for _, number, _ in book.records()] == [0]
-    assert book.summarize(frames=1).done == {"f1 p1": 1}
+    assert write_summary(book, frames=1).done == {"f1 p1": 1}

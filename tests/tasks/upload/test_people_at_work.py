@@ -1,4 +1,4 @@
-"""What people do in the task while a run writes to it stays as they left it."""
+"""What people change in the task while a run writes to it stays as they left it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from tests.tasks.upload.upload_bench import Bench, Spoiled
 
 Spoil = Callable[..., Spoiled]
 MOMENTS = 8
-"""More exchanges than an upload here has."""
+"""More requests than an upload has here."""
 
 
 @pytest.mark.parametrize("existing", ["keep", "replace", "clear"])
 @pytest.mark.parametrize("moment", range(MOMENTS))
-def test_a_person_works_at_any_moment(
+def test_a_person_can_work_at_any_moment(
     bench: Bench, spoil: Spoil, existing: str, moment: int
 ) -> None:
-    """Just before the exchange number `moment` reaches CVAT, a person creates, edits and deletes.
+    """Just before request number `moment` reaches CVAT, a person creates, edits and deletes.
 
-    In the instant between the last look and the deletion CVAT offers nothing to hold on to: what
-    is edited there and deleted anyway is the one gap, and stated in docs/upload.md.
+    There is one gap, documented in docs/upload.md: CVAT has no conditional delete, so an object
+    that a person edits between our last read and the delete is deleted.
     """
     for number in range(3):
         bench.add(bench.box(number, 40))
@@ -58,14 +58,14 @@ def test_a_person_works_at_any_moment(
     def holding(x: float, kind: str = "rectangle") -> list[Any]:
         return [s for s in shapes if s["type"] == kind and s["points"][:1] == [x]]
 
-    # what was created meanwhile is there, unless everything was to be cleared before it came
+    # What was created meanwhile is there, unless `clear` read the job after that.
     early = moment == 0 and existing == "clear"
     assert len(holding(33.0)) == len(holding(34.0)) == (0 if early else 1)
     assert len([s for s in shapes if s["type"] == "skeleton"]) == (0 if early else 1)
     if work[0] != "delete" and not early:
         assert by_id[ours[0]["id"]]["points"] == [1.0, 1.0, 6.0, 6.0]
         assert by_id[theirs[0]["id"]]["points"] == [1.0, 1.0, 7.0, 7.0]
-    assert ours[1]["id"] not in by_id  # what was deleted stays deleted
+    assert ours[1]["id"] not in by_id  # what the person deleted stays deleted
     assert len(holding(30.0)) == 3
     assert report.failed == ()
     if existing != "clear":

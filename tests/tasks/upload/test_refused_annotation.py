@@ -1,4 +1,4 @@
-"""Which annotation CVAT's refusal is about: it is the one that the picture points out."""
+"""Find the annotation that CVAT refused; the frame's picture highlights it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 from cvat_flows.tasks.cvat.job_annotations import Reply
-from cvat_flows.tasks.upload.create import Sender
-from cvat_flows.tasks.upload.frame import prepare
-from cvat_flows.tasks.upload.plan import Known
+from cvat_flows.tasks.upload.create import Creator
+from cvat_flows.tasks.upload.frame import encode_frame
+from cvat_flows.tasks.upload.ownership import FrameHistory
 from cvat_flows.tasks.upload.result import UploadOptions
 from tests.tasks.reports.report_factory import annotated, media_of, names_of
 
 
 class Refusing:
-    """CVAT, as far as it says no."""
+    """A job that refuses every create."""
 
     job_id = 1
 
@@ -28,20 +28,20 @@ class Refusing:
 
 
 def index_of_fault(answer: Any) -> int | None:
-    work = prepare(annotated(media_of(names_of(1)).frame(0), 3), frames={0}, defaults={})
-    work.make_plan([], Known(), "keep")
+    frame = encode_frame(annotated(media_of(names_of(1)).frame(0), 3), job_frames={0}, defaults={})
+    frame.make_plan([], FrameHistory(), "keep")
     channel: Any = Refusing(answer)
-    sender = Sender(
+    creator = Creator(
         channel=channel,
         defaults={},
         options=UploadOptions(),
         run_id="run",
-        read_present=lambda frames: {},
+        read_objects=lambda frames: {},
     )
-    sender.send([work])
-    assert work.failure is not None
-    assert work.failure.error.startswith("CVAT refused the frame's annotations: ")
-    return work.failure.annotation_index
+    creator.create([frame])
+    assert frame.failure is not None
+    assert frame.failure.error.startswith("CVAT refused the frame's annotations: ")
+    return frame.failure.annotation_index
 
 
 def test_a_list_of_errors_names_the_annotation() -> None:

@@ -1,4 +1,4 @@
-"""Undo takes back what a run put in and nobody has changed, and nothing else."""
+"""Undo deletes what a run created and nobody has changed, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.tasks.upload.upload_bench import HASTE, Bench, Spoiled
 Spoil = Callable[..., Spoiled]
 
 
-def take_back(bench: Bench, **options: Any) -> list[UndoneJob]:
+def undo_in(bench: Bench, **options: Any) -> list[UndoneJob]:
     client = options.pop("client", bench.client)
     dry_run = options.pop("dry_run", False)
     return undo(
@@ -39,18 +39,18 @@ def test_all_runs_are_undone_except_what_people_changed(bench: Bench) -> None:
     bench.upload(*outcomes)
     moved = next(s for s in bench.annotations()["shapes"] if s["frame"] == 1)
     bench.edit(moved, points=[0.0, 0.0, 5.0, 5.0])
-    (forecast,) = take_back(bench, dry_run=True)
+    (forecast,) = undo_in(bench, dry_run=True)
     assert (forecast.deleted, forecast.left) == (5, 1)
-    (undone,) = take_back(bench)
+    (undone,) = undo_in(bench)
     assert (undone.frames, undone.deleted, undone.left) == (3, 5, 1)
     after = bench.annotations()
     assert after["tags"] == []
     assert [s for s in after["shapes"] if s["source"] == "manual"] == theirs
     assert [s["id"] for s in after["shapes"] if s["source"] == "auto"] == [moved["id"]]
-    assert not bench.manifest().done(bench.frame(0))
-    # once more, there is nothing to do
-    assert sum(job.deleted for job in take_back(bench)) == 0
-    # and annotating again brings it all back, except what a person had changed
+    assert not bench.manifest().is_done(bench.frame(0))
+    # A second undo has nothing to do.
+    assert sum(job.deleted for job in undo_in(bench)) == 0
+    # Annotating again creates everything again, except what a person had changed.
     report = bench.upload(*outcomes, run="run-2")
     assert (report.created, report.withheld) == (5, 1)
 
@@ -58,45 +58,45 @@ def test_all_runs_are_undone_except_what_people_changed(bench: Bench) -> None:
 def test_one_run_is_undone(bench: Bench) -> None:
     bench.upload(bench.outcome(0, bench.box(0)), bench.outcome(1, bench.box(1)))
     bench.upload(bench.outcome(0, bench.box(0), bench.box(0, 20)), run="run-2")
-    (undone,) = take_back(bench, run="run-2")
+    (undone,) = undo_in(bench, run="run-2")
     assert (undone.frames, undone.deleted) == (1, 1)
     assert bench.frames() == [0, 1]
-    assert bench.manifest().done(bench.frame(1))
-    assert not bench.manifest().done(bench.frame(0))
+    assert bench.manifest().is_done(bench.frame(1))
+    assert not bench.manifest().is_done(bench.frame(0))
     with pytest.raises(NothingToUndo, match="run-9"):
-        take_back(bench, run="run-9")
+        undo_in(bench, run="run-9")
 
 
-def test_what_was_there_before_is_not_undone(bench: Bench) -> None:
+def test_objects_that_existed_before_are_not_undone(bench: Bench) -> None:
     bench.add(bench.box(0), source="auto")
     assert bench.upload(bench.outcome(0, bench.box(0))).kept == 1
-    (undone,) = take_back(bench)
+    (undone,) = undo_in(bench)
     assert undone.deleted == 0
     assert bench.frames() == [0]
 
 
-def test_functions_are_undone_one_by_one_or_together(bench: Bench) -> None:
+def test_one_function_or_all_are_undone(bench: Bench) -> None:
     for n, function in enumerate(("a", "b", "c")):
         bench.upload(bench.outcome(n, bench.box(n)), manifest=bench.manifest(function=function))
-    take_back(bench, function="b")
+    undo_in(bench, function="b")
     assert bench.frames() == [0, 2]
-    assert {job.function for job in take_back(bench)} >= {"a", "c"}
+    assert {job.function for job in undo_in(bench)} >= {"a", "c"}
     assert bench.frames() == []
 
 
-def test_undo_waits_for_its_turn(bench: Bench) -> None:
+def test_undo_does_not_write_while_another_run_does(bench: Bench) -> None:
     bench.upload(bench.outcome(0, bench.box(0)))
     writer = RunStamp(id="run-7", name="brave-otter")
     with (
         task_lease(bench.storage, server="http://cvat", task_id=bench.task.id, run=writer),
         pytest.raises(TaskIsBusy, match="brave-otter"),
     ):
-        take_back(bench)
+        undo_in(bench)
     assert bench.frames() == [0]
 
 
 @pytest.mark.parametrize("run", [None, "run-1"])
-def test_what_an_interrupted_undo_has_deleted_comes_back_with_the_next_run(
+def test_objects_that_an_interrupted_undo_deleted_are_created_by_the_next_run(
     bench: Bench, spoil: Spoil, run: str | None
 ) -> None:
     outcomes = [bench.outcome(n, bench.box(n)) for n in range(3)]
@@ -107,39 +107,39 @@ def test_what_an_interrupted_undo_has_deleted_comes_back_with_the_next_run(
         return Fault(action="status_after", status=403) if kind == "delete" else None
 
     with pytest.raises(CvatRefused):
-        take_back(bench, client=spoil(strike).client, run=run)
-    # All of it is gone by now, and no person did it.
-    (undone,) = take_back(bench, run=run)
+        undo_in(bench, client=spoil(strike).client, run=run)
+    # CVAT has deleted everything, but the undo did not learn of it.
+    (undone,) = undo_in(bench, run=run)
     assert (undone.frames, undone.deleted, undone.left) == (3, 0, 0)
     report = bench.upload(*outcomes, run="run-3")
     assert (report.created, report.withheld) == (3, 0)
 
 
-def test_a_doubtful_answer_is_looked_into(bench: Bench, spoil: Spoil) -> None:
+def test_after_a_doubtful_answer_the_job_is_read_again(bench: Bench, spoil: Spoil) -> None:
     bench.upload(*(bench.outcome(n, bench.box(n)) for n in range(3)))
     faults = [Fault(action="reset_after"), Fault(action="reset_before")]
 
     def strike(index: int, kind: str, _: Any) -> Fault | None:
         return faults.pop() if kind == "delete" and faults else None
 
-    (undone,) = take_back(bench, client=spoil(strike).client)
+    (undone,) = undo_in(bench, client=spoil(strike).client)
     assert undone.deleted == 3
     assert bench.frames() == []
 
 
-def test_a_job_that_is_gone_does_not_stop_the_others(bench: Bench) -> None:
+def test_a_deleted_job_does_not_stop_the_others(bench: Bench) -> None:
     bench.upload(bench.outcome(0, bench.box(0)))
     lost = bench.manifest()
     record = lost.record(bench.jobs[0].id, 0)
     assert record is not None
     lost.write(10**6, {0: record})
-    undone = {job.job_id: job for job in take_back(bench)}
+    undone = {job.job_id: job for job in undo_in(bench)}
     assert undone[bench.jobs[0].id].deleted == 1
     assert undone[10**6].undeletable == ("job 1000000 does not exist any more",)
 
 
-def test_nothing_is_known_of_a_task_without_a_manifest(bench: Bench) -> None:
+def test_a_task_without_a_manifest_has_nothing_to_undo(bench: Bench) -> None:
     bench.add(bench.box(0), source="auto")
     with pytest.raises(NothingToUndo, match=f"task {bench.task.id}"):
-        take_back(bench)
+        undo_in(bench)
     assert bench.frames() == [0]

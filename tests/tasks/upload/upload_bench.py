@@ -1,4 +1,4 @@
-"""A CVAT task with all that is needed to upload to it, to look at it and to be a person in it."""
+"""A CVAT task, and helpers to upload to it, to read it and to edit it as a person."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ HASTE = RetryPolicy(
     give_up_after=300.0,
     wait_after_timeout=0.05,
 )
-"""In no haste where a slow machine would look like a fault of CVAT."""
+"""Short waits, but long timeouts: a slow machine must not look like a fault of CVAT."""
 
 
 @define(kw_only=True)
 class Bench:
-    """A CVAT task and everything to upload to it and look at it."""
+    """A CVAT task, and helpers to upload to it, to read it and to edit it."""
 
     client: Client
     task: Any
@@ -114,7 +114,7 @@ class Bench:
         )
 
     def annotations(self, job: int | None = None) -> dict[str, list[dict[str, Any]]]:
-        """Tags, shapes and tracks of a job, or of the task."""
+        """Return the tags, shapes and tracks of a job, or of the task."""
         target = self.task if job is None else self.jobs[job]
         kind = "tasks" if job is None else "jobs"
         api = self.client.api_client
@@ -155,9 +155,9 @@ class Bench:
 
 @define(kw_only=True)
 class Spoiled:
-    """A client whose exchanges with the sandbox go through a proxy."""
+    """A client whose requests go through a proxy with faults."""
 
     client: Client
     proxy: FaultProxy
     log: list[str]
-    """Method and action of each exchange on annotations."""
+    """The action of each request for annotations: "read", "create" or "delete"."""

@@ -1,0 +1,120 @@
+"""The path and content of a lease file, and whether its holder is alive."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, fields, frozen
+
+from cvat_flows.tasks.storage import Storage
+from cvat_flows.tasks.upload.manifest_file import server_slug
+
+CLOCK_ALLOWANCE = 5.0
+"""Seconds by which clocks may differ. An expired lease is respected for that much longer."""
+
+
+@frozen(kw_only=True)
+class LeaseEntry:
+    """Content of a lease file."""
+
+    token: str
+    """Identifies the lease, a random text."""
+    run_id: str
+    run_name: str
+    host: str
+    expires: float
+    """Unix time in seconds. 0: the lease was released."""
+    machine: str = ""
+    """`this_machine()` of the holder: `pid` is valid there. Empty if it is unknown."""
+    pid: int = 0
+    writes: bool = True
+    """Whether CVAT may be processing a request of the holder, or of a dead holder before it, that
+    changes annotations."""
+
+    @property
+    def holder(self) -> str:
+        """Names the run and its host."""
+        name = f"{self.run_name!r} ({self.run_id})" if self.run_name else f"{self.run_id}"
+        return f"run {name} on {self.host}"
+
+
+@frozen(kw_only=True)
+class LeaseTiming:
+    """Times of a lease, in seconds."""
+
+    seconds: float = 60.0
+    """How long the lease is valid after each renewal."""
+    settle: float = 3.0
+    """Without atomic create: how long a claim must remain before it counts. Longer than a write
+    takes."""
+    poll: float = 2.0
+    """How often to look whether another run's lease has ended."""
+    allowance: float = CLOCK_ALLOWANCE
+    """How long an expired lease is still respected."""
+    clock: Callable[[], float] = time.time
+
+
+def lease_folder(server: str, task_id: int) -> str:
+    """Return the folder of a task's lease files."""
+    return f"leases/{server_slug(server)}/task-{task_id}"
+
+
+def current_writer(storage: Storage, *, server: str, task_id: int) -> LeaseEntry | None:
+    """Return who holds the lease of a CVAT task, or None."""
+    folder = lease_folder(server, task_id)
+    paths = [f"{folder}.json", *(stored.path for stored in storage.list(folder))]
+    for entry in (parse_lease(storage.read(path)) for path in paths):
+        if entry is not None and entry.expires + CLOCK_ALLOWANCE > time.time():
+            return entry
+    return None
+
+
+def dump_lease(entry: LeaseEntry) -> bytes:
+    """Return the content of a lease file."""
+    return json.dumps(asdict(entry), indent=1).encode()
+
+
+def parse_lease(content: bytes | None) -> LeaseEntry | None:
+    """Read a lease file. An unreadable file counts as no lease: it is an incomplete write.
+
+    Unknown fields, which a later version may add, are ignored.
+    """
+    try:
+        row: Any = json.loads(content or b"null")
+        names = {field.name for field in fields(LeaseEntry)}
+        return LeaseEntry(**{k: v for k, v in row.items() if k in names}) if row else None
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def this_machine() -> str:
+    """Identify this boot of this machine and the namespace of process ids (each container's own).
+
+    Returns an empty string if the system does not tell (outside Linux).
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def is_dead(machine: str, pid: int) -> bool:
+    """Return whether process `pid` on `machine` has ended for certain.
+
+    `machine` is what `this_machine()` returned in that process.
+    """
+    if not machine or machine != this_machine():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it runs as another user
+    return False
