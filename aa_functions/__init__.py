@@ -1,8 +1,20 @@
-"""AA functions: what can annotate. One import for an author of a function.
+"""AA functions: detection functions, and what their authors need, in one import.
 
-The protocol, its helper factories and `BadFunctionError` are those of `cvat_sdk.auto_annotation`,
-handed on unchanged: a function written with this import also runs under `cvat-cli task
-auto-annotate`. Added are the loading of functions by reference and their fingerprints.
+The protocol, its helpers and `BadFunctionError` are those of `cvat_sdk.auto_annotation`, exported
+unchanged: a function that imports them from here also runs under `cvat-cli task auto-annotate`.
+This package adds loading functions by name (`load_function`) and fingerprints.
+
+A detection function has `spec` and `detect`:
+
+>>> class WholeImage:
+...     spec = DetectionFunctionSpec(labels=[label_spec("image", 0, type="rectangle")])
+...
+...     def detect(self, context, image):
+...         return [rectangle(0, [0, 0, image.width, image.height], score=1.0)]
+>>> import PIL.Image
+>>> [found] = WholeImage().detect(None, PIL.Image.new("RGB", (320, 240)))
+>>> found.points
+[0.0, 0.0, 320.0, 240.0]
 """
 
 from __future__ import annotations
@@ -34,9 +46,9 @@ from cvat_sdk.auto_annotation import (
 )
 from cvat_sdk.masks import decode_mask, encode_mask
 
+from aa_functions.errors import FunctionReferenceError
 from aa_functions.reference import (
     FunctionReference,
-    FunctionReferenceError,
     LoadedFunction,
     load_function,
     wrap_function,

@@ -1,22 +1,30 @@
-"""Errors of this package that a person can act on: one sentence that says what to do."""
+"""Errors that a user can act on: one sentence that says what is wrong and what to do."""
 
 from __future__ import annotations
 
 
 class FunctionError(Exception):
-    """Base: the text is a sentence that stands by itself."""
+    """Base class. The text is a complete sentence."""
 
 
 class FunctionReferenceError(FunctionError):
-    """A function could not be found, created, or used as a detection function."""
+    """A function could not be found, created, or used as a detection function.
+
+    >>> from aa_functions import load_function
+    >>> try:
+    ...     load_function("aa_functions.shapes", {"imgsz": 640})
+    ... except FunctionReferenceError as error:
+    ...     print(error)
+    The module 'aa_functions.shapes' takes no parameters (it has no 'create'), but got 'imgsz'.
+    """
 
 
 class WeightsNotFoundError(FunctionError):
-    """There is no such weights file; the text says where it was looked for and where to put it."""
+    """There is no such weights file. The text says where it was searched and where to put it."""
 
 
 class YoloOptionError(FunctionError):
-    """An option of a YOLO function cannot be used; the text names it and says what can be."""
+    """An option of a YOLO function has an unusable value. The text lists usable values."""
 
 
 class YoloNotInstalledError(FunctionError, ImportError):
@@ -24,7 +32,7 @@ class YoloNotInstalledError(FunctionError, ImportError):
 
 
 def describe(error: BaseException) -> str:
-    """The error as part of a sentence: its text, after its type if the text needs it."""
+    """Return the error's text for use inside a sentence, with its type if it needs one."""
     text = str(error).strip().rstrip(".")
     if isinstance(error, FunctionError):
         return text

@@ -1,16 +1,19 @@
-"""A function's fingerprint: the same wherever the function would give the same results.
+"""Fingerprints of functions: equal if the functions give the same results on any machine.
 
-It is the SHA-256 of the sources, parameters, files and library versions that decide what the
-function detects. Paths, devices, processes and the order of parameters do not enter.
+A fingerprint is the SHA-256 of everything that decides what the function detects: sources,
+parameters, files and library versions. Paths, devices, processes and the order of parameters do
+not count.
 
-A function may say itself what decides its results, with a method (or module-level function)
+A function may state its inputs with a method, or a module-level function,
 
     fingerprint_inputs() -> Mapping[str, Any]
 
-Its values replace the parameters of the reference. A `pathlib.Path` stands for the content of that
-file (weights, a label list); any other value must be JSON. The key `packages` holds the import
-names of the libraries that matter, in place of those that the source imports. A function without
-it is described by its parameters as given, where text that names a file stands for its content.
+Its values replace the parameters of the reference. A `pathlib.Path` counts with the content of the
+file, for example of weights or a label list. Any other value must be JSON. The key `packages` lists
+import names of libraries whose versions count; by default they are those that the source imports.
+
+Without that method the parameters count as given. A text that names a file counts with the file's
+content.
 """
 
 from __future__ import annotations
@@ -32,41 +35,42 @@ from typing import Any
 from aa_functions.errors import describe
 
 VERSION = 1
-OUR_PACKAGE = __name__.partition(".")[0]
-INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
+OWN_PACKAGE = __name__.partition(".")[0]
+INSTALLATION_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
 class FingerprintError(Exception):
-    """What a function gave as its fingerprint's inputs cannot be used."""
+    """A fingerprint cannot be computed. The text says why."""
 
 
 def fingerprint(module: ModuleType, function: Any, parameters: Mapping[str, Any]) -> str:
-    """Return 64 hexadecimal digits.
+    """Return the fingerprint of a function as 64 hexadecimal digits.
 
     Args:
-        module: Where the function or its `create` comes from.
-        function: The function itself, which may have `fingerprint_inputs`.
-        parameters: Of `create`.
+        module: The module that is the function, or whose `create` returned it.
+        function: The function, which may have `fingerprint_inputs`.
+        parameters: Keyword arguments that `create` was called with.
 
     Raises:
-        FingerprintError: if a value is not JSON, a file cannot be read, or the function cannot say.
+        FingerprintError: if a value is not JSON, a file cannot be read, or `fingerprint_inputs`
+            fails.
     """
     sources = _sources(module)
     inputs = getattr(function, "fingerprint_inputs", None)
     try:
-        own = dict(inputs()) if callable(inputs) else None
+        stated = dict(inputs()) if callable(inputs) else None
     except Exception as error:
         raise FingerprintError(f"its 'fingerprint_inputs' failed ({describe(error)}).") from error
-    packages = own.pop("packages", None) if own is not None else None
+    packages = stated.pop("packages", None) if stated is not None else None
     if packages is None:
         packages = _imported_packages(sources, module.__name__)
     content = {
         "version": VERSION,
-        "sources": {name: _digest_of_text(text) for name, text in sources.items()},
+        "sources": {name: _text_digest(text) for name, text in sources.items()},
         "inputs": (
-            {name: _content_of_named_file(value) for name, value in parameters.items()}
-            if own is None
-            else {name: _content_of_path(value) for name, value in own.items()}
+            {name: _parameter_content(value) for name, value in parameters.items()}
+            if stated is None
+            else {name: _stated_content(value) for name, value in stated.items()}
         ),
         "packages": {name: package_version(name) for name in packages},
     }
@@ -78,24 +82,24 @@ def fingerprint(module: ModuleType, function: Any, parameters: Mapping[str, Any]
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content, remembered while its size and time do not change.
+    """Return the SHA-256 of a file's content; remember it until size or time of the file change.
 
     Raises:
-        FingerprintError: if it cannot be read.
+        FingerprintError: if the file cannot be read.
     """
     try:
         state = path.stat()
         key = (str(path.resolve()), state.st_size, state.st_mtime_ns)
         with _digests_lock:
-            known = _digests.get(key)
-        if known is None:
+            digest = _digests.get(key)
+        if digest is None:
             with path.open("rb") as opened:
-                known = hashlib.file_digest(opened, "sha256").hexdigest()
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
             with _digests_lock:
-                _digests[key] = known
+                _digests[key] = digest
     except OSError as error:
         raise FingerprintError(f"'{path}' cannot be read ({error.strerror}).") from error
-    return known
+    return digest
 
 
 _digests: dict[tuple[str, int, int], str] = {}
@@ -104,9 +108,9 @@ _digests_lock = threading.Lock()
 
 @cache
 def package_version(name: str) -> str | None:
-    """Version of the installed package with that import name, None if there is none.
+    """Return the version of the installed package with this import name, or None.
 
-    The local part is left out: `2.13.0+cpu` and `2.13.0+cu128` are one version.
+    The local part is left out: `2.13.0+cpu` and `2.13.0+cu128` are the same version.
     """
     distribution = name.replace("_", "-")
     try:
@@ -124,47 +128,46 @@ def _distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
 
 
-def _content_of_path(value: Any) -> Any:
+def _stated_content(value: Any) -> Any:
     return {"sha256": file_digest(value)} if isinstance(value, Path) else value
 
 
-def _content_of_named_file(value: Any) -> Any:
-    if isinstance(value, Path):
-        return {"sha256": file_digest(value)}
-    # Plain words are not looked for as files: whether there is one depends on the current folder.
+def _parameter_content(value: Any) -> Any:
+    # A plain word is not treated as a file name: whether that file exists would depend on the
+    # current folder.
     if isinstance(value, str) and ("/" in value or "\\" in value) and Path(value).is_file():
         return {"sha256": file_digest(Path(value))}
-    return value
+    return _stated_content(value)
 
 
-def _digest_of_text(text: str) -> str:
+def _text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _sources(module: ModuleType) -> dict[str, str]:
-    """Source of the module and, followed further, of what it imports that is not installed.
+    """Return the sources of a module and of the local modules that it imports, directly or not.
 
-    The module itself is named `function`, so that a file may have any name and lie anywhere.
+    The module itself is called `function`, so that the name and place of its file do not count.
     """
     if module.__file__ is None:
         raise FingerprintError(f"the module '{module.__name__}' has no source.")
     package = (module.__package__ or "").partition(".")[0]
     text = _read(Path(module.__file__))
     found = {"function": text}
-    waiting = list(_imports(text, module.__package__ or ""))
-    while waiting:
-        name = waiting.pop()
+    pending = list(_imports(text, module.__package__ or ""))
+    while pending:
+        name = pending.pop()
         path = _local_source(name, package)
         if path is None or name in found or name == module.__name__:
             continue
         found[name] = _read(path)
         is_package = path.name == "__init__.py"
-        waiting += _imports(found[name], name if is_package else name.rpartition(".")[0])
+        pending += _imports(found[name], name if is_package else name.rpartition(".")[0])
     return found
 
 
 def _read(path: Path) -> str:
-    # A checkout may end its lines in its own way.
+    # Line ends differ between checkouts.
     try:
         return path.read_bytes().decode("utf-8", "surrogateescape").replace("\r\n", "\n")
     except OSError as error:
@@ -172,7 +175,7 @@ def _read(path: Path) -> str:
 
 
 def _imports(text: str, package: str) -> Iterator[str]:
-    """Qualified names of what the source imports, the imports inside functions included."""
+    """Yield the qualified names that a source imports, also inside functions."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -186,7 +189,7 @@ def _imports(text: str, package: str) -> Iterator[str]:
 
 
 def _local_source(name: str, own_package: str) -> Path | None:
-    """The module's source file, if it is local; found without importing anything."""
+    """Return the source file of a module if it is local, without importing anything."""
     top, *rest = name.split(".")
     if not top or top in sys.stdlib_module_names or top in sys.builtin_module_names:
         return None
@@ -204,8 +207,8 @@ def _local_source(name: str, own_package: str) -> Path | None:
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         return None
     path = Path(spec.origin)
-    # An installed package is told by its version; only ours is read wherever it lies.
-    installed = INSTALLED_FOLDERS.intersection(path.parts) and top != OUR_PACKAGE
+    # Installed packages count with their version. Ours is read even where it is installed.
+    installed = INSTALLATION_FOLDERS.intersection(path.parts) and top != OWN_PACKAGE
     return None if installed else path
 
 

@@ -1,4 +1,4 @@
-"""A function that is made on its first use, so that a module can be a function and load fast."""
+"""A function that is created on first use, so that a module can be a function and load fast."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from aa_functions.yolo import YoloDetection
 
 
 class LazyFunction:
-    """Makes the function once, whichever thread comes first; a failure is tried again."""
+    """Creates a function once, on first use by any thread. After a failure it tries again."""
 
-    def __init__(self, make: Callable[[], YoloDetection]) -> None:
-        self._make = make
-        self._made: YoloDetection | None = None
+    def __init__(self, create: Callable[[], YoloDetection]) -> None:
+        self._create = create
+        self._created: YoloDetection | None = None
         self._lock = threading.Lock()
 
     @property
     def function(self) -> YoloDetection:
-        """The function itself."""
+        """The function, created now if it was not before."""
         with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
+            if self._created is None:
+                self._created = self._create()
+            return self._created
 
     @property
     def spec(self) -> DetectionFunctionSpec:

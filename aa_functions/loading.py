@@ -1,4 +1,4 @@
-"""Import the module of an AA function and call its `create`, with errors for people."""
+"""Import the module of an AA function and call its `create`, with errors that users understand."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def import_module(name: str) -> ModuleType:
     """Import a module by its qualified name.
 
     Raises:
-        FunctionReferenceError: if there is none, or importing it failed.
+        FunctionReferenceError: if there is no such module, or importing it fails.
     """
     if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
-        raise FunctionReferenceError(f"'{name}' is no module name" + _file_hint(name) + ".")
+        raise FunctionReferenceError(f"'{name}' is not a module name" + _file_hint(name) + ".")
     if name.startswith("cvat_sdk.auto_annotation.functions."):
         _make_torchvision_importable()
     try:
@@ -43,10 +43,10 @@ def import_module(name: str) -> ModuleType:
 
 
 def import_file(path: Path) -> ModuleType:
-    """Execute a Python source file as a module of its own.
+    """Execute a Python source file as a separate module.
 
     Raises:
-        FunctionReferenceError: if there is no such file, or executing it failed.
+        FunctionReferenceError: if there is no such file, or executing it fails.
     """
     if not path.exists():
         names = [entry.name for entry in path.parent.glob("*.py")] if path.parent.is_dir() else []
@@ -56,9 +56,9 @@ def import_file(path: Path) -> ModuleType:
             + "."
         )
     if not path.is_file() or path.suffix != ".py":
-        raise FunctionReferenceError(f"'{path}' is no Python source file (*.py).")
-    # A name of its own in sys.modules: dataclasses and pickle look their module up there, and two
-    # files may be loaded side by side.
+        raise FunctionReferenceError(f"'{path}' is not a Python source file (*.py).")
+    # Dataclasses and pickle look their module up in sys.modules. The digest in the name keeps files
+    # with the same name apart.
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"__cvat_function_{digest}__", path)
     assert spec is not None
@@ -78,10 +78,15 @@ def import_file(path: Path) -> ModuleType:
 
 
 def call_create(create: Any, parameters: Mapping[str, Any], subject: str) -> Any:
-    """Call `create(**parameters)`.
+    """Return `create(**parameters)`.
+
+    Args:
+        create: The `create` of a module.
+        parameters: Keyword arguments.
+        subject: The module or file, for the texts of errors.
 
     Raises:
-        FunctionReferenceError: if the parameters do not fit its signature, or it raised.
+        FunctionReferenceError: if the parameters do not fit the signature, or `create` fails.
     """
     if not callable(create):
         raise FunctionReferenceError(
@@ -102,7 +107,7 @@ def _check_parameters(
     try:
         signature = inspect.signature(create)
     except (TypeError, ValueError):
-        return  # built-in callables may have none; calling will tell
+        return  # some built-in callables have no signature
     try:
         signature.bind(**parameters)
     except TypeError as error:
@@ -132,25 +137,25 @@ def _import_failed(subject: str, error: BaseException) -> FunctionReferenceError
 
 
 def _make_torchvision_importable() -> None:
-    """The SDK's own functions are built on torchvision, see `declare_missing_nms`."""
+    """Prepare for the SDK's own functions, which need torchvision; see `declare_missing_nms`."""
     try:
-        from aa_functions.backends.setup import declare_missing_nms
+        from aa_functions.backends.ultralytics_import import declare_missing_nms
 
         declare_missing_nms()
     except ImportError:
-        pass  # importing the function will say what is missing
+        pass  # importing the function reports what is missing
 
 
 def _file_hint(name: str) -> str:
     if name.endswith(".py") or "/" in name or "\\" in name:
-        return "; a path is given as a function file instead"
+        return "; a path needs --function-file"
     return ""
 
 
 def _module_hint(name: str, missing: str) -> str:
     parent, _, last = missing.rpartition(".")
     if not parent and Path(f"{last}.py").is_file():
-        return f"; '{last}.py' in the current folder would be given as a function file"
+        return f"; '{last}.py' in the current folder needs --function-file"
     if name != missing:
         return f": '{missing}' was not found" + _nearest(missing, _module_names(parent))
     return _nearest(missing, _module_names(parent))

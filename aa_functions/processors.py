@@ -1,4 +1,4 @@
-"""How many processors there are to use."""
+"""The number of usable processor cores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def cpu_cores() -> int:
-    """Processor cores that this process may use: its affinity and its container's quota."""
+    """Return the number of cores that this process may use.
+
+    CPU affinity and the CPU quota of a container limit it.
+    """
     available = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -16,5 +19,5 @@ def cpu_cores() -> int:
         if quota != "max":
             available = min(available, max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):
-        pass  # no container, or not on Linux
+        pass  # no quota, or not on Linux
     return available

@@ -1,7 +1,7 @@
-"""Name an AA function and load it, with the semantics of `cvat-cli task auto-annotate`.
+"""Name an AA function and load it, as `cvat-cli task auto-annotate` does.
 
-A reference is a module name or the path of a Python file, either with parameters. If the module
-has a `create`, the function is what `create(**parameters)` returns; else it is the module itself.
+A reference is a module name or the path of a Python file, with parameters. If the module has
+`create`, the function is what `create(**parameters)` returns. Otherwise the module is the function.
 """
 
 from __future__ import annotations
@@ -33,18 +33,24 @@ def _path_or_none(value: str | Path | None) -> Path | None:
 
 @frozen(kw_only=True)
 class FunctionReference:
-    """Where an AA function is found. Exactly one of `module` and `file` is set.
+    """Where to find an AA function, and the parameters to create it with.
+
+    Args:
+        module: Qualified name, such as `aa_functions.yolov8n`.
+        file: Path of a Python source file. Either `module` or `file` must be given.
+        parameters: Keyword arguments for the module's `create`.
 
     Raises:
-        FunctionReferenceError: if both are set, or neither.
+        FunctionReferenceError: if both `module` and `file` are given, or neither.
+
+    >>> reference = FunctionReference(module="aa_functions.yolo", parameters={"imgsz": 640})
+    >>> str(reference)
+    "module 'aa_functions.yolo'"
     """
 
     module: str | None = None
-    """Qualified name, such as `aa_functions.yolov8n`."""
     file: Path | None = field(default=None, converter=_path_or_none)
-    """Path of a Python source file."""
     parameters: Mapping[str, Any] = field(factory=dict, converter=dict, hash=False)
-    """Keyword arguments for the module's `create`."""
 
     def __attrs_post_init__(self) -> None:
         if bool(self.module) == (self.file is not None):
@@ -57,7 +63,11 @@ class FunctionReference:
     def named(
         cls, name: str, parameters: Mapping[str, Any] = MappingProxyType({})
     ) -> FunctionReference:
-        """The reference for a name as a person writes it: one that ends in `.py` is a file.
+        """Return the reference for a name: a file if it ends in `.py`, else a module.
+
+        Args:
+            name: Name of a module, or path of a file.
+            parameters: Keyword arguments for the module's `create`.
 
         >>> FunctionReference.named("aa_functions.shapes").module
         'aa_functions.shapes'
@@ -74,14 +84,19 @@ class FunctionReference:
 
 @frozen(kw_only=True)
 class LoadedFunction:
-    """An AA function that was found to keep the outward form of the protocol."""
+    """An AA function that has a valid `spec` and a callable `detect`.
+
+    >>> loaded = load_function("aa_functions.shapes")
+    >>> loaded.title, len(loaded.fingerprint)
+    ('shapes', 64)
+    """
 
     function: Any
     """Has `spec` and `detect(context, image)`; may have `detect_batch(contexts, images)`."""
     reference: FunctionReference | None
-    """None for a live object."""
+    """Where it was loaded from; None for a live object."""
     fingerprint: str | None
-    """SHA-256 in hexadecimal of what decides its results; None where that cannot be told."""
+    """64 hexadecimal digits, equal for functions that give equal results; None if unknown."""
     title: str
     """Short name for people, such as `yolov8n`."""
 
@@ -89,25 +104,29 @@ class LoadedFunction:
 def load_function(
     function: FunctionReference | str, parameters: Mapping[str, Any] = MappingProxyType({})
 ) -> LoadedFunction:
-    """Import a function, create it and check that it keeps the protocol.
+    """Import a function, create it and check that it is a detection function.
 
     Args:
-        function: A reference, or a name: a module's (`aa_functions.yolo`), or a file's (`my.py`).
-        parameters: Keyword arguments for the module's `create`, if `function` is a name.
+        function: A reference, the name of a module (`aa_functions.yolo`), or the path of a Python
+            file (`my.py`).
+        parameters: Keyword arguments for the module's `create`, if `function` is a text.
 
     Returns:
         The function with its fingerprint and title.
 
     Raises:
-        FunctionReferenceError: one sentence that says what was looked for and what is wrong.
+        FunctionReferenceError: if the function cannot be found or created, or is not a detection
+            function.
+        TypeError: if `parameters` are given beside a `FunctionReference`.
 
-    >>> load_function("aa_functions.shapes").title
-    'shapes'
+    >>> stars = load_function("aa_functions.yolo", {"model": "shapes-yolov8n", "classes": "star"})
+    >>> [label.name for label in stars.function.spec.labels]
+    ['star']
     """
     if isinstance(function, str):
         reference = FunctionReference.named(function, parameters)
     elif parameters:
-        raise TypeError("a FunctionReference has parameters of its own: put them there")
+        raise TypeError("a FunctionReference has its own parameters: put them there")
     else:
         reference = function
     if reference.module:
@@ -138,10 +157,21 @@ def load_function(
 
 
 def wrap_function(function: Any) -> LoadedFunction:
-    """Check a live object. Only a module has a fingerprint: what made another object is unknown.
+    """Check a live object and wrap it like a loaded function.
+
+    Args:
+        function: An object or a module with `spec` and `detect`.
+
+    Returns:
+        The function. It has a fingerprint only if it is a module with a source file: what another
+        object was created from is unknown.
 
     Raises:
-        FunctionReferenceError: if it has no valid `spec` or no `detect`.
+        FunctionReferenceError: if it has no valid `spec` or no callable `detect`.
+
+    >>> from aa_functions import shapes
+    >>> wrap_function(shapes).title
+    'shapes'
     """
     is_module = isinstance(function, ModuleType)
     has_source = is_module and getattr(function, "__file__", None) is not None
@@ -160,24 +190,26 @@ def wrap_function(function: Any) -> LoadedFunction:
 
 
 def check_function(function: Any, subject: str) -> None:
-    """Check that there are a detection function's `spec` and a callable `detect`.
+    """Check that a function has a `spec` and a callable `detect`.
+
+    Args:
+        function: An object or a module.
+        subject: What the text of an error begins with, such as "The function 'Cars'".
 
     Raises:
-        FunctionReferenceError: which begins with the subject.
+        FunctionReferenceError: if it is not a detection function.
     """
     try:
         spec = function.spec
     except AttributeError as error:
         if error.name not in (None, "spec"):
-            raise FunctionReferenceError(
-                f"{subject} failed to give its 'spec': {error}."
-            ) from error
+            raise FunctionReferenceError(f"{subject} has a 'spec' that fails: {error}.") from error
         raise FunctionReferenceError(
             f"{subject} has no 'spec': it must be a DetectionFunctionSpec with its labels."
         ) from error
     except Exception as error:
         raise FunctionReferenceError(
-            f"{subject} failed to give its 'spec': {describe(error)}."
+            f"{subject} has a 'spec' that fails: {describe(error)}."
         ) from error
     if not isinstance(spec, DetectionFunctionSpec):
         kind = "a method" if callable(spec) else f"of type {type(spec).__name__}"
@@ -196,8 +228,11 @@ def check_function(function: Any, subject: str) -> None:
 
 
 def _title(function: Any, reference: FunctionReference) -> str:
-    named = reference.module.rpartition(".")[2] if reference.module else None
-    return _own_title(function) or named or (reference.file.stem if reference.file else "function")
+    if own_title := _own_title(function):
+        return own_title
+    if reference.module:
+        return reference.module.rpartition(".")[2]
+    return reference.file.stem if reference.file else "function"
 
 
 def _own_title(function: Any) -> str | None:

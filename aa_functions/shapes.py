@@ -1,8 +1,12 @@
-"""YOLOv8n trained by this project on circles, squares, triangles and stars.
+"""A YOLOv8n that this project trained to detect circles, squares, triangles and stars.
 
-The module itself is the function, and its weights are shipped with it: it is what the demo uses,
-and what to try the pipeline with where there is no network. What it reaches is in
-`aa_functions/weights/README.md`. The model is licensed under AGPL-3.0.
+The module itself is the function, and its weights are shipped. The demo uses it, and it lets you
+try the pipeline without a network. `aa_functions/weights/README.md` says how good it is. The model
+is licensed under AGPL-3.0.
+
+>>> from aa_functions import shapes
+>>> [label.name for label in shapes.spec.labels]
+['circle', 'square', 'triangle', 'star']
 """
 
 from __future__ import annotations

@@ -24,11 +24,9 @@ from cvat_sdk.auto_annotation import (
     rectangle,
 )
 
-from aa_functions.backends.backend import Backend, choose_backend, exported, open_forward
-from aa_functions.backends.device import (
-    choose_device,
-    choose_precision,
-)
+from aa_functions.backends.backend import Backend, choose_backend, supported_precision
+from aa_functions.backends.device import choose_device, choose_precision
+from aa_functions.backends.export import export_network, open_export
 from aa_functions.backends.pool import CpuRunner, GpuRunner
 from aa_functions.backends.predictor import Predictor, PredictorOptions, load_checkpoint
 from aa_functions.errors import YoloOptionError
@@ -57,31 +55,43 @@ def create(
     workers: int | None = None,
     download: bool = False,
 ) -> YoloDetection:
-    """Load a detection checkpoint.
+    """Create a detection function from an Ultralytics detection checkpoint.
 
     Args:
-        model: Name or path of the weights, see `aa_functions.weights`.
-        device: `auto` (CUDA where there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, ...
-        imgsz: Input size in pixels, the longer side; None: the size it was trained with.
-        conf: Least confidence, 0 to 1, where the context names none.
-        iou: Overlap, 0 to 1, above which the less confident of two boxes is dropped.
-        max_det: Most boxes on an image.
-        classes: Names or numbers of the classes to detect, as a list or as text with commas;
-            None: all. The spec holds only these.
-        agnostic_nms: Let boxes of different classes suppress each other.
-        backend: What runs the network: `torch`; on a CPU also `openvino` or `onnx` (ONNX Runtime),
-            which are faster; `auto`: the fastest that is installed. The boxes are the same.
-        precision: `f32`, or, at the cost of exactness, `bf16` or (on a GPU) `f16`.
-        half: The same as precision `f16`.
-        batch: Most images in a batch on a GPU; it shrinks by itself where memory runs out. On a
-            CPU images are run one by one on each core.
-        workers: Copies of the model on a CPU, threads that prepare images for a GPU; None: one for
-            each core.
-        download: Fetch weights that are not here from Ultralytics' releases.
+        model: Name or path of the weights; see `aa_functions.weights`.
+        device: `auto` (CUDA if there is one, else the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
+        imgsz: Input size: the longer side, in pixels. None: the size of the training.
+        conf: Minimum confidence, 0 to 1, if the context has none.
+        iou: Of two boxes that overlap more than this (0 to 1), the less confident is dropped.
+        max_det: Maximum number of boxes on an image.
+        classes: Names or numbers of the classes to detect, as a list or as a text with commas.
+            None: all. The spec has only these.
+        agnostic_nms: Also drop overlapping boxes of different classes.
+        backend: What runs the network: `torch`, or on a CPU `openvino` or `onnx` (ONNX Runtime),
+            which are faster. `auto`: the fastest that is installed. All give the same boxes.
+        precision: `f32`, or `bf16` or (on a GPU) `f16`, which are faster and less exact. If
+            OpenVINO cannot compute in `bf16` on this processor, a warning is logged and `f32` is
+            used.
+        half: Short for precision `f16`.
+        batch: Maximum number of images in a batch on a GPU. It shrinks when memory runs out. On a
+            CPU each core runs one image at a time.
+        workers: Number of copies of the model on a CPU, or of threads that prepare images for a
+            GPU. None: one for each core.
+        download: If the weights are not found, download them from Ultralytics' releases.
+
+    Returns:
+        The function. The ids of its labels are the class numbers. Its boxes are rectangles in
+        pixels of the image, with scores from 0 to 1.
 
     Raises:
         WeightsNotFoundError: if there are no such weights.
-        YoloOptionError: if the checkpoint is of another kind, or an option cannot be used.
+        YoloOptionError: if the file is not a detection checkpoint, or an option has an unusable
+            value.
+        YoloNotInstalledError: if ultralytics, torch or torchvision is missing.
+
+    >>> function = create("shapes-yolov8n", classes="circle, star")
+    >>> [(label.name, label.id) for label in function.spec.labels]
+    [('circle', 0), ('star', 3)]
     """
     for name, share in (("conf", conf), ("iou", iou)):
         if not 0 <= share <= 1:
@@ -94,6 +104,7 @@ def create(
     checkpoint = load_checkpoint(weights)
     chosen_device = choose_device(device)
     chosen_precision = choose_precision(precision, half=half, device=chosen_device)
+    chosen_backend = choose_backend(backend, device=chosen_device, precision=chosen_precision)
     return YoloDetection(
         weights=weights,
         checkpoint=checkpoint,
@@ -104,18 +115,18 @@ def create(
             classes=choose_classes(classes, checkpoint.names, weights.name),
             agnostic_nms=agnostic_nms,
             device=chosen_device,
-            precision=chosen_precision,
+            precision=supported_precision(chosen_backend, chosen_precision),
         ),
-        backend=choose_backend(backend, device=chosen_device, precision=chosen_precision),
+        backend=chosen_backend,
         may_fall_back=backend == "auto",
         conf=conf,
-        batch=batch or DEFAULT_GPU_BATCH,
+        gpu_batch=batch or DEFAULT_GPU_BATCH,
         workers=workers or cpu_cores(),
     )
 
 
 class YoloDetection:
-    """The AA function. It may be used from several threads at once."""
+    """The AA function. Several threads may use it at the same time. `create` makes it."""
 
     def __init__(
         self,
@@ -126,7 +137,7 @@ class YoloDetection:
         backend: Backend,
         may_fall_back: bool,
         conf: float,
-        batch: int,
+        gpu_batch: int,
         workers: int,
     ) -> None:
         self.title = weights.stem
@@ -136,13 +147,13 @@ class YoloDetection:
         self._backend = backend
         self._may_fall_back = may_fall_back
         self._conf = conf
-        self._batch = batch
+        self._gpu_batch = gpu_batch
         self._workers = workers
         self._lock = threading.Lock()
 
     @cached_property
     def spec(self) -> DetectionFunctionSpec:
-        """A rectangle label for each class, with the class number as its id."""
+        """One rectangle label for each class. Its id is the class number."""
         return DetectionFunctionSpec(
             labels=[
                 label_spec(name, number, type="rectangle")
@@ -154,16 +165,29 @@ class YoloDetection:
     def detect(
         self, context: DetectionFunctionContext, image: PIL.Image.Image
     ) -> list[DetectionAnnotation]:
-        """Rectangles in pixels of the image with their scores, the most confident first."""
+        """Detect on one image.
+
+        Args:
+            context: Its `conf_threshold` (0 to 1) replaces the function's minimum confidence.
+            image: Of any mode and size.
+
+        Returns:
+            Rectangles in pixels of the image with scores, sorted by falling score.
+        """
         conf = self._threshold(context)
         return [_rectangle(row, conf) for row in self._runner.run_single(image, conf).tolist()]
 
     def detect_batch(
         self, contexts: Sequence[DetectionFunctionContext], images: Sequence[PIL.Image.Image]
     ) -> list[list[DetectionAnnotation]]:
-        """What `detect` gives for each image, using all of the device.
+        """Detect on several images, using the whole device.
 
-        The boxes of an image do not depend on the other images.
+        Args:
+            contexts: One for each image.
+            images: Of any modes and sizes. The boxes of an image do not depend on the others.
+
+        Returns:
+            For each image what `detect` returns.
         """
         if len(contexts) != len(images):
             raise ValueError(f"{len(contexts)} contexts for {len(images)} images")
@@ -180,7 +204,7 @@ class YoloDetection:
         return self._conf if context.conf_threshold is None else float(context.conf_threshold)
 
     def fingerprint_inputs(self) -> Mapping[str, Any]:
-        """What decides the boxes, see `aa_functions.fingerprint`. The device does not."""
+        """Return what decides the boxes; see `aa_functions.fingerprint`. The device does not."""
         options = self._options
         return {
             "weights": self._weights,
@@ -197,21 +221,21 @@ class YoloDetection:
     @property
     def _runner(self) -> CpuRunner | GpuRunner:
         with self._lock:
-            return self._made_runner
+            return self._locked_runner
 
     @cached_property
-    def _made_runner(self) -> CpuRunner | GpuRunner:
+    def _locked_runner(self) -> CpuRunner | GpuRunner:
         if self._options.device.type == "cpu":
             return CpuRunner(self._make_predictor, self._workers)
-        return GpuRunner(self._make_predictor, self._workers, self._batch)
+        return GpuRunner(self._make_predictor, self._workers, self._gpu_batch)
 
     def _make_predictor(self, threads: int) -> Predictor:
         precision = self._options.precision
         predictor = Predictor(self._checkpoint, self._options)
         if self._backend != "torch":
             try:
-                path = exported(self._weights, self._backend, predictor.forward)
-                predictor.forward = open_forward(
+                path = export_network(self._weights, self._backend, predictor.forward)
+                predictor.forward = open_export(
                     path, self._backend, threads=threads, precision=precision
                 )
             except YoloOptionError as error:
@@ -227,10 +251,15 @@ class YoloDetection:
 def choose_classes(
     classes: str | Sequence[int | str] | None, names: Mapping[int, str], model: str
 ) -> tuple[int, ...] | None:
-    """Numbers of the named classes, in order; None for all.
+    """Return the numbers of the chosen classes, ascending; None for all.
+
+    Args:
+        classes: Names or numbers, as a list or as a text with commas; None or "": all.
+        names: The model's class names by number.
+        model: The model's name, for the text of an error.
 
     Raises:
-        YoloOptionError: for a class that the model has not.
+        YoloOptionError: if the model does not have a class.
     """
     if classes is None or classes == "":
         return None
@@ -248,10 +277,10 @@ def choose_classes(
 
 
 def _rectangle(row: Sequence[float], conf: float) -> DetectionAnnotation:
-    """A box as CVAT takes it.
+    """Return a box as a CVAT rectangle.
 
-    Rounded to hundredths of a pixel and to ten-thousandths of confidence: what is left of the
-    differences between devices and batches lies below that.
+    Coordinates are rounded to 0.01 pixel and scores to 0.0001. That hides the differences of
+    rounding between devices and batches.
     """
     xtl, ytl, xbr, ybr, score, number = row
     return rectangle(

@@ -1,10 +1,13 @@
-"""The predefined AA function: Ultralytics YOLOv8n. The module itself is the function.
+"""The predefined AA function: Ultralytics YOLOv8n on the 80 classes of COCO.
+
+The module itself is the function; `detect` and `detect_batch` are those of
+`aa_functions.yolo.YoloDetection`:
 
     cvat-cli task auto-annotate 12 --function-module aa_functions.yolov8n
 
-It detects the 80 classes of COCO. The weights, `yolov8n.pt`, are not shipped; where to put them is
-what `aa_functions.weights` says. The environment variable CVAT_FLOWS_YOLOV8N names others. They are
-loaded on first use. Ultralytics and its models are licensed under AGPL-3.0.
+The weights, `yolov8n.pt`, are not shipped. They are searched as `aa_functions.weights` describes;
+the environment variable CVAT_FLOWS_YOLOV8N can name another file. They are loaded on first use.
+Ultralytics and its models are licensed under AGPL-3.0.
 """
 
 from __future__ import annotations

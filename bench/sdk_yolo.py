@@ -13,7 +13,7 @@ import PIL.Image
 
 def create(model: str, imgsz: int = 640, conf: float = 0.25, device: str = "cpu") -> Any:
     """Load a checkpoint."""
-    from aa_functions.backends.setup import import_ultralytics
+    from aa_functions.backends.ultralytics_import import import_ultralytics
 
     return PlainYolo(import_ultralytics().YOLO(model), imgsz, conf, device)
 

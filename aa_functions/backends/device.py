@@ -1,4 +1,4 @@
-"""Choose the device, the precision and the number of threads that a YOLO model runs with."""
+"""Choose the device and the precision that a YOLO model runs with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from aa_functions.errors import YoloOptionError
 Precision = Literal["f32", "f16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("f32", "f16", "bf16")
 
-_exact = threading.Lock()
+_cudnn_flags = threading.Lock()
 
 
 def choose_device(device: str) -> Any:
-    """Return the `torch.device` for `auto` (CUDA where there is one, else the CPU) or a name.
+    """Return a `torch.device`.
+
+    Args:
+        device: `auto` (CUDA if there is one, else the CPU) or the name of a device.
 
     Raises:
         YoloOptionError: if there is no such device.
@@ -38,27 +41,28 @@ def choose_device(device: str) -> Any:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (chosen.index or 0) >= count:
             raise YoloOptionError(
-                f"The device {device!r} is not here: torch {torch.__version__} sees {count} CUDA "
-                "devices; use 'cpu' or 'auto', or install a CUDA build of torch."
+                f"The device {device!r} does not exist: torch {torch.__version__} finds {count} "
+                "CUDA devices; use 'cpu' or 'auto', or install a CUDA build of torch."
             )
         return torch.device("cuda", chosen.index or 0)
     if chosen.type == "mps" and not torch.backends.mps.is_available():
-        raise YoloOptionError(f"The device {device!r} is not here; use 'cpu' or 'auto'.")
+        raise YoloOptionError(f"The device {device!r} does not exist; use 'cpu' or 'auto'.")
     if chosen.type not in {"cpu", "mps"}:
         raise YoloOptionError(f"The device {device!r} is not supported; use 'cpu' or 'cuda'.")
     return chosen
 
 
 def choose_precision(precision: str, *, half: bool, device: Any) -> Precision:
-    """Return the precision to run in.
+    """Return the precision to compute in.
 
     Args:
         precision: `f32`, `f16` or `bf16`.
         half: Short for `f16`.
-        device: What `choose_device` gave.
+        device: What `choose_device` returned.
 
     Raises:
-        YoloOptionError: for an unknown one, two that differ, or `f16` on a CPU.
+        YoloOptionError: if the precision is unknown, if `half` contradicts it, or for `f16` on a
+            CPU.
     """
     if precision not in PRECISIONS:
         raise YoloOptionError(
@@ -77,15 +81,15 @@ def choose_precision(precision: str, *, half: bool, device: Any) -> Precision:
 
 @contextmanager
 def exact_convolutions() -> Iterator[None]:
-    """Let cuDNN multiply f32 as such.
+    """Make cuDNN multiply f32 numbers without rounding them to TF32.
 
-    By default torch lets it round to TF32, ten bits of mantissa: boxes would depend on the device,
-    and on the way that cuDNN takes for a batch of this size. The setting is the whole process's.
+    Torch allows TF32 (10 bits of mantissa) by default. Boxes would then depend on the device and
+    on the size of the batch. The setting affects the whole process while the block runs.
     """
     from torch.backends import cudnn
 
     with (
-        _exact,
+        _cudnn_flags,
         cudnn.flags(
             enabled=cudnn.enabled,
             benchmark=cudnn.benchmark,

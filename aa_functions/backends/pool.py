@@ -12,29 +12,29 @@ import PIL.Image
 
 from aa_functions.backends.predictor import Predictor, PreparedImage
 
-MOST_THREADS = 8
-"""For one image; more do not help."""
+MAX_THREADS_PER_IMAGE = 8
+"""More threads do not make one image faster."""
 
 MakePredictor = Callable[[int], Predictor]
-"""Takes the number of processor threads that the predictor is to use."""
+"""Makes a predictor that uses this number of processor threads."""
 
 
 class PredictorPool:
     """Lends predictors, each to one thread at a time.
 
-    A predictor shared by threads that call with different thresholds gives wrong results without
-    an error, and its detection head keeps state between calls.
+    Threads must not share a predictor: with different thresholds it silently gives wrong results,
+    and its detection head keeps state between calls.
     """
 
     def __init__(self, make: Callable[[], Predictor], size: int) -> None:
         self._make = make
-        self._room = size
+        self._unmade = size
         self._free: list[Predictor] = []
         self._changed = threading.Condition()
 
     @contextmanager
     def lend(self) -> Iterator[Predictor]:
-        """Wait for a predictor, or make one while there are fewer than the pool's size."""
+        """Lend a free predictor; make one if there are fewer than the pool's size, else wait."""
         predictor = self._take()
         try:
             yield predictor
@@ -45,47 +45,49 @@ class PredictorPool:
 
     def _take(self) -> Predictor:
         with self._changed:
-            while not self._free and not self._room:
+            while not self._free and not self._unmade:
                 self._changed.wait()
             if self._free:
                 return self._free.pop()
-            self._room -= 1
+            self._unmade -= 1
         try:
             return self._make()
         except BaseException:
             with self._changed:
-                self._room += 1
+                self._unmade += 1
                 self._changed.notify()
             raise
 
 
 class CpuRunner:
-    """One image at a time on each core.
+    """Runs one image at a time on each core.
 
-    On a CPU a larger batch is no faster, and two single-threaded models are faster than one model
-    with two threads. One image on one thread also makes its boxes the same to the last bit,
-    whatever runs beside it: the number of torch's threads changes the last digits.
+    On a CPU larger batches are not faster, and two models with one thread each are faster than one
+    model with two threads. With one thread an image's boxes are also always equal to the last bit:
+    the number of torch's threads changes the last digits.
     """
 
     def __init__(self, make: MakePredictor, workers: int) -> None:
         self._narrow = PredictorPool(lambda: make(1), workers)
-        # Threads that wait for each other get five times slower when something else runs on their
-        # cores, so a core is left to the rest of the process.
-        wide = min(MOST_THREADS, max(1, workers - 1))
+        # Leave a core to the rest of the process: threads that wait for each other get many times
+        # slower if something else runs on their cores.
+        wide = min(MAX_THREADS_PER_IMAGE, max(1, workers - 1))
         self._wide = PredictorPool(lambda: make(wide), 1)
-        # A thread of torch has its own number of threads to work with; setting it in threads of
-        # our own leaves the caller's alone.
+        # Torch keeps its number of threads per thread: this leaves the caller's unchanged.
         self._narrow_threads = _torch_threads(workers, 1, "yolo")
         self._wide_thread = _torch_threads(1, wide, "yolo-wide")
 
     def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[np.ndarray]:
-        """Boxes of each image, see `Predictor.run`."""
+        """Return the boxes of each image; see `Predictor.run`."""
         return list(
             self._narrow_threads.map(lambda image: _run_one(self._narrow, image, conf), images)
         )
 
     def run_single(self, image: PIL.Image.Image, conf: float) -> np.ndarray:
-        """Boxes of one image with several threads: sooner there, but at a lower rate than `run`."""
+        """Return the boxes of one image, using several threads.
+
+        This has a lower latency than `run`, but also a lower throughput.
+        """
         return self._wide_thread.submit(_run_one, self._wide, image, conf).result()
 
 
@@ -103,10 +105,10 @@ def _torch_threads(workers: int, threads: int, name: str) -> ThreadPoolExecutor:
 
 
 class GpuRunner:
-    """Batches of images of one shape; the CPU's cores prepare images while the GPU works.
+    """Runs batches of images of one shape on a GPU. The CPU's cores prepare the images.
 
-    In one batch images of several shapes would be padded to a common one, and their boxes would
-    depend on their neighbours.
+    A batch of several shapes would be padded to a common one. The boxes of an image would then
+    depend on its neighbours.
     """
 
     def __init__(self, make: MakePredictor, workers: int, batch: int) -> None:
@@ -119,11 +121,11 @@ class GpuRunner:
 
     @property
     def batch(self) -> int:
-        """Most images in a batch; it shrinks when the device runs out of memory."""
+        """Maximum number of images in a batch. It shrinks when the GPU runs out of memory."""
         return self._batch
 
     def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[np.ndarray]:
-        """Boxes of each image, see `Predictor.run`."""
+        """Return the boxes of each image; see `Predictor.run`."""
         with self._making:
             predictor = self._made = self._made or self._make(1)
         found: dict[int, np.ndarray] = {}
@@ -139,7 +141,7 @@ class GpuRunner:
         return [found[index] for index in range(len(images))]
 
     def run_single(self, image: PIL.Image.Image, conf: float) -> np.ndarray:
-        """Boxes of one image."""
+        """Return the boxes of one image; see `Predictor.run`."""
         return self.run([image], conf)[0]
 
     def _run_group(
@@ -161,7 +163,7 @@ class GpuRunner:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device had no memory left; CUDA libraries say so in several ways."""
+    """Tell whether a GPU ran out of memory, which CUDA libraries report in several ways."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError):

@@ -1,8 +1,8 @@
-"""One Ultralytics predictor, taken apart: prepare an image, run prepared images, read boxes.
+"""An Ultralytics predictor in separate steps: prepare an image, run prepared images, read boxes.
 
-Ultralytics' own code does each step, so that the boxes are those of its `predict`. It is taken
-apart because `predict` runs a list as one batch, pads by the list's shapes, drops what its NMS has
-no time for in a batch, and must not be shared by threads.
+Each step calls Ultralytics' code, so that the boxes are those of its `predict`. `predict` itself is
+not used because it runs a list as one batch, pads images to the largest of the list, drops images
+when its NMS exceeds a time limit, and is not thread-safe.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from attrs import frozen
 from PIL.ExifTags import Base
 
 from aa_functions.backends.device import Precision, exact_convolutions
-from aa_functions.backends.setup import import_ultralytics
+from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.errors import YoloOptionError
 
 Forward = Callable[[Sequence[np.ndarray]], Any]
-"""Takes boxed images of one shape, (height, width, 3), BGR, 8 bits, and gives the network's raw
-output, a tensor (images, 4 + classes, boxes)."""
+"""Runs the network on boxed images of one shape, (height, width, 3), BGR, 8 bits.
+
+Returns its raw output, a tensor (images, 4 + classes, boxes).
+"""
 
 
 @frozen(kw_only=True)
 class PredictorOptions:
-    """What Ultralytics' predictor is told; see `aa_functions.yolo.create`."""
+    """Options for Ultralytics' predictor; see `aa_functions.yolo.create`."""
 
     imgsz: int | tuple[int, int] | None
     iou: float
@@ -41,26 +43,25 @@ class PredictorOptions:
 
 @frozen(kw_only=True)
 class PreparedImage:
-    """An image on its way into the model."""
+    """An image that is ready for the network."""
 
     original: np.ndarray
-    """(height, width, channels), 8 bits. Ultralytics asks for its shape."""
+    """(height, width, channels), 8 bits. Ultralytics needs its shape to scale the boxes back."""
     boxed: np.ndarray
-    """Scaled and padded to the input size, BGR; images of one original shape have one boxed
-    shape."""
+    """Scaled and padded to the input size, BGR. Equal original shapes give equal boxed shapes."""
 
 
 def load_checkpoint(path: Path) -> Any:
     """Return Ultralytics' model object of a detection checkpoint.
 
     Raises:
-        YoloOptionError: if the file is no Ultralytics checkpoint, or of another task.
+        YoloOptionError: if the file is not an Ultralytics checkpoint, or is for another task.
     """
     ultralytics = import_ultralytics()
     if path.suffix != ".pt":
         raise YoloOptionError(
-            f"'{path.name}' is no Ultralytics checkpoint (*.pt); name the .pt file, other formats "
-            "are exported from it where the backend needs them."
+            f"'{path.name}' is not an Ultralytics checkpoint (*.pt): give the .pt file, from which "
+            "other formats are exported as needed."
         )
     try:
         model = ultralytics.YOLO(str(path))
@@ -78,7 +79,7 @@ def load_checkpoint(path: Path) -> Any:
 
 
 class Predictor:
-    """A copy of the model with Ultralytics' code around it, for one thread at a time."""
+    """A copy of the model with Ultralytics' code around it. One thread at a time may use it."""
 
     def __init__(self, checkpoint: Any, options: PredictorOptions) -> None:
         import torch
@@ -104,7 +105,7 @@ class Predictor:
         threads = torch.get_num_threads()
         self._predictor = _without_letterbox(base)(overrides=overrides)
         self._predictor.setup_model(checkpoint.model, verbose=False)
-        torch.set_num_threads(threads)  # setting up on a CPU sets it for the whole process
+        torch.set_num_threads(threads)  # setup_model changes it for the whole process
         model = self._predictor.model
         if model.format == "pt" and model.end2end:
             model.model.set_head_attr(
@@ -113,43 +114,43 @@ class Predictor:
         self._predictor.imgsz = check_imgsz(
             self._predictor.args.imgsz, stride=model.stride, min_dim=2
         )
-        # Not RT-DETR, whose output has other dimensions, nor models that end with their boxes.
+        # False for RT-DETR, whose output has other dimensions, and for models without NMS.
         self._has_nms = issubclass(base, DetectionPredictor) and not model.end2end
         network = _first_output(model)
         if options.device.type == "cuda":
             network = exact_convolutions()(network)
         self.forward: Forward = lambda boxed: network(self._predictor.preprocess(boxed))
-        """The network: torch in f32 unless another is put here."""
+        """The network: torch in f32, unless it is replaced."""
 
     def reduce_precision(self, precision: Precision) -> None:
-        """Turn torch's network to bf16 or f16, but for the decoding of boxes.
+        """Convert torch's network to bf16 or f16, except for the decoding of boxes.
 
-        The eight bits of mantissa of bf16 cannot tell pixel 600 from pixel 602, the eleven of f16
-        know halves of pixels there.
+        With its 8 bits of mantissa, bf16 cannot tell pixel 600 from pixel 602. The 11 bits of f16
+        give half pixels there.
         """
         import torch
 
-        number = {"bf16": torch.bfloat16, "f16": torch.float16}[precision]
+        dtype = {"bf16": torch.bfloat16, "f16": torch.float16}[precision]
         model = self._predictor.model
         network = model.backend.model
-        network.to(number)
-        _decode_in_f32(network.model[-1], number)
+        network.to(dtype)
+        _decode_in_f32(network.model[-1], dtype)
         reduced = _first_output(model)
         preprocess = self._predictor.preprocess
-        self.forward = lambda boxed: reduced(preprocess(boxed).to(number)).float()
+        self.forward = lambda boxed: reduced(preprocess(boxed).to(dtype)).float()
 
     def prepare(self, image: PIL.Image.Image) -> PreparedImage:
-        """Convert and letterbox an image of any mode. May be called from any thread.
+        """Convert and letterbox an image of any mode. Any thread may call it.
 
-        The conversion is that of Ultralytics for PIL images: EXIF orientation applied, 16-bit grey
-        scaled to 8 bits, everything else as `image.convert("RGB")`.
+        Converts as Ultralytics does: applies the EXIF orientation, scales 16-bit grey to 8 bits,
+        and uses `image.convert("RGB")` for everything else.
         """
         from ultralytics.data.loaders import LoadPilAndNumpy
 
         channels = getattr(self._predictor.model, "channels", 3)
         if channels == 3 and image.mode == "RGB" and image.getexif().get(Base.Orientation, 1) == 1:
-            # The same boxed image as below, without a copy of the whole one that Pillow makes, and
-            # with its channels swapped when it is small.
+            # Gives the same as below, but does not copy the whole image, and swaps the channels of
+            # the small one.
             original = np.asarray(image)
             boxed = cv2.cvtColor(self._predictor.letterbox([original])[0], cv2.COLOR_RGB2BGR)
             return PreparedImage(original=original, boxed=boxed)
@@ -160,12 +161,12 @@ class Predictor:
         """Detect on images whose boxed shapes are equal.
 
         Args:
-            prepared: What `prepare` gave.
-            conf: Least confidence, 0 to 1.
+            prepared: What `prepare` returned.
+            conf: Minimum confidence, 0 to 1.
 
         Returns:
             For each image an array (n, 6): x1, y1, x2, y2 in pixels of the original image,
-            confidence, class; the most confident first.
+            confidence, class; sorted by falling confidence.
         """
         import torch
 
@@ -175,12 +176,12 @@ class Predictor:
         with torch.inference_mode():
             boxed = [image.boxed for image in prepared]
             raw = self.forward(boxed)
-            # Its shape says how the boxes are to be scaled.
+            # Ultralytics scales the boxes by the shape of this tensor.
             batch = torch.from_numpy(boxed[0]).permute(2, 0, 1)[None]
             own = raw.split(1)
             if raw.device.type != "cpu":
                 own = likely_boxes(raw, conf) if self._has_nms else raw.cpu().split(1)
-            # NMS has a time limit for a batch and silently leaves out the images after it.
+            # One image at a time: NMS has a time limit for a batch and silently drops the rest.
             for image, candidates in zip(prepared, own, strict=True):
                 predictor.batch = (["image.jpg"], [image.original], [""])
                 results = predictor.postprocess(candidates, batch, [image.original])
@@ -189,15 +190,15 @@ class Predictor:
 
 
 def likely_boxes(raw: Any, conf: float) -> list[Any]:
-    """What NMS needs of each image, in the processor's memory.
+    """Return the boxes that can survive NMS, in the memory of the CPU.
 
-    On a GPU the twenty small steps of NMS are launched one by one, and some wait for the one
-    before, for each image anew. So boxes that are not confident enough, nearly all, are left out
-    there, which is NMS's own first step, and the rest is fetched at once.
+    NMS consists of some twenty small steps for each image, which a GPU launches one by one. So NMS
+    runs on the CPU. Its first step, dropping the boxes below the minimum confidence, which are
+    nearly all, is done on the GPU, so that little is copied.
 
     Args:
         raw: A network's output, (images, 4 + classes, boxes), on any device.
-        conf: Least confidence, 0 to 1.
+        conf: Minimum confidence, 0 to 1.
 
     Returns:
         For each image a tensor (1, 4 + classes, fewer boxes).
@@ -207,13 +208,13 @@ def likely_boxes(raw: Any, conf: float) -> list[Any]:
     likely = raw[:, 4:].amax(1) > conf
     counts = likely.sum(1).tolist()
     rows = raw.transpose(1, 2)[likely].cpu().split(counts)
-    # Ultralytics takes an output with a last dimension of 6 for one that needs no NMS; boxes
-    # without any confidence make it longer and are left out by NMS.
+    # Ultralytics takes a last dimension of 6 for an output that needs no NMS. Boxes of confidence 0
+    # make it longer, and NMS drops them.
     return [torch.nn.functional.pad(image.T[None], (0, 7)) for image in rows]
 
 
 def _without_letterbox(base: type) -> type:
-    """The predictor class with letterboxing split off, so that it can run in other threads."""
+    """Return the predictor class with letterboxing as a separate method, for other threads."""
 
     def unchanged(self: Any, images: list[np.ndarray]) -> list[np.ndarray]:
         return images
@@ -233,17 +234,17 @@ def _first_output(model: Any) -> Forward:
     return forward
 
 
-def _decode_in_f32(head: Any, number: Any) -> None:
-    """Leave only the convolutions of a detection head in `number`: a list of them an output."""
+def _decode_in_f32(head: Any, dtype: Any) -> None:
+    """Convert a detection head back to f32, except its convolutions, one list of them a level."""
     import torch
     from ultralytics.nn.modules.head import Detect
 
     if not isinstance(head, Detect):
-        return  # another family of models; it decodes in its own way
+        return  # another family of models decodes differently
     head.dfl.float()
     head.register_forward_pre_hook(lambda _, args: ([level.float() for level in args[0]],))
     for levels in head.children():
         if isinstance(levels, torch.nn.ModuleList):
             for level in levels:
-                level.register_forward_pre_hook(lambda _, args: (args[0].to(number), *args[1:]))
+                level.register_forward_pre_hook(lambda _, args: (args[0].to(dtype), *args[1:]))
                 level.register_forward_hook(lambda *call: call[-1].float())

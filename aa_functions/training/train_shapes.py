@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import frozen
 
-from aa_functions.backends.setup import import_ultralytics
+from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.training.shape_images import LABELS, SIZES, make_shape_images
 
 SMALL_SIZES = ((320, 240), (320, 180), (320, 320), (240, 320))

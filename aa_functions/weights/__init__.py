@@ -1,7 +1,8 @@
-"""Find a model's weights: a path, or a name that is looked up in the weights folders.
+"""Find a model's weights by path, or by name in the weights folders.
 
-The folders, in this order: those of the environment variable CVAT_FLOWS_WEIGHTS,
-`~/.cvat-flows/weights`, and this package, which ships the project's own model.
+The weights folders are, in this order: those of the environment variable CVAT_FLOWS_WEIGHTS
+(separated as in PATH), `~/.cvat-flows/weights`, and this package, which ships the project's own
+model.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ FOLDERS_VARIABLE = "CVAT_FLOWS_WEIGHTS"
 SHIPPED_FOLDER = Path(__file__).resolve().parent
 DOWNLOAD_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
 DOWNLOAD_TIMEOUT = 30.0
-"""Seconds without an answer after which a download is given up."""
+"""Seconds without data after which a download fails."""
 
 
 def weights_folders() -> tuple[Path, ...]:
-    """The folders in which names are looked up; the first is the user's own."""
+    """Return the folders in which names are searched, the user's first."""
     named = os.environ.get(FOLDERS_VARIABLE, "")
     chosen = tuple(Path(entry).expanduser() for entry in named.split(os.pathsep) if entry)
     return (*chosen, Path.home() / ".cvat-flows" / "weights", SHIPPED_FOLDER)
 
 
 def user_weights_folder() -> Path:
-    """The folder for what the user puts there, what is downloaded, and what is exported."""
+    """Return the folder for weights of the user, downloads and exported networks."""
     return weights_folders()[0]
 
 
@@ -39,23 +40,27 @@ def find_weights(model: str | Path, *, download: bool = False) -> Path:
     """Return the path of the weights file.
 
     Args:
-        model: A path (anything with a folder in it), or a name; `.pt` may be left out of a name.
-        download: Fetch a name that is in no folder from Ultralytics' releases. Nothing is ever
-            fetched without it.
+        model: A path (any text with a folder in it), or a name with or without `.pt`. Names are
+            searched in the weights folders, then in the current folder.
+        download: If no folder has the name, download it from Ultralytics' releases. By default
+            nothing is ever downloaded.
 
     Raises:
-        WeightsNotFoundError: if there is no such file, or fetching it failed.
+        WeightsNotFoundError: if there is no such file, or the download fails.
+
+    >>> find_weights("shapes-yolov8n").name
+    'shapes-yolov8n.pt'
     """
     text = str(model)
     if not text.strip():
-        raise WeightsNotFoundError("The model is an empty text; give a name or a path of weights.")
+        raise WeightsNotFoundError("The model is empty: give the name or path of a weights file.")
     if Path(text).name != text:
         path = Path(text).expanduser()
         if path.is_file():
             return path
         kind = "is a folder" if path.is_dir() else "does not exist"
         raise WeightsNotFoundError(
-            f"The weights file '{path}' {kind} (looked in '{path.parent.absolute()}')."
+            f"The weights file '{path}' {kind} (in '{path.parent.absolute()}')."
         )
     name = text if Path(text).suffix else f"{text}.pt"
     folders = weights_folders()
@@ -68,15 +73,15 @@ def find_weights(model: str | Path, *, download: bool = False) -> Path:
 
 
 def _not_found(name: str, folders: Sequence[Path]) -> str:
-    looked = ", ".join(f"'{folder}'" for folder in folders)
+    searched = ", ".join(f"'{folder}'" for folder in folders)
     present = [path.name for folder in folders if folder.is_dir() for path in folder.glob("*.pt")]
     near = difflib.get_close_matches(name, present, n=1, cutoff=0.8)
     hint = f"Did you mean '{near[0]}'? " if near else ""
     return (
-        f"There are no weights '{name}': looked in {looked} and the current folder. {hint}"
-        f"Put the file into '{folders[0]}', or name it by its path, or set {FOLDERS_VARIABLE} to "
-        f"its folder; Ultralytics publishes its models at {DOWNLOAD_URL}/ (AGPL-3.0), and "
-        "aa_functions.yolo fetches them from there with the parameter download=bool:true."
+        f"There are no weights '{name}' in {searched} or the current folder. {hint}"
+        f"Put the file into '{folders[0]}', give its path, or set {FOLDERS_VARIABLE} to its "
+        f"folder. Ultralytics publishes its models (AGPL-3.0) at {DOWNLOAD_URL}/; "
+        "aa_functions.yolo downloads them with -p download=bool:true."
     )
 
 
@@ -94,13 +99,13 @@ def _download(name: str, folder: Path) -> Path:
             shutil.copyfileobj(answer, opened)
             expected = answer.headers.get("Content-Length")
             if expected is not None and int(expected) != opened.tell():
-                raise OSError(f"{opened.tell()} of {expected} bytes came")
+                raise OSError(f"{opened.tell()} of {expected} bytes received")
         part.replace(target)
     except OSError as error:
         if part is not None:
             part.unlink(missing_ok=True)
         raise WeightsNotFoundError(
-            f"The weights '{name}' could not be fetched from {url} ({error}); "
-            f"put the file into '{folder}' by hand."
+            f"The weights '{name}' could not be downloaded from {url} ({error}); "
+            f"put the file into '{folder}' yourself."
         ) from error
     return target

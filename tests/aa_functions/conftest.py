@@ -1,4 +1,4 @@
-"""Contexts, a weights folder of the tests' own, and pictures of shapes."""
+"""Contexts, a separate weights folder, and pictures of shapes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_context() -> Callable[..., Context]:
 
 @pytest.fixture(scope="session")
 def weights_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Exports are kept here for the session."""
+    """The user's weights folder, which keeps exports for the session."""
     return tmp_path_factory.mktemp("weights")
 
 
@@ -42,5 +42,5 @@ def _own_weights_folder(
 
 @pytest.fixture(scope="session")
 def pictures() -> list[Image.Image]:
-    """Eight pictures of five sizes, with equal sizes apart from each other."""
+    """Eight pictures of five sizes. Pictures of equal size do not follow each other."""
     return [made.image for made in make_shape_images(8, seed=70_001)]

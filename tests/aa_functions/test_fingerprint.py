@@ -1,4 +1,4 @@
-"""Fingerprints: equal where results are equal, different where any input is."""
+"""Fingerprints: equal if the results are equal, different if any input is different."""
 
 from __future__ import annotations
 
@@ -30,55 +30,55 @@ def write(path: Path, source: str) -> Path:
     return path
 
 
-def of(file: Path, **parameters) -> str:
+def fingerprint_of(file: Path, **parameters) -> str:
     loaded = load_function(FunctionReference(file=file, parameters=parameters))
     assert loaded.fingerprint is not None
     return loaded.fingerprint
 
 
-def test_place_name_and_line_ends_do_not_matter(tmp_path):
-    first = of(write(tmp_path / "a" / "f.py", FACTORY), size=1, name="x")
+def test_path_and_line_ends_do_not_count(tmp_path):
+    first = fingerprint_of(write(tmp_path / "a" / "f.py", FACTORY), size=1, name="x")
     second = write(tmp_path / "b" / "g.py", FACTORY)
     second.write_bytes(second.read_bytes().replace(b"\n", b"\r\n"))
-    assert first == of(second, name="x", size=1)
+    assert first == fingerprint_of(second, name="x", size=1)
 
 
-def test_source_and_parameters_matter(tmp_path):
+def test_source_and_parameters_count(tmp_path):
     path = write(tmp_path / "f.py", FACTORY)
     changed = write(tmp_path / "g.py", FACTORY + "\n    # changed\n")
     prints = [
-        of(path),
-        of(changed),
-        of(path, size=2),
-        of(path, size=2.5),
-        of(path, size="2"),
-        of(path, name="lorry"),
+        fingerprint_of(path),
+        fingerprint_of(changed),
+        fingerprint_of(path, size=2),
+        fingerprint_of(path, size=2.5),
+        fingerprint_of(path, size="2"),
+        fingerprint_of(path, name="lorry"),
     ]
     assert len(set(prints)) == len(prints)
 
 
-def test_a_file_named_by_a_parameter_stands_for_its_content(tmp_path):
+def test_a_file_that_a_parameter_names_counts_with_its_content(tmp_path):
     path = write(tmp_path / "f.py", FACTORY)
     one = write(tmp_path / "one" / "w.bin", "weights")
     two = write(tmp_path / "two" / "v.bin", "weights")
-    assert of(path, weights=str(one)) == of(path, weights=str(two))
+    assert fingerprint_of(path, weights=str(one)) == fingerprint_of(path, weights=str(two))
     two.write_text("other weights")
-    assert of(path, weights=str(one)) != of(path, weights=str(two))
+    assert fingerprint_of(path, weights=str(one)) != fingerprint_of(path, weights=str(two))
 
 
-def test_a_local_module_that_is_imported_matters(tmp_path, monkeypatch):
+def test_imported_local_modules_count(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     helper = write(tmp_path / "boxes_of_mine" / "sizes.py", "SIZE = 3\n")
     write(tmp_path / "boxes_of_mine" / "__init__.py", "")
     source = "    from boxes_of_mine import sizes\n" + FACTORY
     path = write(tmp_path / "f.py", source)
-    before = of(path)
-    assert before == of(path)
+    before = fingerprint_of(path)
+    assert before == fingerprint_of(path)
     helper.write_text("SIZE = 4\n")
-    assert of(path) != before
+    assert fingerprint_of(path) != before
 
 
-def test_what_the_function_says_replaces_the_parameters(tmp_path):
+def test_fingerprint_inputs_replace_the_parameters(tmp_path):
     said = FACTORY.replace(
         "return SimpleNamespace(",
         """return SimpleNamespace(
@@ -87,29 +87,29 @@ def test_what_the_function_says_replaces_the_parameters(tmp_path):
     path = write(tmp_path / "f.py", "    from pathlib import Path\n" + said)
     one = write(tmp_path / "one.bin", "weights")
     two = write(tmp_path / "two.bin", "weights")
-    first = of(path, weights=str(one), size=1)
-    assert first == of(path, weights=str(two), size=2)
+    first = fingerprint_of(path, weights=str(one), size=1)
+    assert first == fingerprint_of(path, weights=str(two), size=2)
     two.write_text("more")
-    assert first != of(path, weights=str(two))
+    assert first != fingerprint_of(path, weights=str(two))
 
 
-def test_a_function_that_cannot_say_what_decides_is_named(tmp_path):
+def test_an_error_in_fingerprint_inputs_is_reported(tmp_path):
     said = FACTORY.replace(
         "return SimpleNamespace(",
         "return SimpleNamespace(fingerprint_inputs=lambda: 1 / 0,",
     )
     with pytest.raises(FunctionReferenceError, match=r"'fingerprint_inputs' failed \(Zero"):
-        of(write(tmp_path / "f.py", said))
+        fingerprint_of(write(tmp_path / "f.py", said))
 
 
-def test_library_versions_matter(tmp_path, monkeypatch):
+def test_library_versions_count(tmp_path, monkeypatch):
     path = write(tmp_path / "f.py", "    import numpy\n" + FACTORY)
-    before = of(path)
+    before = fingerprint_of(path)
     monkeypatch.setattr(
         "aa_functions.fingerprint.package_version",
         lambda name: "0.0.1" if name == "numpy" else package_version(name),
     )
-    assert of(path) != before
+    assert fingerprint_of(path) != before
 
 
 def test_versions_are_found_by_import_name():
@@ -120,7 +120,7 @@ def test_versions_are_found_by_import_name():
     assert package_version("no_such_library") is None
 
 
-def test_a_build_of_torch_for_a_device_is_the_same_version():
+def test_builds_of_torch_for_different_devices_are_the_same_version():
     pytest.importorskip("torch")
     assert "+" not in str(package_version("torch"))
 
@@ -144,7 +144,7 @@ def test_the_same_in_another_process_and_folder(tmp_path):
         ).stdout.strip()
         for folder, seed in ((tmp_path, "1"), (root, "2"))
     }
-    assert answers == {of(path, name="x", size=3)}
+    assert answers == {fingerprint_of(path, name="x", size=3)}
 
 
 def test_a_changed_file_is_read_again(tmp_path):
@@ -161,42 +161,46 @@ YOLO = "aa_functions.yolo"
 MODEL = {"model": "shapes-yolov8n.pt"}
 
 
-def of_yolo(**parameters) -> str:
+def yolo_fingerprint(**parameters) -> str:
     pytest.importorskip("ultralytics")
     loaded = load_function(FunctionReference(module=YOLO, parameters={**MODEL, **parameters}))
     assert loaded.fingerprint is not None
     return loaded.fingerprint
 
 
-def test_yolo_what_does_not_change_boxes_does_not_matter(tmp_path):
+def test_yolo_options_that_do_not_change_boxes_do_not_count(tmp_path):
     from aa_functions.weights import SHIPPED_FOLDER
 
     copy = tmp_path / "other-name.pt"
     copy.write_bytes((SHIPPED_FOLDER / MODEL["model"]).read_bytes())
     same = {
-        of_yolo(),
-        of_yolo(device="cpu", batch=3, workers=1, backend="torch"),
-        of_yolo(model=str(copy), imgsz=None),
-        of_yolo(conf=0.25, precision="f32"),
+        yolo_fingerprint(),
+        yolo_fingerprint(device="cpu", batch=3, workers=1, backend="torch"),
+        yolo_fingerprint(model=str(copy), imgsz=None),
+        yolo_fingerprint(conf=0.25, precision="f32"),
     }
     assert len(same) == 1
 
 
-def test_yolo_what_changes_boxes_matters(tmp_path):
+def test_yolo_options_that_change_boxes_count():
     prints = [
-        of_yolo(),
-        of_yolo(imgsz=640),
-        of_yolo(conf=0.3),
-        of_yolo(iou=0.5),
-        of_yolo(max_det=10),
-        of_yolo(classes="star"),
-        of_yolo(agnostic_nms=True),
-        of_yolo(precision="bf16"),
+        yolo_fingerprint(),
+        yolo_fingerprint(imgsz=640),
+        yolo_fingerprint(conf=0.3),
+        yolo_fingerprint(iou=0.5),
+        yolo_fingerprint(max_det=10),
+        yolo_fingerprint(classes="star"),
+        yolo_fingerprint(agnostic_nms=True),
+        yolo_fingerprint(precision="bf16", backend="torch"),
     ]
     assert len(set(prints)) == len(prints)
-    assert of_yolo(classes=[3]) == of_yolo(classes="star") == of_yolo(classes="3")
+    assert (
+        yolo_fingerprint(classes=[3])
+        == yolo_fingerprint(classes="star")
+        == yolo_fingerprint(classes="3")
+    )
 
 
-def test_the_fingerprint_is_hexadecimal_json_text(tmp_path):
-    text = of(write(tmp_path / "f.py", FACTORY))
+def test_the_fingerprint_is_64_hexadecimal_digits(tmp_path):
+    text = fingerprint_of(write(tmp_path / "f.py", FACTORY))
     assert json.loads(json.dumps(text)) == f"{int(text, 16):064x}"

@@ -1,4 +1,4 @@
-"""Threads that use OpenVINO for the first time at the same moment, in a process of their own."""
+"""Several threads use OpenVINO for the first time at the same moment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy
 import openvino
 
-from aa_functions.backends.backend import open_forward
+from aa_functions.backends.export import open_export
 
 network, threads = Path(sys.argv[1]), 4
 ready = threading.Barrier(threads)
@@ -39,7 +39,7 @@ class Core(openvino.Core):
 
 def infer():
     try:
-        forward = open_forward(network, "openvino", threads=1, precision="f32")
+        forward = open_export(network, "openvino", threads=1, precision="f32")
         assert forward([numpy.zeros((32, 32, 3), numpy.uint8)]).shape[0] == 1
     except BaseException as error:
         failed.append(repr(error))
@@ -55,14 +55,12 @@ for user in users:
 sys.exit("; ".join(failed) or 0)
 """
 A_HANG = 180
-"""Seconds. A process needs three of them."""
+"""Seconds. The process normally takes three."""
 
 
 @pytest.mark.parametrize("process", range(3))
-def test_the_first_use_by_several_threads_ends(
-    pictures, make_context, weights_folder, process: int
-):
-    """Of processes whose threads do not take turns at it one in four hangs: hence three of them."""
+def test_several_first_uses_do_not_deadlock(pictures, make_context, weights_folder, process: int):
+    """Without the lock about one process in four hangs, so this tries three."""
     model = SHIPPED_FOLDER / "shapes-yolov8n.pt"
     assert create(model, backend="openvino").detect(make_context(), pictures[0])  # exports it
     (network,) = (weights_folder / "exports").glob("*.openvino_model")

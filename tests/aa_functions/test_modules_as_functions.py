@@ -1,4 +1,4 @@
-"""The modules that are functions, as `cvat-cli` and the SDK's driver take them."""
+"""Modules that are functions, loaded as `cvat-cli` does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODEL = SHIPPED_FOLDER / "shapes-yolov8n.pt"
 
 @pytest.fixture
 def yolov8n(monkeypatch):
-    """A fresh import: the module keeps its model."""
+    """Import the module again, because it keeps its model."""
     monkeypatch.delitem(sys.modules, "aa_functions.yolov8n", raising=False)
     return importlib.import_module("aa_functions.yolov8n")
 
@@ -41,7 +41,7 @@ def test_cvat_cli_loads_the_factory(pictures, make_context):
     assert function.detect_batch([make_context()] * 8, pictures)
 
 
-def test_a_batch_of_the_module_is_its_single_calls(pictures, make_context):
+def test_detect_batch_of_a_module_finds_what_detect_finds(pictures, make_context):
     from aa_functions import shapes
 
     batch = shapes.detect_batch([make_context()] * 2, pictures[:2])
@@ -51,12 +51,12 @@ def test_a_batch_of_the_module_is_its_single_calls(pictures, make_context):
         assert [shape.label_id for shape in found] == [shape.label_id for shape in single]
 
 
-def test_yolov8n_without_weights_says_so(yolov8n):
+def test_yolov8n_without_weights_says_what_to_do(yolov8n):
     with pytest.raises(WeightsNotFoundError, match=r"no weights 'yolov8n\.pt'.*Put the file into"):
         FunctionLoader("aa_functions.yolov8n", None, {}).load()
 
 
-def test_yolov8n_takes_its_weights_when_they_have_come(yolov8n, weights_folder):
+def test_yolov8n_finds_weights_that_arrive_later(yolov8n, weights_folder):
     with pytest.raises(WeightsNotFoundError):
         _ = yolov8n.spec
     placed = weights_folder / "yolov8n.pt"
@@ -67,7 +67,7 @@ def test_yolov8n_takes_its_weights_when_they_have_come(yolov8n, weights_folder):
         placed.unlink()
 
 
-def test_yolov8n_by_the_environment(yolov8n, monkeypatch, pictures, make_context):
+def test_yolov8n_with_weights_from_the_environment(yolov8n, monkeypatch, pictures, make_context):
     monkeypatch.setenv("CVAT_FLOWS_YOLOV8N", str(MODEL))
     assert yolov8n.detect(make_context(), pictures[0])
     assert not hasattr(yolov8n, "create")
@@ -86,8 +86,8 @@ def test_importing_needs_no_torch(module):
     assert answer.stdout.strip() == "[]"
 
 
-def test_detecting_is_quiet_and_leaves_no_traces(tmp_path, weights_folder):
-    """No output, no warning, no file in the current or the home folder, no telemetry loaded."""
+def test_detecting_prints_nothing_and_leaves_no_files(tmp_path, weights_folder):
+    """No output, no warning, no file in the current or home folder, no telemetry."""
     code = (
         "import sys; from types import SimpleNamespace as C; from PIL import Image;"
         "from aa_functions import shapes;"

@@ -1,4 +1,4 @@
-"""Loading by reference: what works, and one sentence for each way to get it wrong."""
+"""Loading functions by reference, and the error for each possible mistake."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def error_of(**reference) -> str:
     return text
 
 
-def test_every_helper_of_the_sdk_is_handed_on():
+def test_every_helper_of_the_sdk_is_exported():
     from cvat_sdk import auto_annotation
 
     ours = {
@@ -93,7 +93,7 @@ def test_create_gets_the_parameters(write):
     assert load_function(reference).function.spec.labels[0].name == "abab"
 
 
-def test_files_of_one_name_do_not_disturb_each_other(write):
+def test_files_with_the_same_name_are_kept_apart(write):
     first = load_function(FunctionReference(file=write(GOOD, "a/f.py")))
     second = load_function(FunctionReference(file=write(GOOD.replace("car", "bus"), "b/f.py")))
     assert first.function.spec.labels[0].name == "car"
@@ -123,7 +123,7 @@ def test_the_functions_of_the_sdk_can_be_imported(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     checkpoints = tmp_path / "hub" / "checkpoints"
     checkpoints.mkdir(parents=True)
-    from aa_functions.backends.setup import declare_missing_nms
+    from aa_functions.backends.ultralytics_import import declare_missing_nms
 
     declare_missing_nms()
     import torchvision.models
@@ -142,7 +142,7 @@ def test_the_functions_of_the_sdk_can_be_imported(tmp_path, monkeypatch):
     assert loaded.title == "torchvision_classification"
 
 
-def test_neither_or_both():
+def test_module_and_file_exclude_each_other():
     with pytest.raises(FunctionReferenceError, match="neither is given"):
         FunctionReference()
     with pytest.raises(FunctionReferenceError, match="both are given"):
@@ -159,12 +159,12 @@ def test_no_such_module():
 
 
 def test_a_path_given_as_a_module():
-    assert "given as a function file" in error_of(module="functions/cars.py")
+    assert "needs --function-file" in error_of(module="functions/cars.py")
 
 
 def test_a_module_of_the_current_folder(write, monkeypatch):
     monkeypatch.chdir(write(GOOD, "lorries.py").parent)
-    assert "'lorries.py' in the current folder" in error_of(module="lorries")
+    assert "'lorries.py' in the current folder needs --function-file" in error_of(module="lorries")
 
 
 def test_no_such_file(write):
@@ -175,10 +175,10 @@ def test_no_such_file(write):
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "folder.py/inner"])
-def test_no_python_file(write, name):
+def test_a_file_that_is_not_python(write, name):
     path = write("", name)
     wrong = path if path.suffix else path.parent
-    assert "no Python source file" in error_of(file=wrong)
+    assert "not a Python source file" in error_of(file=wrong)
 
 
 def test_syntax_error(write):
@@ -203,7 +203,7 @@ def test_code_that_raises_or_exits(write):
     assert "SystemExit: 3" in error_of(file=write("raise SystemExit(3)\n"))
 
 
-def test_a_failed_file_can_be_mended(write):
+def test_a_file_can_be_loaded_after_it_was_fixed(write):
     path = write("import no_such_library\n")
     error_of(file=path)
     write(GOOD)

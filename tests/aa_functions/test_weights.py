@@ -1,4 +1,4 @@
-"""Looking up weights: the order of the folders, and a sentence where there are none."""
+"""Finding weights: the order of the folders, and the error if there are none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aa_functions.weights import SHIPPED_FOLDER, find_weights, weights_folders
 
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The user's folder and the one in the home folder."""
+    """The folder of CVAT_FLOWS_WEIGHTS and the one in the home folder."""
     own, home = tmp_path / "own", tmp_path / "home"
     monkeypatch.setenv("CVAT_FLOWS_WEIGHTS", str(own))
     monkeypatch.setenv("HOME", str(home))
@@ -36,11 +36,11 @@ def test_the_order_of_the_folders(folders):
         assert find_weights("shapes-yolov8n.pt") == folder / "shapes-yolov8n.pt"
 
 
-def test_the_suffix_may_be_left_out(folders):
+def test_the_suffix_is_optional(folders):
     assert find_weights("shapes-yolov8n").name == "shapes-yolov8n.pt"
 
 
-def test_a_path_is_not_looked_up(folders, tmp_path):
+def test_a_path_is_not_searched_in_the_folders(folders, tmp_path):
     own, _ = folders
     (own / "m.pt").write_bytes(b"")
     with pytest.raises(WeightsNotFoundError, match=r"'sub.m\.pt' does not exist"):
@@ -55,7 +55,7 @@ def test_the_current_folder_comes_last(folders, tmp_path):
     assert find_weights("here.pt") == Path("here.pt")
 
 
-def test_nothing_found_says_where_to_put_it(folders):
+def test_missing_weights_say_where_to_put_them(folders):
     own, in_home = folders
     with pytest.raises(WeightsNotFoundError) as caught:
         find_weights("yolov8n.pt")
@@ -66,7 +66,7 @@ def test_nothing_found_says_where_to_put_it(folders):
     assert "Did you mean" not in text
 
 
-def test_a_near_name_is_named(folders):
+def test_a_similar_name_is_suggested(folders):
     with pytest.raises(WeightsNotFoundError, match=r"Did you mean 'shapes-yolov8n\.pt'"):
         find_weights("shape-yolov8n.pt")
 
@@ -78,7 +78,7 @@ def test_an_empty_name(folders):
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[bytes, int]]]:
-    """A server of weights: name to content and stated length."""
+    """Serve files of weights; maps names to content and stated length."""
     files: dict[str, tuple[bytes, int]] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -103,7 +103,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[bytes
         thread.join()
 
 
-def test_download_only_when_asked(folders, published):
+def test_download_only_if_requested(folders, published):
     published["new.pt"] = (b"fetched", 7)
     with pytest.raises(WeightsNotFoundError):
         find_weights("new.pt")
@@ -114,9 +114,9 @@ def test_download_only_when_asked(folders, published):
 
 
 @pytest.mark.parametrize("answer", [None, (b"half", 8)])
-def test_a_failed_download_leaves_nothing(folders, published, answer):
+def test_a_failed_download_leaves_no_file(folders, published, answer):
     if answer:
         published["new.pt"] = answer
-    with pytest.raises(WeightsNotFoundError, match="could not be fetched"):
+    with pytest.raises(WeightsNotFoundError, match="could not be downloaded"):
         find_weights("new.pt", download=True)
     assert list(folders[0].iterdir()) == []

@@ -1,4 +1,4 @@
-"""The same promises on every device: on a GPU (marked `gpu`), and what of it a CPU can do."""
+"""The YOLO function on a GPU (marked `gpu`), and the same checks on the CPU where possible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aa_functions.backends.predictor import (
     likely_boxes,
     load_checkpoint,
 )
-from aa_functions.backends.setup import import_ultralytics
+from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.training.shape_images import make_shape_images
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import create
@@ -37,7 +37,7 @@ def device(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="module")
 def many() -> list[Any]:
-    """More pictures than a batch takes, of one size."""
+    """More pictures than one batch holds, all of one size."""
     return [made.image for made in make_shape_images(40, seed=70_002, sizes=[(1280, 720)])]
 
 
@@ -62,8 +62,8 @@ def on_one_core(images: list[Any]) -> list[np.ndarray]:
     return [predictor.run([predictor.prepare(image)], 0.25)[0] for image in images]
 
 
-def furthest(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
-    """Pixels between the boxes, paired by label and place; as many on each image."""
+def max_distance(found: list[np.ndarray], wanted: list[np.ndarray]) -> float:
+    """Return the largest difference in pixels of boxes, paired by label and place."""
     assert [len(rows) for rows in found] == [len(rows) for rows in wanted]
     return max(
         float(abs(_by_place(rows) - _by_place(others)).max())
@@ -79,7 +79,7 @@ def _by_place(rows: np.ndarray) -> np.ndarray:
 
 def test_batches_have_the_boxes_that_one_core_has_for_each_image(device, many):
     runner = GpuRunner(lambda threads: predictor_on(device), workers=2, batch=16)
-    assert furthest(runner.run(many, 0.25), on_one_core(many)) <= PIXELS
+    assert max_distance(runner.run(many, 0.25), on_one_core(many)) <= PIXELS
 
 
 def test_boxes_are_those_of_plain_ultralytics_on_the_device(device, many):
@@ -87,18 +87,18 @@ def test_boxes_are_those_of_plain_ultralytics_on_the_device(device, many):
     results = [plain.predict(image, imgsz=640, device=device, verbose=False)[0] for image in many]
     wanted = [result.boxes.data.cpu().numpy() for result in results]
     runner = GpuRunner(lambda threads: predictor_on(device), workers=2, batch=16)
-    # There Ultralytics lets cuDNN round to TF32.
+    # On a GPU Ultralytics lets cuDNN round to TF32.
     allowed = PIXELS if device.type == "cpu" else 1.0
-    assert furthest(runner.run(many, 0.25), wanted) <= allowed
+    assert max_distance(runner.run(many, 0.25), wanted) <= allowed
 
 
 def test_half_precision_moves_boxes_by_less_than_a_pixel(device, many):
     exact = on_one_core(many[:12])
     runner = GpuRunner(lambda threads: predictor_on(device, "f16"), workers=2, batch=16)
-    assert 0 < furthest(runner.run(many[:12], 0.25), exact) < 1.0
+    assert 0 < max_distance(runner.run(many[:12], 0.25), exact) < 1.0
 
 
-def test_the_function_may_be_called_from_several_threads(device, many, make_context):
+def test_several_threads_may_call_the_function(device, many, make_context):
     function = create(MODEL, device=str(device), backend="torch", batch=8, workers=2)
     contexts = [make_context()] * 8
     parts = [many[begin : begin + 8] for begin in range(0, 40, 8)]
@@ -113,7 +113,7 @@ def test_the_function_may_be_called_from_several_threads(device, many, make_cont
 
 
 @pytest.mark.gpu
-def test_auto_takes_the_gpu_and_half_precision_when_asked_for(many, make_context):
+def test_auto_uses_the_gpu(many, make_context):
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.max_memory_allocated()
     found = create(MODEL, half=True).detect_batch([make_context()] * len(many), many)
@@ -122,7 +122,7 @@ def test_auto_takes_the_gpu_and_half_precision_when_asked_for(many, make_context
 
 
 @pytest.mark.gpu
-def test_batches_shrink_when_the_gpu_has_no_memory_left(many):
+def test_batches_shrink_when_the_gpu_runs_out_of_memory(many):
     def runner(batch: int) -> GpuRunner:
         return GpuRunner(lambda threads: predictor_on(torch.device("cuda:0")), 2, batch)
 
@@ -142,11 +142,11 @@ def test_batches_shrink_when_the_gpu_has_no_memory_left(many):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert squeezed.batch < len(many)
-    assert furthest(found, on_one_core(many)) <= PIXELS
+    assert max_distance(found, on_one_core(many)) <= PIXELS
 
 
 @pytest.mark.parametrize("conf", [0.0, 0.05, 0.25, 0.9])
-def test_nms_of_what_is_taken_off_the_device_is_nms_of_everything(device, many, conf):
+def test_nms_gives_the_same_for_the_likely_boxes_as_for_all(device, many, conf):
     predictor = predictor_on(device)
     prepared = [predictor.prepare(image) for image in many[:6]]
     with torch.inference_mode():

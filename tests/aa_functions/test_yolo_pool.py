@@ -1,6 +1,6 @@
-"""How images are spread over copies of the model and over batches, on predictors that take notes.
+"""How images are distributed over copies of the model and over batches.
 
-`GpuRunner` needs no GPU to be wrong: here it drives predictors on the CPU.
+`GpuRunner` is tested without a GPU, with predictors on the CPU.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ def checkpoint():
     return load_checkpoint(SHIPPED_FOLDER / "shapes-yolov8n.pt")
 
 
-class NotingPredictor(Predictor):
-    """Notes the batches it ran; has memory for so many images."""
+class RecordingPredictor(Predictor):
+    """Records its batches, and runs out of memory beyond a number of images."""
 
-    room = 1000
+    max_images = 1000
 
     def run(self, prepared, conf):
         self.__dict__.setdefault("batches", []).append([image.original.shape for image in prepared])
-        if len(prepared) > self.room:
+        if len(prepared) > self.max_images:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return super().run(prepared, conf)
 
 
 @pytest.fixture
-def noting(checkpoint):
-    return NotingPredictor(checkpoint, OPTIONS)
+def recording(checkpoint):
+    return RecordingPredictor(checkpoint, OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -90,31 +90,31 @@ def test_images_are_prepared_as_ultralytics_does(checkpoint, image):
 
 
 @pytest.mark.parametrize("batch", [1, 3, 32])
-def test_batches_hold_one_shape_and_give_each_image_its_boxes(noting, pictures, alone, batch):
-    runner = GpuRunner(lambda threads: noting, workers=2, batch=batch)
+def test_batches_hold_one_shape_and_give_each_image_its_boxes(recording, pictures, alone, batch):
+    runner = GpuRunner(lambda threads: recording, workers=2, batch=batch)
     assert_close(runner.run(pictures, 0.25), alone)
-    assert all(len(set(shapes)) == 1 for shapes in noting.batches)
-    assert max(map(len, noting.batches)) <= batch
+    assert all(len(set(shapes)) == 1 for shapes in recording.batches)
+    assert max(map(len, recording.batches)) <= batch
     shapes = {image.size for image in pictures}
     if batch == 32:
-        assert len(noting.batches) == len(shapes) < len(pictures)
+        assert len(recording.batches) == len(shapes) < len(pictures)
 
 
-def test_batches_shrink_when_memory_runs_out(noting, pictures, alone):
+def test_batches_shrink_when_memory_runs_out(recording, pictures, alone):
     images, wanted = pictures[:1] * 9, alone[:1] * 9
-    noting.room = 2
-    runner = GpuRunner(lambda threads: noting, workers=2, batch=8)
+    recording.max_images = 2
+    runner = GpuRunner(lambda threads: recording, workers=2, batch=8)
     assert_close(runner.run(images, 0.25), wanted)
     assert runner.batch == 2
-    assert [len(shapes) for shapes in noting.batches] == [8, 4, 2, 2, 2, 2, 1]
-    noting.batches.clear()
+    assert [len(shapes) for shapes in recording.batches] == [8, 4, 2, 2, 2, 2, 1]
+    recording.batches.clear()
     assert_close(runner.run(images, 0.25), wanted)
-    assert max(map(len, noting.batches)) == 2
+    assert max(map(len, recording.batches)) == 2
 
 
-def test_one_image_too_many_is_an_error(noting, pictures):
-    noting.room = 0
-    runner = GpuRunner(lambda threads: noting, workers=1, batch=4)
+def test_one_image_too_many_is_an_error(recording, pictures):
+    recording.max_images = 0
+    runner = GpuRunner(lambda threads: recording, workers=1, batch=4)
     with pytest.raises(torch.OutOfMemoryError):
         runner.run(pictures[:2], 0.25)
 
@@ -129,7 +129,7 @@ def test_the_cpu_runs_images_one_by_one(checkpoint, pictures, alone):
     made = []
 
     def make(threads):
-        made.append((threads, NotingPredictor(checkpoint, OPTIONS)))
+        made.append((threads, RecordingPredictor(checkpoint, OPTIONS)))
         return made[-1][1]
 
     two = CpuRunner(make, workers=2).run(pictures, 0.25)
@@ -139,7 +139,7 @@ def test_the_cpu_runs_images_one_by_one(checkpoint, pictures, alone):
     reverse = CpuRunner(make, workers=1).run(pictures[::-1], 0.25)[::-1]
     for found, wanted in zip(reverse, two, strict=True):
         np.testing.assert_array_equal(found, wanted)  # to the last bit
-    assert all(len(shapes) == 1 for _, noting in made for shapes in noting.batches)
+    assert all(len(shapes) == 1 for _, recording in made for shapes in recording.batches)
 
 
 def test_a_predictor_is_lent_to_one_thread_at_a_time():
@@ -167,7 +167,7 @@ def test_a_predictor_is_lent_to_one_thread_at_a_time():
     assert len(made) <= 3
 
 
-def test_a_predictor_that_cannot_be_made_blocks_nobody():
+def test_a_failure_to_make_a_predictor_does_not_block_the_pool():
     attempts = iter([ValueError("first"), ValueError("second"), None])
 
     def make():

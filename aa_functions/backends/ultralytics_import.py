@@ -1,7 +1,7 @@
-"""Import Ultralytics so that it stays offline, quiet and usable without torchvision's operators.
+"""Import Ultralytics offline, without output, and with or without torchvision's operators.
 
-Everything here has to happen before the first `import ultralytics` of the process; call
-`import_ultralytics()` in place of the import.
+Call `import_ultralytics()` in place of every import: its settings take effect only before the first
+`import ultralytics` of the process.
 """
 
 from __future__ import annotations
@@ -19,25 +19,24 @@ import PIL.Image
 from aa_functions.errors import YoloNotInstalledError
 
 _lock = threading.Lock()
-# A torch.library.Library takes its operators with it when it is garbage-collected.
 _declared: list[Any] = []
+"""Keeps the library of operators: they vanish when it is garbage-collected."""
 
 
 def import_ultralytics() -> Any:
     """Return the `ultralytics` module.
 
-    Environment variables that the user has set win over the ones set here.
+    Environment variables that the user has set are kept.
 
     Raises:
-        YoloNotInstalledError: with what to install.
+        YoloNotInstalledError: if a package is missing. The text says what to install.
     """
     with _lock:
         os.environ.setdefault("YOLO_OFFLINE", "1")  # no DNS probes, telemetry, version checks
         os.environ.setdefault("YOLO_AUTOINSTALL", "0")  # no pip at run time
         os.environ.setdefault("YOLO_VERBOSE", "false")
         os.environ.setdefault("YOLO_CONFIG_DIR", _config_folder())
-        # Ultralytics would set OMP_NUM_THREADS to 1 for the whole process; torch has read the
-        # variable once it is imported, so importing torch first keeps the user's threads.
+        # Ultralytics sets OMP_NUM_THREADS to 1. Torch reads it on import, so import torch first.
         try:
             import torch  # noqa: F401
 
@@ -45,7 +44,7 @@ def import_ultralytics() -> Any:
             import ultralytics
             from ultralytics.utils import patches
 
-            # Its own looks for another library wherever the process meets a damaged image.
+            # Undo Ultralytics' patch, which tries to load another library for damaged images.
             PIL.Image.open = getattr(patches, "_image_open", PIL.Image.open)
         except ImportError as error:
             raise YoloNotInstalledError(
@@ -56,7 +55,7 @@ def import_ultralytics() -> Any:
 
 
 def _config_folder() -> str:
-    """A folder for Ultralytics' settings file, which would else go to the home folder."""
+    """Return a folder for Ultralytics' settings file. Its default is the home folder."""
     folder = Path(tempfile.gettempdir()) / f"cvat-flows-ultralytics-{_user()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return str(folder)
@@ -69,8 +68,8 @@ def _user() -> str:
 def declare_missing_nms() -> None:
     """Give torch a CPU kernel for `torchvision::nms` if torchvision's own cannot be loaded.
 
-    A CUDA build of torchvision beside a CPU build of torch has Python code that works and compiled
-    operators that do not load; importing it then fails. A torchvision that works is left alone.
+    Next to a CPU build of torch, the compiled operators of a CUDA build of torchvision do not load,
+    and importing torchvision fails. This does nothing if torchvision works.
     """
     import torch
 
@@ -78,7 +77,7 @@ def declare_missing_nms() -> None:
         return
     make_library: Any = torch.library.Library
     library = make_library("torchvision", "DEF")
-    # torchvision's import registers a fake kernel for these two, so both have to be known.
+    # Importing torchvision registers fake kernels for these two, so both must be defined.
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.impl("nms", _nms, "CPU")
@@ -88,7 +87,7 @@ def declare_missing_nms() -> None:
         warnings.simplefilter("ignore")
         import torchvision.ops.boxes
 
-    # `nms` refuses to run without the compiled operators, of which it needs only the one above.
+    # torchvision's `nms` refuses to run without compiled operators, but needs only the one above.
     torchvision.ops.boxes._assert_has_ops = lambda: None
 
 
@@ -97,7 +96,7 @@ def _load_compiled_operators() -> bool:
 
     found = importlib.util.find_spec("torchvision")
     if found is None or found.origin is None:
-        return True  # not installed: Ultralytics will say so
+        return True  # not installed: Ultralytics reports that
     load_library: Any = torch.ops.load_library
     libraries = [
         path

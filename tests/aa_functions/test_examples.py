@@ -1,0 +1,27 @@
+"""The examples in the docstrings of `aa_functions` work."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+pytest.importorskip("ultralytics")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "aa_functions",
+        "aa_functions.errors",
+        "aa_functions.reference",
+        "aa_functions.shapes",
+        "aa_functions.weights",
+        "aa_functions.yolo",
+    ],
+)
+def test_examples(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted > 0
+    assert result.failed == 0
