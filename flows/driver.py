@@ -87,7 +87,7 @@ def _as_the_sdk_has_it(error: BaseException) -> BaseException:
         failure = error.report.failures[error.report.failed[0].frame]
         return BadFunctionError(failure.error) if _is_of_the_function(failure) else error
     if isinstance(error, SpecMismatch):
-        return BadFunctionError(error.in_sdk_words())
+        return cast(BaseException, BadFunctionError(error.in_sdk_words()))
     if isinstance(error, TaskHasNoData):
         return cast(BaseException, UnsupportedDatasetError(str(error)))
     if isinstance(error.__cause__, ApiException):

@@ -121,7 +121,7 @@ def make_task(client: Client, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         **spec: Any,
     ) -> Any:
         fields = {"name": f"task {len(made)}", **spec}
-        if "project_id" not in spec:  # a project has labels of its own
+        if "project_id" not in spec:  # such a task has the labels of its project
             fields["labels"] = [
                 models.PatchedLabelRequest(name=label) if isinstance(label, str) else label
                 for label in (["car"] if labels is None else labels)

@@ -1,4 +1,4 @@
-"""Send requests to CVAT: this module and the login (`connection`) are the only ones that do.
+"""Send requests to CVAT. All requests except the login (`connection`) go through this module.
 
 It uses the connections and credentials of the SDK's client, but not its methods. They do not back
 off, they let urllib3 sleep as long as `Retry-After` says, and they change the client's state, so
@@ -126,8 +126,8 @@ def get(
     """GET `path`, which starts with `/api/`, without compression.
 
     The body is written to `sink`, if given, unless `Content-Length` is below `min_sink_size`
-    bytes; `Answer.in_sink` says which. Network errors and transient statuses are retried as
-    `policy` says. `wait` may raise an exception to abort.
+    bytes; `Answer.in_sink` says which. Network errors and transient statuses are retried according
+    to `policy`. `wait` may raise an exception to abort.
 
     Raises CvatRefused if CVAT refuses the request and CvatUnavailable if all attempts fail.
     """
@@ -171,22 +171,22 @@ def open_response(
     organization: int | str | None = None,
     policy: RetryPolicy = DEFAULT_POLICY,
 ) -> Iterator[urllib3.BaseHTTPResponse]:
-    """Send one request; the response's body is to be read in the block. Retries nothing.
+    """Send one request, without retries. Read the body of the response inside the block.
 
-    Asks for no compression: by default CVAT compresses bodies with gzip, which makes the download
-    of images several times slower (CVAT_FACTS 4).
+    The request asks for an uncompressed body. By default CVAT compresses with gzip, which makes the
+    download of images several times slower (CVAT_FACTS 4).
     """
     headers = make_request_headers(client.api_client)
     headers["Accept-Encoding"] = "identity"
     if body is not None:
         headers["Content-Type"] = "application/json"
-    words = {name: value for name, value in (query or {}).items() if value is not None}
+    fields = {name: value for name, value in (query or {}).items() if value is not None}
     if organization is not None:
         headers.pop("X-Organization", None)
-        words |= {"org_id": organization} if organization != "" else {"org": ""}
+        fields |= {"org_id": organization} if organization != "" else {"org": ""}
     response = client.api_client.rest_client.pool_manager.request(
         method,
-        f"{client.api_map.host}{path}" + (f"?{urlencode(words)}" if words else ""),
+        f"{client.api_map.host}{path}" + (f"?{urlencode(fields)}" if fields else ""),
         body=body,
         headers=dict(headers),
         timeout=urllib3.Timeout(connect=policy.connect_timeout, read=policy.read_timeout),
@@ -216,14 +216,14 @@ def _read(response: urllib3.BaseHTTPResponse, sink: Sink | None, min_sink_size: 
 
 def _error(response: urllib3.BaseHTTPResponse) -> Any:
     """Return the exception that the SDK would raise, with the beginning of the body."""
-    error = _exception(response.status)(status=response.status, reason=response.reason)
+    error = _error_class(response.status)(status=response.status, reason=response.reason)
     error.body = response.read(_BLOCK_SIZE)
     error.headers = response.headers
     return error
 
 
-def _exception(status: int) -> Any:
-    """The class that the SDK raises for this status (cvat_sdk/api_client/rest.py)."""
+def _error_class(status: int) -> Any:
+    """Return the exception class of the SDK for a status (cvat_sdk/api_client/rest.py)."""
     if 500 <= status <= 599:
         return exceptions.ServiceException
     return {

@@ -1,4 +1,4 @@
-"""Fetch labels from CVAT. Never cached: labels change."""
+"""Fetch labels from CVAT. They are never cached, because they can change."""
 
 from __future__ import annotations
 

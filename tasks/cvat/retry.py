@@ -1,4 +1,4 @@
-"""How long to wait for CVAT, and how often to ask again: one rule for every request."""
+"""Timeouts, waits and the number of attempts for all requests to CVAT."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class RetryPolicy:
     max_wait: float = 60.0
     """Longest wait between two attempts, unless `Retry-After` asks for more."""
     max_attempts: int = 6
-    """Of a GET (`http.get`)."""
+    """Maximum requests for one GET (`http.get`)."""
     give_up_after: float = 600.0
-    """Of work on the annotations of a job (`JobAnnotations`): seconds since the last good answer,
-    the next wait included."""
+    """Maximum seconds since the last good answer, including the next wait, when working on the
+    annotations of a job (`JobAnnotations`)."""
     wait_after_timeout: float = 5.0
     """Minimum wait before reading back after a write that timed out: CVAT may still process it."""
 
     def wait(self, attempt: int, requested: float | None) -> float:
-        """Return the wait after the `attempt`-th attempt: the longer one of ours and CVAT's."""
+        """Return the wait after an attempt (counted from 1), at least the `requested` seconds."""
         growing = self.first_wait * 2.0 ** min(attempt - 1, 20)
         own = min(self.max_wait, growing) * random.uniform(0.75, 1.25)
         return max(own, requested or 0.0)
@@ -49,7 +49,7 @@ DEFAULT_POLICY = RetryPolicy()
 def retry_after(headers: Mapping[str, str] | None) -> float | None:
     """Return the seconds that `Retry-After` asks to wait: CVAT sends numbers, gateways send dates.
 
-    Returns None for what asks for no wait: no header, zero, a past date, or no number.
+    Returns None if the header is missing or invalid, or asks for no wait (zero, a past date).
     """
     value = (headers or {}).get("Retry-After") or ""
     try:

@@ -1,4 +1,4 @@
-"""Collect what a comparison finds, with the messages of the SDK's driver."""
+"""Collect what a comparison finds. Messages follow those of the SDK's driver."""
 
 from __future__ import annotations
 

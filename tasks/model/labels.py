@@ -29,8 +29,8 @@ class Attribute:
     values: tuple[str, ...] = ()
     """The choices; for `number`: minimum, maximum and step."""
     default: str = field(default="", eq=False, repr=False)
-    """Of a task's attribute: the value that CVAT fills in. Not part of what is compared, because it
-    may be changed in CVAT without changing an annotation."""
+    """The value that CVAT fills in, for an attribute of a task. Comparisons ignore it, because it
+    can change in CVAT without changing any annotation."""
 
 
 @frozen(kw_only=True)
@@ -48,7 +48,7 @@ class Label:
 def labels_of_spec(spec: Any) -> tuple[Label, ...]:
     """Return the labels that a function declares, in its order.
 
-    `DetectionFunctionSpec` has already checked that each label has an id of its own.
+    `DetectionFunctionSpec` has already checked that the ids are unique.
 
     Raises BadSpecError if `spec` is not a `DetectionFunctionSpec`.
     """
@@ -61,7 +61,7 @@ def labels_of_spec(spec: Any) -> tuple[Label, ...]:
 
 
 def labels_of_rows(rows: Iterable[Mapping[str, Any]]) -> tuple[Label, ...]:
-    """Return labels of CVAT from rows of `GET /api/labels`."""
+    """Convert labels of CVAT from rows of `GET /api/labels`."""
     return tuple(
         Label(
             id=row["id"],

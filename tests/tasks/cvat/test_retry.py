@@ -1,4 +1,4 @@
-"""The waits between attempts: growing, never shorter than ours, never NaN."""
+"""Waits between attempts grow, and are never shorter than our own."""
 
 from __future__ import annotations
 
