@@ -1,11 +1,11 @@
-# One image for every part of an installation: Prefect's servers, workers, the webhook receiver.
+# The image of all parts of an installation: Prefect servers, workers and the webhook receiver.
 #
-#   docker build --target cpu  -t cvat-flows:cpu  .     sweeps, servers, detection on the CPU
+#   docker build --target cpu  -t cvat-flows:cpu  .     servers, sweeps, detection on the CPU
 #   docker build --target cuda -t cvat-flows:cuda .     detection on NVIDIA GPUs
 #
-# The CUDA libraries come with torch's own wheels; the host needs the driver and the NVIDIA container
-# toolkit. TORCH_INDEX names a package index that has torch for the CPU alone: without it the cpu
-# image works as well and is some 3 GB larger.
+# The CUDA libraries come with torch's wheels. The host needs the driver and the NVIDIA container
+# toolkit. TORCH_INDEX names a package index with a CPU-only torch. Without it, the cpu image works,
+# but is about 3 GB larger.
 ARG PYTHON=3.11.11-slim-bookworm
 
 FROM python:${PYTHON} AS base
@@ -22,9 +22,10 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY aa_functions aa_functions
 COPY tasks tasks
-COPY cvat_flows cvat_flows
 COPY flows flows
 COPY deployments deployments
+# Holds links to the three folders above.
+COPY cvat_flows cvat_flows
 COPY deployments/docker-entrypoint.sh /usr/local/bin/docker-entrypoint.sh
 ENTRYPOINT ["docker-entrypoint.sh"]
 CMD ["cvat-flows", "--help"]

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Secrets come as files: NAME_FILE=/run/secrets/name becomes NAME, for this process alone.
+# Read secrets from files: NAME_FILE=/run/secrets/name sets NAME for the command that follows.
 set -eu
 
 for name in \
@@ -9,7 +9,7 @@ do
     eval "file=\${${name}_FILE:-}"
     if [ -n "$file" ]; then
         if [ ! -r "$file" ]; then
-            echo "the secret ${name}_FILE=$file cannot be read" >&2
+            echo "the secret file ${name}_FILE=$file cannot be read" >&2
             exit 1
         fi
         export "$name=$(cat "$file")"
@@ -17,17 +17,17 @@ do
     fi
 done
 
-# Prefect takes Redis as addresses. The password is part of them, so it must not need escaping.
+# Prefect wants Redis as URLs. The password is part of them, so it must not need escaping.
 if [ -n "${REDIS_HOST:-}" ]; then
     case "${REDIS_PASSWORD:-}" in
         *[!A-Za-z0-9_.~-]*)
-            echo "the Redis password may hold letters, digits and _ . ~ - only" >&2
+            echo "REDIS_PASSWORD may contain only letters, digits and _ . ~ -" >&2
             exit 1
             ;;
     esac
-    address="redis://default:${REDIS_PASSWORD:-}@${REDIS_HOST}:${REDIS_PORT:-6379}"
-    export PREFECT_REDIS_MESSAGING_URL="$address/0"
-    export PREFECT_SERVER_DOCKET_URL="$address/1"
+    url="redis://default:${REDIS_PASSWORD:-}@${REDIS_HOST}:${REDIS_PORT:-6379}"
+    export PREFECT_REDIS_MESSAGING_URL="$url/0"
+    export PREFECT_SERVER_DOCKET_URL="$url/1"
     unset REDIS_PASSWORD
 fi
 

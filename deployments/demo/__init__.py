@@ -1,1 +1,1 @@
-"""Annotate a sandbox with a real model: `make demo`."""
+"""`make demo`: annotate two CVAT tasks of a sandbox with a real model."""

@@ -1,33 +1,27 @@
-"""Pictures with their boxes drawn, side by side on one sheet."""
+"""Draw images with their boxes on one sheet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from PIL import Image, ImageDraw
 
+from cvat_flows.deployments.demo.accuracy import Box
+
 COLUMNS = 4
 CELL = (320, 240)
-"""Pixels of a picture on the sheet; a smaller one is centred."""
+"""Width and height of an image on the sheet, in pixels."""
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#46f0f0")
 
 
-class LabelledBox(Protocol):
-    @property
-    def label(self) -> str: ...
-    @property
-    def points(self) -> tuple[float, float, float, float]: ...
-
-
-def contact_sheet(pictures: Sequence[tuple[Path, Sequence[LabelledBox]]], path: Path) -> Path:
-    """Write a PNG of the pictures with their boxes (xtl, ytl, xbr, ybr in pixels)."""
-    rows = -(-len(pictures) // COLUMNS)
+def save_contact_sheet(images: Sequence[tuple[Path, Sequence[Box]]], path: Path) -> Path:
+    """Save a PNG of the images with their boxes (xtl, ytl, xbr, ybr in pixels)."""
+    rows = -(-len(images) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * CELL[0], rows * CELL[1]), "#202020")
-    labels = sorted({box.label for _, boxes in pictures for box in boxes})
-    colours: dict[str, Any] = {label: COLOURS[n % len(COLOURS)] for n, label in enumerate(labels)}
-    for n, (source, boxes) in enumerate(pictures):
+    labels = sorted({box.label for _, boxes in images for box in boxes})
+    colours = {label: COLOURS[n % len(COLOURS)] for n, label in enumerate(labels)}
+    for n, (source, boxes) in enumerate(images):
         with Image.open(source) as image:
             picture = image.convert("RGB")
         draw = ImageDraw.Draw(picture)

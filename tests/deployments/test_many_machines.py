@@ -97,7 +97,7 @@ class Season:
             stack.wait_for_run(run["id"])
         assert {stack.state_of(run["id"])[0] for run in runs} == {"Completed", "Crashed"}
         assert {stack.state_of(run)[1] for run in dead} == {
-            "Nothing heard of it for ten minutes. Its worker died or lost the Prefect server."
+            "No heartbeat for ten minutes. Its worker died or lost the connection to Prefect."
         }
         wait_until(lambda: slots_in_use(stack) == 0, what="no slot is stuck")
         assert all(stack.is_annotated(task) for task in self.tasks)
