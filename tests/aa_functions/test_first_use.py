@@ -54,7 +54,7 @@ for user in users:
     user.join()
 sys.exit("; ".join(failed) or 0)
 """
-A_HANG = 180
+HANG_TIMEOUT = 180
 """Seconds. The process normally takes three."""
 
 
@@ -69,7 +69,7 @@ def test_several_first_uses_do_not_deadlock(pictures, make_context, weights_fold
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         capture_output=True,
         text=True,
-        timeout=A_HANG,
+        timeout=HANG_TIMEOUT,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

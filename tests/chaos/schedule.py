@@ -217,7 +217,7 @@ def run_schedule(
     people = reset(cvat, layout, seed)
     faults = FaultDice(dice=random.Random(f"accidents {seed}"), result=result)
     with FaultProxy(
-        upstream=attempt.url, decide=faults.decide, kill=uploader.kill, patience=1.0
+        upstream=attempt.url, decide=faults.decide, kill=uploader.kill, max_wait_for_write=1.0
     ) as proxy:
         with_faults = evolve(attempt, url=proxy.url)
         for number, step in enumerate(result.steps):
@@ -297,7 +297,7 @@ def _run_with_faults(
         code = uploader.run(one)
         result.attempts += 1
         proxy.drain()
-        if code == DONE and proxy.landed_unseen():
+        if code == DONE and proxy.has_unread_late_write():
             # CVAT carried out a request after the run had verified the job. The next run cleans up.
             result.faults["landed unseen"] += 1
             continue

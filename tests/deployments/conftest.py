@@ -1,4 +1,4 @@
-"""Fixtures of the sweep, the receiver and the set-up: a small function, a Prefect server."""
+"""Fixtures: a small function, a Prefect server, and an installation with a worker."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.stack import FUNCTION, Stack
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These come last: their servers and workers would take processor time from the others."""
+    """Run these tests last: their servers and workers would slow the others down."""
     here = Path(__file__).parent
     items.sort(key=lambda item: here in item.path.parents)
 
 
 @pytest.fixture
 def function_file(tmp_path: Path) -> Path:
-    """A function that finds one car as large as the image; images 13 pixels wide make it fail."""
+    """A function that finds one car as large as the image, and fails on images 13 pixels wide."""
     path = tmp_path / "one_car.py"
     path.write_text(FUNCTION)
     return path
@@ -29,7 +29,7 @@ def function_file(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def live_prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePrefect]:
-    """A Prefect server as `prefect server start` gives it, with all its services."""
+    """A Prefect server with all its services, as `prefect server start` runs it."""
     with LivePrefect.started(tmp_path_factory.mktemp("prefect")) as server:
         yield server
 
@@ -41,7 +41,7 @@ def stack(
     client: Client,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Stack:
-    """The server, set up, and a worker: one machine."""
+    """An installation on one machine, after `cvat-flows setup` and with a worker."""
     made = Stack(
         folder=tmp_path_factory.mktemp("stack"),
         prefect=live_prefect,

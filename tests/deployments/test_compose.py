@@ -1,4 +1,4 @@
-"""What can be known of the compose file and the image without a container engine."""
+"""Check the compose file, the Dockerfile and the shell scripts without a container engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ONE_SHOT = {"migrate", "setup"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_pinned_watched_and_starts_again(name: str) -> None:
+def test_every_service_has_a_pinned_image_a_healthcheck_and_restarts(name: str) -> None:
     service = SERVICES[name]
     image = service["image"]
     if image.startswith("cvat-flows:"):
@@ -39,7 +39,7 @@ def test_every_service_is_pinned_watched_and_starts_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_a_service_waits_for_can_be_waited_for(name: str) -> None:
+def test_services_wait_for_conditions_that_can_be_met(name: str) -> None:
     for other, how in SERVICES[name].get("depends_on", {}).items():
         finished = how["condition"] == "service_completed_successfully"
         assert finished == (other in ONE_SHOT)
@@ -64,7 +64,7 @@ def test_volumes_and_configs_are_declared() -> None:
             assert config["source"] in COMPOSE["configs"]
 
 
-def test_what_is_mounted_from_the_checkout_is_in_no_image() -> None:
+def test_folders_mounted_from_the_checkout_are_in_no_image() -> None:
     mounted = {str(secret["file"]) for secret in COMPOSE["secrets"].values()}
     for service in SERVICES.values():
         mounted |= {volume.partition(":")[0] for volume in service.get("volumes", [])}
@@ -85,10 +85,10 @@ def test_functions_find_their_weights_and_rules(name: str) -> None:
 def test_setup_changes_no_limit_by_itself() -> None:
     setup = SERVICES["setup"]
     assert "--gpus" not in setup["command"]
-    assert setup["environment"][GPUS_VARIABLE] is None  # as in the shell, if it is set there
+    assert setup["environment"][GPUS_VARIABLE] is None  # taken from the shell, if it is set there
 
 
-def test_prefect_knows_its_settings() -> None:
+def test_every_prefect_setting_exists() -> None:
     known = _get_valid_setting_names(Settings)
     for service in SERVICES.values():
         for key in service.get("environment", {}):
@@ -96,19 +96,19 @@ def test_prefect_knows_its_settings() -> None:
                 assert key.removesuffix("_FILE") in known, key
 
 
-def test_one_machine_has_the_same_settings() -> None:
+def test_the_settings_for_one_machine_are_the_same() -> None:
     lines = (ROOT / "deployments" / "prefect-server.env").read_text().splitlines()
     settings = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
     assert set(settings) <= _get_valid_setting_names(Settings)
-    of_many_servers = re.compile("API_|DATABASE|MESSAGING|CAUSAL_ORDERING|REDIS")
+    only_for_many_servers = re.compile("API_|DATABASE|MESSAGING|CAUSAL_ORDERING|REDIS")
     for key, value in SERVICES["api-1"]["environment"].items():
-        if not of_many_servers.search(key):
+        if not only_for_many_servers.search(key):
             default = re.fullmatch(r"\$\{\w+:-(.*)\}", value)
             same = (default[1] if default else value) == settings[key]
             assert same or key == "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"
 
 
-def test_the_parts_of_an_installation_are_there() -> None:
+def test_an_installation_has_all_its_parts() -> None:
     commands = {name: " ".join(service.get("command", [])) for name, service in SERVICES.items()}
     assert all("--no-services" in commands[name] for name in ("api-1", "api-2"))
     assert "server services start" in commands["services"]
@@ -161,29 +161,28 @@ def test_a_wrong_secret_stops_the_container(
 
 
 def make_secrets(script: Path) -> subprocess.CompletedProcess[str]:
-    """Run it as somebody whose files nobody else may read by default."""
+    """Run the script with a umask that hides new files from other users."""
     command = ["sh", "-c", f"umask 077; sh {script}"]
     return subprocess.run(command, capture_output=True, text=True, check=True)
 
 
-def test_the_containers_user_can_read_what_one_run_makes(tmp_path: Path) -> None:
+def test_the_containers_user_can_read_the_created_files(tmp_path: Path) -> None:
     script = tmp_path / "make-secrets.sh"
     script.write_bytes((ROOT / "deployments" / "make-secrets.sh").read_bytes())
-    told = make_secrets(script).stdout
-    assert "yolov8n.pt" in told
+    assert "yolov8n.pt" in make_secrets(script).stdout
     modes = {
         str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777
         for path in tmp_path.rglob("*")
         if path != script
     }
-    # Files are mounted one by one, folders as they are.
+    # Secrets are mounted one by one, the other two as folders.
     assert modes.pop("secrets") == 0o700
     assert modes.pop("rules") & modes.pop("weights") & 0o555 == 0o555
     assert set(modes) == {"rules/rules.yaml", *(f"secrets/{name}" for name in COMPOSE["secrets"])}
     assert all(mode & 0o444 == 0o444 for mode in modes.values()), modes
 
 
-def test_secrets_are_made_once_and_never_the_same(tmp_path: Path) -> None:
+def test_secrets_are_created_once_and_differ(tmp_path: Path) -> None:
     script = tmp_path / "make-secrets.sh"
     script.write_bytes((ROOT / "deployments" / "make-secrets.sh").read_bytes())
     for _ in range(2):
@@ -197,7 +196,7 @@ def test_secrets_are_made_once_and_never_the_same(tmp_path: Path) -> None:
     assert [str(rule) for rule in read_rules(tmp_path / "rules" / "rules.yaml")] == ["example"]
 
 
-def test_the_image_has_both_targets_and_takes_no_address() -> None:
+def test_the_dockerfile_has_both_targets_and_names_no_address() -> None:
     text = (ROOT / "Dockerfile").read_text()
     assert re.findall(r"^FROM (\S+) AS (\S+)$", text, re.M) == [
         ("python:${PYTHON}", "base"),
@@ -212,9 +211,9 @@ def test_the_image_has_both_targets_and_takes_no_address() -> None:
             assert (ROOT / name).exists(), name
 
 
-def test_every_extra_is_held() -> None:
+def test_the_constraints_pin_every_extra() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    held = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines}
     for extra, requirements in PYPROJECT["project"]["optional-dependencies"].items():
         names = {re.match(r"[\w-]+", one)[0].lower() for one in requirements}  # type: ignore[index]
-        assert names <= held, extra
+        assert names <= pinned, extra

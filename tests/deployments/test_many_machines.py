@@ -1,7 +1,7 @@
-"""Six CVAT tasks, half by webhook and half by sweep, while a worker is killed and a server stopped.
+"""Annotate six CVAT tasks while a worker is killed and a Prefect server is stopped.
 
-Once with PostgreSQL, Redis, two API servers, the services apart and two workers; once with SQLite,
-one server and one worker, both of which come back.
+Three tasks come by webhook and three by the sweep. One test uses PostgreSQL, Redis, two API servers
+and two workers; the other uses SQLite, and restarts its server and its worker.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.scaled_prefect import missing, scaled_prefect
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
-DIED = "cvat-flows · runs whose worker died"
+CRASH_AUTOMATION = "cvat-flows · runs whose worker died"
 HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
 
 
@@ -34,11 +34,11 @@ def test_many_machines_lose_a_worker_and_a_server(
         stack = Stack(
             folder=tmp_path, prefect=prefect, sandbox=sandbox, client=client, env=HEARTBEATS
         )
-        season = Season(stack=stack)
-        doomed = season.begin("doomed", "survivor")
-        kill_tree(doomed.pid)
+        scenario = Scenario(stack=stack)
+        worker = scenario.begin("killed", "survivor")
+        kill_tree(worker.pid)
         prefect.processes[0].send_signal(signal.SIGTERM)
-        season.end()
+        scenario.end()
 
 
 @pytest.mark.slow
@@ -49,25 +49,25 @@ def test_one_machine_loses_its_worker_and_its_server(
         stack = Stack(
             folder=tmp_path, prefect=prefect, sandbox=sandbox, client=client, env=HEARTBEATS
         )
-        season = Season(stack=stack)
-        doomed = season.begin("doomed")
-        kill_tree(doomed.pid)
+        scenario = Scenario(stack=stack)
+        worker = scenario.begin("killed")
+        kill_tree(worker.pid)
         prefect.restart_server()
         stack.worker("--name", "successor", "--limit", "2")
-        season.end()
+        scenario.end()
 
 
 @define(kw_only=True)
-class Season:
-    """What happens at an installation, and what must have come of it."""
+class Scenario:
+    """Six CVAT tasks in two projects, and the checks of how they end."""
 
     stack: Stack
     tasks: list[Any] = field(factory=list)
     rules: list[dict[str, Any]] = field(factory=list)
     projects: list[Any] = field(factory=list)
 
-    def begin(self, doomed: str, *others: str) -> Any:
-        """Set up, let six tasks appear, and wait until the worker that is to be lost detects."""
+    def begin(self, first_worker: str, *other_workers: str) -> Any:
+        """Set up, create the tasks, and return the first worker once its runs detect."""
         stack = self.stack
         stack.cvat_flows("setup", "--yes", "--gpus", "4")
         self.projects = [stack.project("prompt"), stack.project("nightly")]
@@ -75,20 +75,24 @@ class Season:
         self.rules = [stack.rule(project, **options) for project in self.projects]
         url = stack.receiver(self.rules)
         stack.cvat_flows("setup", "--yes", "--webhook", "prompt", "--webhook-url", url)
-        look_for_the_dead_sooner(stack)
-        worker = stack.worker("--name", doomed, "--limit", "2")
-        for name in others:
+        shorten_crash_detection(stack)
+        worker = stack.worker("--name", first_worker, "--limit", "2")
+        for name in other_workers:
             stack.worker("--name", name, "--limit", "2")
         for project in self.projects:
             self.tasks += [stack.task(project, frames=30, jobs=3) for _ in range(3)]
         assert self.sweep(self.rules[1:]) == ("Completed", "3 handed over")
-        wait_until(lambda: at_work(stack, doomed), what="the runs detect", story=stack.story)
+        wait_until(
+            lambda: is_detecting(stack, first_worker),
+            what="the runs detect",
+            describe=stack.describe_runs,
+        )
         return worker
 
     def end(self) -> None:
-        """Wait for what died with the worker, sweep up, and look at everything."""
+        """Wait for the crashed runs, sweep again, and check that every frame is annotated once."""
         stack = self.stack
-        dead = wait_for_the_dead(stack)
+        crashed = wait_for_crashed_runs(stack)
         state, message = self.sweep(self.rules)
         assert state == "Completed", message
         stack.wait_for(self.tasks)
@@ -96,10 +100,10 @@ class Season:
         for run in runs:
             stack.wait_for_run(run["id"])
         assert {stack.state_of(run["id"])[0] for run in runs} == {"Completed", "Crashed"}
-        assert {stack.state_of(run)[1] for run in dead} == {
+        assert {stack.state_of(run)[1] for run in crashed} == {
             "No heartbeat for ten minutes. Its worker died or lost the connection to Prefect."
         }
-        wait_until(lambda: slots_in_use(stack) == 0, what="no slot is stuck")
+        wait_until(lambda: slots_in_use(stack) == 0, what="every slot is released")
         assert all(stack.is_annotated(task) for task in self.tasks)
         assert self.sweep(self.rules) == ("Completed", "nothing new: 6 done before")
         for project in self.projects:
@@ -111,9 +115,11 @@ class Season:
         )
 
 
-def look_for_the_dead_sooner(stack: Stack) -> None:
-    """Ten minutes are right for an installation and too long for a test."""
-    (automation,) = [one for one in stack.ask("automations/filter", {}) if one["name"] == DIED]
+def shorten_crash_detection(stack: Stack) -> None:
+    """Mark dead runs as crashed after 65 s in place of ten minutes."""
+    (automation,) = [
+        one for one in stack.ask("automations/filter", {}) if one["name"] == CRASH_AUTOMATION
+    ]
     automation["trigger"]["within"] = 65
     wanted = ("name", "description", "enabled", "trigger", "actions")
     stack.ask(
@@ -123,22 +129,22 @@ def look_for_the_dead_sooner(stack: Stack) -> None:
     )
 
 
-def at_work(stack: Stack, worker: str) -> bool:
-    """Whether a run of the worker has detected for a while: its events have been recorded."""
+def is_detecting(stack: Stack, worker: str) -> bool:
+    """Whether the runs of the worker have detected for 6 s, so that their events are recorded."""
     runs = [run for run in stack.runs("annotate-task") if run["state"]["type"] == "RUNNING"]
     mine = [run for run in runs if run["labels"].get("prefect.worker.name") == worker]
     return bool(mine) and all(run["estimated_run_time"] > 6 for run in mine)
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a worker and its flow runs as a power cut would."""
+    """Kill a worker and its flow runs, as a power cut would."""
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     for process in family:
         process.kill()
 
 
-def wait_for_the_dead(stack: Stack) -> list[str]:
-    """Ids of the runs that died with the worker, once Prefect knows."""
+def wait_for_crashed_runs(stack: Stack) -> list[str]:
+    """Wait until Prefect has marked the killed runs and the others have ended. Returns run IDs."""
 
     def crashed() -> list[str]:
         runs = stack.runs("annotate-task")
@@ -151,8 +157,8 @@ def wait_for_the_dead(stack: Stack) -> list[str]:
 
     wait_until(
         settled,
-        what="the dead runs are found, the others end",
-        story=stack.story,
+        what="the killed runs are marked, the others end",
+        describe=stack.describe_runs,
     )
     return crashed()
 

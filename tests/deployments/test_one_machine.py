@@ -1,4 +1,4 @@
-"""SQLite, one server, one worker: what a single machine has."""
+"""An installation on one machine: SQLite, one Prefect server, one worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:
     tasks = [stack.task(project), stack.task(project, frames=3, jobs=1)]
     stack.wait_for(tasks)
     runs = stack.runs("annotate-task")[before:]
-    # Our own uploads make CVAT say that the task was updated: nobody listens to that.
+    # Uploads make CVAT deliver `update:task`, too. That starts no further run.
     assert sorted(run["parameters"]["parameters"]["task_id"] for run in runs) == [
         task.id for task in tasks
     ]
@@ -32,7 +32,7 @@ def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:
     assert again.splitlines()[-1] == "nothing to change"
 
 
-def test_one_run_however_often_and_wherever_a_task_is_delivered(stack: Stack, project: Any) -> None:
+def test_repeated_deliveries_to_several_receivers_start_one_run(stack: Stack, project: Any) -> None:
     rule = stack.rule(project, function_parameters={"seconds": 1.5})
     task = stack.task(project, frames=12, jobs=1)
     delivery = {"event": "update:task", "task": {"id": task.id, "size": 12}}
@@ -48,10 +48,10 @@ def test_one_run_however_often_and_wherever_a_task_is_delivered(stack: Stack, pr
         found = stack.runs("annotate-task")
         return [run for run in found if run["parameters"]["parameters"]["task_id"] == task.id]
 
-    # Two that know nothing of each other, and before the run is there to be seen.
+    # Two receivers that share nothing, before the run exists.
     urls = [stack.receiver([rule]) for _ in range(2)]
     assert [deliver(url) for url in urls * 2] == ["announced"] * 2 + ["known"] * 2
-    wait_until(runs, what="the run is asked for")
+    wait_until(runs, what="the run exists")
     restarted = stack.receiver([rule])
     assert [deliver(restarted) for _ in range(2)] == ["nothing to do", "known"]
     assert stack.wait_for_run(runs()[0]["id"])[0] == "Completed"
@@ -82,7 +82,7 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
             {
                 "task_id": task.id,
                 "function": str(stack.function),
-                # However long the helper takes to start, the two detect at the same time.
+                # Detection begins when both runs have started.
                 "function_parameters": {"seconds": 0.25, "meet_in": str(stack.folder / "met")},
                 "frames_per_run": 4,
                 "split": "jobs",
@@ -104,7 +104,7 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
     assert names.count("cached") >= 2, Counter(names)
 
 
-def test_what_the_cache_knows_waits_for_no_gpu(stack: Stack, project: Any) -> None:
+def test_cached_detections_need_no_gpu_slot(stack: Stack, project: Any) -> None:
     task = stack.task(project, frames=32, jobs=1)
     dry = {"task_id": task.id, "function": str(stack.function), "dry_run": True}
     assert stack.wait_for_run(stack.start_run("annotate-task", dry))[0] == "Completed"
@@ -117,21 +117,21 @@ def test_what_the_cache_knows_waits_for_no_gpu(stack: Stack, project: Any) -> No
 
 def test_sweeps_do_not_overlap(stack: Stack, project: Any) -> None:
     task = stack.task(project, frames=12, jobs=1)
-    # However late the worker looks, the first is not over before the second is.
-    second_is_over = stack.folder / "the second sweep is over"
-    slow = stack.rule(project, function_parameters={"wait_for": str(second_is_over)})
+    # The first sweep runs until the second one has ended.
+    second_ended = stack.folder / "second-sweep-ended"
+    slow = stack.rule(project, function_parameters={"wait_for": str(second_ended)})
     first = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
     wait_until(lambda: stack.state_of(first)[0] == "Running", what="the first sweep runs")
     second = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
     try:
         assert stack.wait_for_run(second)[0] == "Cancelled"
     finally:
-        second_is_over.touch()
+        second_ended.touch()
     assert stack.wait_for_run(first)[0] == "Completed"
     assert stack.is_annotated(task)
 
 
-def test_two_flows_never_hold_more_slots_than_there_are(stack: Stack, project: Any) -> None:
+def test_two_flows_share_the_gpu_limit(stack: Stack, project: Any) -> None:
     stack.cvat_flows("setup", "--yes", "--gpus", "1")
     tasks = [stack.task(project, frames=8, jobs=1) for _ in range(2)]
     options = {
@@ -154,15 +154,15 @@ def moment(text: str) -> datetime:
 
 
 def test_the_nightly_runs_are_scheduled(stack: Stack) -> None:
-    def coming(deployment: str) -> list[str]:
+    def start_times(deployment: str) -> list[str]:
         runs = stack.ask(
             "flow_runs/filter", {"deployments": {"name": {"any_": [deployment]}}, "limit": 200}
         )
         return [run["expected_start_time"][11:16] for run in runs if run["auto_scheduled"]]
 
-    wait_until(lambda: coming("annotate-new-tasks"), what="a nightly run is scheduled")
-    assert set(coming("annotate-new-tasks")) == {"02:00"}
-    assert set(coming("maintain")) == {"04:00"}
+    wait_until(lambda: start_times("annotate-new-tasks"), what="a nightly run is scheduled")
+    assert set(start_times("annotate-new-tasks")) == {"02:00"}
+    assert set(start_times("maintain")) == {"04:00"}
 
 
 def test_maintenance_runs(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""A load balancer of a few lines: TCP connections to whichever server answers."""
+"""A small load balancer for TCP connections."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def balanced(ports: list[int]) -> Iterator[int]:
-    """Spread connections over the ports that accept them; yields the balancer's own port."""
+    """Distribute connections over the ports that accept them. Yields the balancer's port."""
     loop = asyncio.new_event_loop()
-    turn = itertools.count()
+    turns = itertools.count()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first = next(turn)
+        first = next(turns)
         for n in range(len(ports)):
             port = ports[(first + n) % len(ports)]
             try:
                 server_reader, server_writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 continue
-            await asyncio.gather(_pump(reader, server_writer), _pump(server_reader, writer))
+            await asyncio.gather(_copy(reader, server_writer), _copy(server_reader, writer))
             return
         writer.close()
 
@@ -36,13 +36,13 @@ def balanced(ports: list[int]) -> Iterator[int]:
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        asyncio.run_coroutine_threadsafe(_end(server), loop).result(60)
+        asyncio.run_coroutine_threadsafe(_shut_down(server), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
         while part := await reader.read(65536):
             writer.write(part)
@@ -51,7 +51,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-async def _end(server: asyncio.Server) -> None:
+async def _shut_down(server: asyncio.Server) -> None:
     server.close()
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in others:

@@ -1,6 +1,6 @@
-"""A layer between a client and a CVAT server that can spoil any exchange, before or after the work.
+"""An HTTP proxy that injects faults between a client and a CVAT server.
 
-It speaks HTTP on a port of its own, hands requests on, and asks a function what to do to each.
+A function decides what happens to each request: before or after the server has handled it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Action = Literal[
 
 @frozen(kw_only=True)
 class Exchange:
-    """A request that has arrived whole."""
+    """A request that the proxy has received completely."""
 
     index: int
     method: str
@@ -52,48 +52,48 @@ class Exchange:
 
 @frozen(kw_only=True)
 class Fault:
-    """What to do to an exchange."""
+    """What to do with a request and its answer."""
 
     action: Action = "pass"
     status: int = 503
     retry_after: str | None = None
     seconds: float = 0.0
-    """How long a refusal lasts, and a stall at most: it ends when its client has gone. `late` hands
-    the request on so long after its client has gone."""
+    """How long `refuse` lasts, and `stall` at most: that ends when the client disconnects. `late`
+    forwards the request this long after its client has disconnected."""
     overtaken: bool = False
-    """Whether `late` waits until a later write has arrived, and goes first."""
+    """Whether `late` waits for a later write, and is then forwarded before it."""
     release: threading.Event | None = None
-    """What `late` waits for, too."""
+    """An event that `late` waits for, too."""
     seed: int = 0
-    """Where `garble` and `truncate` strike."""
+    """Decides where `garble` and `truncate` damage the answer."""
     frame: int | None = None
-    """Frame whose annotations `drop` takes out of the request."""
+    """Frame whose annotations `drop` removes from the request."""
 
 
 PASS = Fault()
-LONGEST_WAIT = 120.0
-"""Seconds until a request that is late is handed on although its client still waits."""
+MAX_LATENESS = 120.0
+"""Seconds after which a `late` request is forwarded although its client still waits."""
 
 
 @define(kw_only=True, eq=False)
 class FaultProxy:
-    """Listens while it is entered. `kill` is what the `kill_*` faults call."""
+    """The proxy, as a context manager. The `kill_*` faults call `kill`."""
 
     upstream: str
     decide: Callable[[Exchange], Fault] = lambda exchange: PASS
     kill: Callable[[], None] = lambda: None
-    patience: float = 60.0
-    """Seconds until a request that is to be overtaken is handed on all the same."""
+    max_wait_for_write: float = 60.0
+    """Seconds after which an `overtaken` request is forwarded although no write has come."""
     url: str = field(default="", init=False)
     exchanges: int = field(default=0, init=False)
     last_read: dict[str, float] = field(factory=dict, init=False)
-    """When (monotonic) a path was last asked for with GET."""
-    last_landing: dict[str, float] = field(factory=dict, init=False)
-    """When the server last got a request for a path that its client no longer waited for."""
+    """Time (monotonic) of the last GET, by path."""
+    last_late_write: dict[str, float] = field(factory=dict, init=False)
+    """Time of the last request that the server got after its client had disconnected, by path."""
     writes: int = field(default=0, init=False)
-    """Writes that have arrived."""
+    """Number of PATCH requests received."""
     _held: int = field(default=0, init=False)
-    """Requests that are late and about to be handed on."""
+    """Number of `overtaken` requests that have not been forwarded yet."""
     _port: int = field(default=0, init=False)
     _listener: socket.socket = field(init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
@@ -118,29 +118,31 @@ class FaultProxy:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def drain(self) -> None:
-        """Wait until no request is under way."""
+        """Wait until no request is in flight."""
         while self._in_flight:
             time.sleep(0.005)
 
     def wait_for_write(self) -> None:
+        """Hold an `overtaken` request back until a write arrives."""
         with self._lock:
             self._held += 1
-        seen, deadline = self.writes, time.monotonic() + self.patience
+        seen, deadline = self.writes, time.monotonic() + self.max_wait_for_write
         while self.writes == seen and time.monotonic() < deadline:
             time.sleep(0.002)
 
-    def let_the_late_go_first(self) -> None:
+    def wait_for_held_requests(self) -> None:
+        """Count a write, and hold it back until the server has every `overtaken` request."""
         self.writes += 1
         while self._held:
             time.sleep(0.002)
 
-    def landed(self) -> None:
+    def release_held_request(self) -> None:
         with self._lock:
             self._held -= 1
 
-    def landed_unseen(self) -> bool:
-        """Whether the server got such a request after its client had last looked."""
-        return any(at > self.last_read.get(path, 0.0) for path, at in self.last_landing.items())
+    def has_unread_late_write(self) -> bool:
+        """Whether the server got a late write that no client has read back since."""
+        return any(at > self.last_read.get(path, 0.0) for path, at in self.last_late_write.items())
 
     def _listen(self) -> None:
         self._listener = socket.socket()
@@ -207,19 +209,19 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _exchange(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.server.begin(self.command, self.path, body)
         try:
-            self._carry_out(fault, body)
+            self._handle_fault(fault, body)
         finally:
             self.server.end()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _exchange
 
-    def _carry_out(self, fault: Fault, body: bytes) -> None:
+    def _handle_fault(self, fault: Fault, body: bytes) -> None:
         action = fault.action
         if action == "refuse":
             self.server.refuse(fault.seconds)
@@ -230,17 +232,17 @@ class _Handler(BaseHTTPRequestHandler):
         if action == "status_before":
             return self._fail(fault)
         if action == "stall":
-            self._client_has_gone(fault.seconds)
+            self._client_disconnects(fault.seconds)
             return self._reset()
         if action == "late":
-            self._client_has_gone(LONGEST_WAIT)
+            self._client_disconnects(MAX_LATENESS)
             time.sleep(fault.seconds)
             if fault.release:
-                fault.release.wait(LONGEST_WAIT)
+                fault.release.wait(MAX_LATENESS)
             if fault.overtaken:
                 self.server.wait_for_write()
         elif self.command == "PATCH":
-            self.server.let_the_late_go_first()
+            self.server.wait_for_held_requests()
         if action == "kill_late":
             self.server.kill()
         if action == "drop":
@@ -250,22 +252,22 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps(kept).encode()
         status, headers, answer = self._forward(body)
         if action == "late" and fault.overtaken:
-            self.server.landed()
+            self.server.release_held_request()
         late = action in ("late", "kill_late")
-        if late or (self.command == "PATCH" and self._client_has_gone(0)):
-            self.server.last_landing[self.path.split("?")[0]] = time.monotonic()
+        if late or (self.command == "PATCH" and self._client_disconnects(0)):
+            self.server.last_late_write[self.path.split("?")[0]] = time.monotonic()
         if action == "kill_after":
             self.server.kill()
         if action == "stall_after":
-            self._client_has_gone(fault.seconds)
+            self._client_disconnects(fault.seconds)
         if action in ("reset_after", "late", "stall_after", "kill_after", "kill_late"):
             return self._reset()
         if action == "status_after":
             return self._fail(fault)
-        return self._answer(status, headers, *_spoiled(fault, answer))
+        return self._answer(status, headers, *_damage(fault, answer))
 
-    def _client_has_gone(self, within: float) -> bool:
-        """Whether the client hangs up within so many seconds: it sends nothing before an answer."""
+    def _client_disconnects(self, within: float) -> bool:
+        """Whether the client disconnects within so many seconds. Until then it sends nothing."""
         gone, _, _ = select.select([self.connection], [], [], within)
         return bool(gone)
 
@@ -281,7 +283,7 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = response.read()
                 return response.status, response.getheaders(), answer
             except (HTTPException, OSError):
-                # An idle connection that the server has closed; nothing has been sent.
+                # The server has closed an idle connection, and nothing was sent.
                 self.upstream.close()
                 if attempt == 2 or self.command != "GET":
                     raise
@@ -313,8 +315,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-def _spoiled(fault: Fault, body: bytes) -> tuple[bytes, int]:
-    """The body as it goes out, and the length that is promised."""
+def _damage(fault: Fault, body: bytes) -> tuple[bytes, int]:
+    """Return the body to send and the Content-Length to announce."""
     dice = random.Random(fault.seed)
     if fault.action == "truncate" and body:
         return body[: dice.randrange(len(body))], len(body)

@@ -1,4 +1,4 @@
-"""Real Prefect servers and workers as processes of their own, in a folder of their own."""
+"""Real Prefect servers and workers in separate processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cvat_flows import deployments
 from cvat_flows.deployments.demo.local_prefect import free_port
 from tests.support.waiting import wait_until
 
-FLAVOUR = {
+TEST_SETTINGS = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_WORKER_PREFETCH_SECONDS": "1",
@@ -31,7 +31,7 @@ FLAVOUR = {
 
 
 def shipped_settings(url: str) -> dict[str, str]:
-    """What deployments/prefect-server.env says, for a server at another address."""
+    """Read deployments/prefect-server.env for a server at another address."""
     text = (Path(deployments.__file__).parent / "prefect-server.env").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return dict(line.replace("http://127.0.0.1:4200", url).split("=", 1) for line in lines)
@@ -39,13 +39,13 @@ def shipped_settings(url: str) -> dict[str, str]:
 
 @define(kw_only=True)
 class LivePrefect:
-    """A server, and what it takes to use it."""
+    """A server, and the environment of processes that use it."""
 
     folder: Path
     url: str
     env: dict[str, str]
     cwd: Path | None = None
-    """Working directory of the commands and processes; None: that of the tests."""
+    """Working directory of the commands and processes. None means that of the tests."""
     processes: list[subprocess.Popen[bytes]] = field(factory=list)
 
     @classmethod
@@ -59,7 +59,7 @@ class LivePrefect:
             cwd=cwd,
             env={
                 **shipped_settings(url),
-                **FLAVOUR,
+                **TEST_SETTINGS,
                 "PREFECT_HOME": str(folder),
                 "PREFECT_API_URL": f"{url}/api",
                 **env,
@@ -71,8 +71,8 @@ class LivePrefect:
             yield server
 
     @contextmanager
-    def used_here(self) -> Iterator[None]:
-        """Make this process use it, too."""
+    def use_here(self) -> Iterator[None]:
+        """Make this process use the server, too."""
         with temporary_settings(
             {PREFECT_API_URL: f"{self.url}/api", PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
         ):
@@ -85,7 +85,7 @@ class LivePrefect:
         return False
 
     def restart_server(self) -> None:
-        """Stop the server as an operator would, and start it again at its address."""
+        """Stop the server by SIGTERM, and start it again at the same address."""
         server = self.processes[0]
         server.send_signal(signal.SIGTERM)
         server.wait(120)
@@ -95,10 +95,11 @@ class LivePrefect:
         wait_until(self.is_up, what="the Prefect server answers again")
 
     def prefect(self, *arguments: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start a `prefect` command that goes on until the end; leader of its process group."""
+        """Start a `prefect` command that runs until `__exit__`."""
         return self.start([sys.executable, "-m", "prefect", *arguments], **env)
 
     def start(self, command: list[str], **env: str) -> subprocess.Popen[bytes]:
+        """Start a process in a new process group."""
         log = self._log(len(self.processes))
         process = subprocess.Popen(
             command,
@@ -113,7 +114,7 @@ class LivePrefect:
         return process
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, as a user of this server would."""
+        """Run a command that uses this server, and wait for its end."""
         return subprocess.run(
             command,
             cwd=self.cwd,
@@ -147,7 +148,7 @@ class LivePrefect:
             process.wait()
 
 
-def kill_group(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    """Signal a process and all that it has started."""
+def kill_group(process: subprocess.Popen[bytes], signal_: signal.Signals) -> None:
+    """Send a signal to a process and to all processes that it has started."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, how)
+        os.killpg(process.pid, signal_)

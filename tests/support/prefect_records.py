@@ -1,4 +1,4 @@
-"""What a Prefect server has recorded of a run."""
+"""Read what a Prefect server has recorded about a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def flow_run_of(finished: Any) -> Any:
 
 
 def artifacts_of(finished: Any, **wanted: Any) -> list[Any]:
-    """Artifacts of a flow run and its task runs, oldest first; with `key=...` those of a key."""
+    """Return the artifacts of a flow run and its task runs, oldest first.
+
+    `wanted` are attributes that they must have, for example `key=...`.
+    """
     with get_client(sync_client=True) as prefect:
         found = prefect.read_artifacts(
             artifact_filter=ArtifactFilter(
@@ -43,7 +46,7 @@ def artifacts_of(finished: Any, **wanted: Any) -> list[Any]:
 
 
 def task_runs_of(finished: Any, until: Callable[[list[Any]], bool]) -> list[Any]:
-    """The run's task runs, once they are as awaited: Prefect records them a little late."""
+    """Wait until the run's task runs satisfy `until`: Prefect records them with a delay."""
     runs: list[Any] = []
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=[run_id_of(finished)]))
     with get_client(sync_client=True) as prefect:
@@ -55,13 +58,13 @@ def task_runs_of(finished: Any, until: Callable[[list[Any]], bool]) -> list[Any]
         wait_until(
             recorded,
             what="task runs are recorded",
-            story=lambda: [(run.name, run.state_name) for run in runs],
+            describe=lambda: [(run.name, run.state_name) for run in runs],
         )
     return runs
 
 
 def log_of(finished: Any, last: str) -> list[Any]:
-    """The run's log, once it has a line with `last` in it: Prefect sends lines in bunches."""
+    """Wait until a line of the run's log contains `last`: Prefect sends lines in batches."""
     lines: list[Any] = []
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id_of(finished)]))
     with get_client(sync_client=True) as prefect:
@@ -71,6 +74,6 @@ def log_of(finished: Any, last: str) -> list[Any]:
             return any(last in line.message for line in lines)
 
         wait_until(
-            sent, what=f"{last!r} is in the log", story=lambda: [line.message for line in lines]
+            sent, what=f"{last!r} is in the log", describe=lambda: [line.message for line in lines]
         )
     return lines

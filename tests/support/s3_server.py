@@ -1,4 +1,4 @@
-"""A server that speaks S3 (moto), for storage that machines share."""
+"""An S3 server (moto) for tests of shared storage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 
 
 def serve(port: int) -> None:
-    """One request at a time: moto looks whether there is an object and makes it in two steps."""
+    """Serve one request at a time: moto checks for an object and creates it in two steps."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import run_simple
 
@@ -24,7 +24,7 @@ def serve(port: int) -> None:
 
 @contextmanager
 def s3_bucket() -> Iterator[tuple[str, dict[str, str]]]:
-    """A bucket's URL, and the environment in which `s3fs` and botocore find the way to it."""
+    """Yield a bucket's URL and the environment in which `s3fs` and botocore find its server."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     environment = {
@@ -42,7 +42,7 @@ def s3_bucket() -> Iterator[tuple[str, dict[str, str]]]:
         stderr=subprocess.DEVNULL,
     )
 
-    def made() -> bool:
+    def create_bucket() -> bool:
         request = urllib.request.Request(f"{address}/cvat-flows", method="PUT")
         try:
             with urllib.request.urlopen(request, timeout=5):
@@ -51,7 +51,7 @@ def s3_bucket() -> Iterator[tuple[str, dict[str, str]]]:
             return False
 
     try:
-        wait_until(made, what="the S3 server has a bucket")
+        wait_until(create_bucket, what="the S3 server has a bucket")
         yield "s3://cvat-flows", environment
     finally:
         server.terminate()

@@ -1,4 +1,4 @@
-"""Prefect on PostgreSQL and Redis: API servers without services, and the services apart."""
+"""Prefect on PostgreSQL and Redis: API servers, and a process for the background services."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import redis
 
 from cvat_flows.deployments.demo.local_prefect import free_port
 from tests.support.balancer import balanced
-from tests.support.live_prefect import FLAVOUR, LivePrefect, shipped_settings
+from tests.support.live_prefect import TEST_SETTINGS, LivePrefect, shipped_settings
 from tests.support.waiting import wait_until
 
 POSTGRES = os.environ.get("CVAT_FLOWS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
@@ -25,7 +25,7 @@ REDIS = os.environ.get("CVAT_FLOWS_TEST_REDIS", "redis://127.0.0.1:6379")
 
 
 def missing() -> str | None:
-    """Why there can be no such server here; None if there can."""
+    """Name the database that this machine lacks. None if both are there."""
     for name, url in (("PostgreSQL", POSTGRES), ("Redis", REDIS)):
         host, _, port = url.rpartition("/")[2].rpartition("@")[2].partition(":")
         try:
@@ -37,7 +37,8 @@ def missing() -> str | None:
 
 @contextmanager
 def scaled_prefect(folder: Path, *, servers: int = 2, **env: str) -> Iterator[LivePrefect]:
-    """Servers behind a balancer and the services; `processes` begins with the API servers."""
+    """Start API servers behind a balancer, and the services. The API servers come first in
+    `processes`."""
     with ExitStack() as stack:
         database = stack.enter_context(_database(f"cvat_flows_test_{os.getpid()}"))
         redis_url = stack.enter_context(_redis_database())
@@ -48,7 +49,7 @@ def scaled_prefect(folder: Path, *, servers: int = 2, **env: str) -> Iterator[Li
             url=url,
             env={
                 **shipped_settings(url),
-                **FLAVOUR,
+                **TEST_SETTINGS,
                 "PREFECT_HOME": str(folder),
                 "PREFECT_API_URL": f"{url}/api",
                 "PREFECT_SERVER_DATABASE_CONNECTION_URL": database,
@@ -67,8 +68,8 @@ def scaled_prefect(folder: Path, *, servers: int = 2, **env: str) -> Iterator[Li
         assert migrated.returncode == 0, migrated.stdout + migrated.stderr
         for port in ports:
             made.prefect("server", "start", "--no-services", "--port", str(port))
-            # Each registers Prefect's own blocks as it starts: two at once collide over an empty
-            # database, and one of them gives up.
+            # Each server registers Prefect's blocks when it starts. On an empty database, two at
+            # once collide, and one of them exits.
             wait_until(partial(_healthy, port), what="a server answers")
         made.prefect("server", "services", "start")
         yield made
@@ -99,7 +100,7 @@ async def _execute(statement: str) -> None:
 
 @contextmanager
 def _redis_database() -> Iterator[str]:
-    """A database of the server that nobody uses."""
+    """Reserve an empty database of the Redis server."""
     for number in range(15, 0, -1):
         with redis.Redis.from_url(f"{REDIS}/{number}") as client:
             if client.dbsize() == 0 and client.set("cvat-flows-test", os.getpid(), nx=True):

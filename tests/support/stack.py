@@ -1,4 +1,4 @@
-"""A sandbox CVAT, Prefect and workers, put together as an installation would be."""
+"""A complete installation: a sandbox CVAT, a Prefect server and workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from cvat_flows.deployments.demo.local_prefect import free_port
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from tests.support.live_prefect import LivePrefect
-from tests.support.waiting import A_HANG, wait_until
+from tests.support.waiting import HANG_TIMEOUT, wait_until
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -30,10 +30,10 @@ import cvat_sdk.auto_annotation as cvataa
 
 
 class OneCar:
-    """Finds one car as large as the image; images 13 pixels wide make it fail.
+    """Finds one car as large as the image, and fails on images 13 pixels wide.
 
-    With a folder to meet in, it begins when two processes have come there; with a file to wait
-    for, when that is there.
+    With `meet_in`, it first waits until two processes have left a file in that folder. With
+    `wait_for`, it first waits until that file exists.
     """
 
     spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec("car", 0)])
@@ -61,7 +61,7 @@ class OneCar:
             self.wait_until(Path(self.wait_for).exists)
         time.sleep(self.seconds)
         if image.width == 13:
-            raise RuntimeError("a frame of bad luck")
+            raise RuntimeError("an image of this width makes me fail")
         return [cvataa.rectangle(0, [1, 1, image.width - 1, image.height - 1])]
 
 
@@ -72,7 +72,7 @@ def create(seconds=0.0, meet_in=None, wait_for=None):
 
 @define(kw_only=True)
 class Stack:
-    """An installation; its commands and workers use the sandbox, the storage and the server."""
+    """An installation whose commands and workers use the sandbox, the storage and the server."""
 
     folder: Path
     prefect: LivePrefect
@@ -110,7 +110,7 @@ class Stack:
         )
 
     def receiver(self, rules: list[dict[str, Any]]) -> str:
-        """Start `cvat-flows webhook`; returns its address once it answers."""
+        """Start `cvat-flows webhook` and return its address when it answers."""
         port = free_port()
         path = self.folder / f"rules-{port}.yaml"
         path.write_text(json.dumps(rules))
@@ -152,7 +152,7 @@ class Stack:
         return list(rows)
 
     def change_webhook(self, webhook_id: int, change: dict[str, Any]) -> None:
-        """Change a webhook as somebody in CVAT would."""
+        """Change a webhook in CVAT."""
         self._cvat("PATCH", f"/api/webhooks/{webhook_id}", change)
 
     def _cvat(self, method: str, path: str, body: Any = None) -> httpx.Response:
@@ -166,7 +166,7 @@ class Stack:
         return {"projects": [project.name], "function": str(self.function), **rule}
 
     def is_annotated(self, task: Any) -> bool:
-        """Whether every frame holds its one shape. Fails at once if one holds more."""
+        """Whether every frame has its one shape. Fails the test if one has more."""
         shapes = Counter(shape.frame for shape in task.get_annotations().shapes)
         assert not [n for n in shapes.values() if n > 1], f"annotated twice: {shapes}"
         return len(shapes) == task.size
@@ -175,14 +175,14 @@ class Stack:
         wait_until(
             lambda: all(self.is_annotated(task) for task in tasks),
             what="every frame is annotated",
-            story=self.story,
+            describe=self.describe_runs,
         )
 
-    # --- what the Prefect server knows -------------------------------------------------------
+    # --- requests to the Prefect server ------------------------------------------------------
 
     def ask(self, path: str, body: Any = None, *, method: str = "POST") -> Any:
-        """Ask the server, as patiently as Prefect's own client: SQLite may be locked."""
-        deadline = time.monotonic() + A_HANG
+        """Send a request, and repeat it like Prefect's client: SQLite may be locked."""
+        deadline = time.monotonic() + HANG_TIMEOUT
         while True:
             try:
                 answer = httpx.request(
@@ -198,15 +198,15 @@ class Stack:
         return answer.json() if answer.content else None
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
-        """The flow runs of a deployment that have begun or been asked for, oldest first."""
+        """Return the flow runs of a deployment, oldest first, without the scheduled ones."""
         runs = self.ask(
             "flow_runs/filter",
             {"deployments": {"name": {"any_": [deployment]}}, "sort": "START_TIME_ASC"},
         )
         return [run for run in runs if not run["auto_scheduled"]]
 
-    def story(self) -> list[str]:
-        """What became of the annotating runs, for a failed test to say."""
+    def describe_runs(self) -> list[str]:
+        """Describe the annotating runs, for the message of a failed test."""
         return [
             f"{run['name']}: {run['state']['name']} {run['labels'].get('prefect.worker.name')}"
             for run in self.runs("annotate-task")
@@ -221,7 +221,7 @@ class Stack:
         return str(made["id"])
 
     def model_runs(self, flow_runs: list[str], *, count: int) -> list[dict[str, Any]]:
-        """The `count` task runs that detected or recalled a batch: they are recorded a bit late."""
+        """Wait for `count` task runs that detected or recalled a batch, and return them."""
 
         def recorded() -> list[dict[str, Any]]:
             runs: list[dict[str, Any]] = self.ask(
@@ -233,7 +233,7 @@ class Stack:
         wait_until(
             lambda: len(recorded()) >= count,
             what="task runs are recorded",
-            story=recorded,
+            describe=recorded,
         )
         return recorded()
 
@@ -244,6 +244,8 @@ class Stack:
     def wait_for_run(self, run_id: str) -> tuple[str, str]:
         final = {"Completed", "Failed", "Crashed", "Cancelled"}
         wait_until(
-            lambda: self.state_of(run_id)[0] in final, what=f"run {run_id} ends", story=self.story
+            lambda: self.state_of(run_id)[0] in final,
+            what=f"run {run_id} ends",
+            describe=self.describe_runs,
         )
         return self.state_of(run_id)

@@ -1,4 +1,4 @@
-"""Wait for what comes by itself, however slow the machine is."""
+"""Wait for a condition, however slow the machine is."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
-A_HANG = 300.0
-"""Seconds after which nobody waits on: a limit to fail at, no time that anything may take."""
+HANG_TIMEOUT = 300.0
+"""In seconds. A test that waits longer fails: it hangs."""
 
 
 def wait_until(
     condition: Callable[[], Found],
     *,
     what: str,
-    seconds: float = A_HANG,
+    seconds: float = HANG_TIMEOUT,
     every: float = 0.1,
-    story: Callable[[], object] = str,
+    describe: Callable[[], object] = str,
 ) -> Found:
-    """Wait for a condition and return what it came to; `story` tells what was there instead."""
+    """Wait until `condition` is true and return its value.
+
+    After `seconds`, fails with a message of `what` was awaited and of `describe()`, the state.
+    """
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {story()}"
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; {describe()}"
         time.sleep(every)
     return found

@@ -1,4 +1,4 @@
-"""A Prefect server, a worker process, a sandbox CVAT and a browser: what a morning needs."""
+"""Fixtures of the tests in a browser: a Prefect server, a sandbox CVAT and a deployment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from cvat_flows.deployments.sandbox.process import SandboxProcess
 from tests.support.waiting import wait_until
 
 CHROMIUM = "/usr/bin/chromium"
-# As root, without a graphics card, and without the services that Chromium calls by itself.
+# For root, without a graphics card, and without the services that Chromium calls by default.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -44,13 +45,13 @@ HOSTILE_NAME = "a|b `c` <img src=x onerror=alert(1)> [l](http:evil) 0005.jpg"
 HOSTILE_ERROR = "no | <img src=x onerror=alert(1)> [l](http://evil.example) `x` \\| &lt; **b**"
 
 FUNCTION = f'''
-"""Finds one box; frames 3 and 5 fail as long as the marker is there."""
+"""Finds one box. Frames 3 and 5 fail while the marker file exists."""
 from pathlib import Path
 from types import SimpleNamespace
 
 from aa_functions import DetectionFunctionSpec, label_spec, rectangle
 
-MARKER = Path(__file__).with_name("bad-day")
+MARKER = Path(__file__).with_name("fail")
 
 
 def create():
@@ -68,8 +69,8 @@ def create():
 
 
 @define(kw_only=True)
-class Morning:
-    """What the browser looks at."""
+class Installation:
+    """Servers and a CVAT task, of which three frames of twelve fail while `marker` exists."""
 
     url: str
     sandbox: SandboxProcess
@@ -80,7 +81,7 @@ class Morning:
         return f"{self.url}/v2" if ui == "v2" else self.url
 
     def annotate(self) -> Any:
-        """Ask for a run of the deployment, wait for its end and return it."""
+        """Start a run of the deployment, wait for its end and return it."""
         with get_client(sync_client=True) as prefect:
             deployment = wait_until(lambda: deployment_of(prefect), what="the deployment")
             run = prefect.create_flow_run_from_deployment(
@@ -88,7 +89,7 @@ class Morning:
                 parameters={
                     "parameters": {
                         "task_id": self.task.id,
-                        "function": str(self.marker.with_name("bad_day.py")),
+                        "function": str(self.marker.with_name("flaky.py")),
                         "geometry": "fail",
                         "max_failed_frames": 5,
                     }
@@ -107,7 +108,7 @@ class Morning:
             )
 
     def artifact(self, run: Any, what: str) -> Any:
-        """The run's artifact whose key says `what`."""
+        """Return the run's artifact whose key contains `what`."""
         (found,) = [one for one in self.artifacts(run) if one.key and f"-{what}-" in one.key]
         return found
 
@@ -124,11 +125,11 @@ def ended(prefect: Any, run_id: Any) -> Any:
     return run if run.state and run.state.is_final() else None
 
 
-# Not for the session: as long as there is a browser, its event loop runs in the main thread.
+# Not session-scoped: while a browser is open, its event loop runs in the main thread.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if shutil.which(CHROMIUM) is None:
-        pytest.skip(f"there is no browser: {CHROMIUM} is missing (Debian's package chromium)")
+        pytest.skip(f"{CHROMIUM} is missing (Debian's package chromium)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -138,8 +139,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def morning(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Morning]:
-    """A deployment's run over a CVAT task in which three frames of twelve have failed."""
+def installation(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[Installation]:
+    """A deployment `annotate-task/ui` and a CVAT task for it."""
     folder = tmp_path_factory.mktemp("ui")
     before = dict(os.environ)
     os.environ["PREFECT_HOME"] = str(folder / "prefect")
@@ -156,12 +157,12 @@ def morning(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[
             ),
         ):
             task = make_cvat_task(sandbox, folder)
-            (folder / "bad_day.py").write_text(FUNCTION)
-            marker = folder / "bad-day"
+            (folder / "flaky.py").write_text(FUNCTION)
+            marker = folder / "fail"
             marker.touch()
-            here = Morning(url=url, sandbox=sandbox, task=task, marker=marker)
-            with served(here, folder):
-                yield here
+            made = Installation(url=url, sandbox=sandbox, task=task, marker=marker)
+            with serve_deployment(made, folder):
+                yield made
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -192,39 +193,34 @@ def make_cvat_task(sandbox: SandboxProcess, folder: Path) -> Any:
         return task
 
 
-class served:
-    """A process that takes the runs of the deployment `annotate-task/ui`."""
-
-    def __init__(self, morning: Morning, folder: Path) -> None:
-        self.log = (folder / "serve.log").open("wb")
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "from cvat_flows.flows.annotate import annotate_task_flow as f; "
-                "f.serve(name='ui', print_starting_message=False)",
-            ],
+@contextmanager
+def serve_deployment(installation: Installation, folder: Path) -> Iterator[None]:
+    """Run a process that serves the deployment `annotate-task/ui`."""
+    code = (
+        "from cvat_flows.flows.annotate import annotate_task_flow as f; "
+        "f.serve(name='ui', print_starting_message=False)"
+    )
+    with (folder / "serve.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
             env={
                 **os.environ,
-                "PREFECT_API_URL": f"{morning.url}/api",
+                "PREFECT_API_URL": f"{installation.url}/api",
                 "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-                "CVAT_HOST": morning.sandbox.url,
+                "CVAT_HOST": installation.sandbox.url,
                 "CVAT_USER": "admin",
                 "CVAT_PASSWORD": "admin",
                 "CVAT_FLOWS_STORAGE": str(folder / "storage"),
             },
-            stdout=self.log,
-            stderr=self.log,
+            stdout=log,
+            stderr=log,
         )
-
-    def __enter__(self) -> served:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
         try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,4 +1,4 @@
-"""The preview page in a browser: a file that needs nothing else."""
+"""The preview page in a browser. It is one file without external resources."""
 
 from __future__ import annotations
 
@@ -71,18 +71,18 @@ def page(browser: Any, page_file: Path, request: pytest.FixtureRequest) -> Itera
         viewport={"width": 1200, "height": 900}, color_scheme=request.param
     )
     page = context.new_page()
-    troubles: list[str] = []
-    page.on("dialog", lambda dialog: troubles.append(dialog.message))
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda message: troubles.append(message.text))
+    problems: list[str] = []
+    page.on("dialog", lambda dialog: problems.append(dialog.message))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text))
     page.on(
         "request",
-        lambda request: troubles.append(request.url) if request.url.startswith("http") else None,
+        lambda request: problems.append(request.url) if request.url.startswith("http") else None,
     )
     page.goto(page_file.as_uri())
     yield page
     context.close()
-    assert troubles == []
+    assert problems == []
 
 
 def visible_shapes(page: Any) -> int:
@@ -92,7 +92,7 @@ def visible_shapes(page: Any) -> int:
     return count
 
 
-def test_every_picture_is_there_with_its_boxes(page: Any) -> None:
+def test_every_image_is_shown_with_its_boxes(page: Any) -> None:
     widths = page.eval_on_selector_all("figure img", "all => all.map(one => one.naturalWidth)")
     assert widths == [400] * len(HOSTILE)
     box = page.locator("figure").first.locator("svg")
@@ -101,7 +101,7 @@ def test_every_picture_is_there_with_its_boxes(page: Any) -> None:
     assert page.locator("figure").first.locator("polygon").count() == 3
 
 
-def test_the_slider_hides_what_is_below_it(page: Any) -> None:
+def test_the_slider_hides_shapes_below_it(page: Any) -> None:
     assert page.locator("#level").inner_text() == "0.40"
     assert visible_shapes(page) == 2 * len(HOSTILE)
     assert f"{2 * len(HOSTILE)} of {3 * len(HOSTILE)} shapes shown" in page.inner_text("#shown")
@@ -118,7 +118,7 @@ def test_labels_can_be_switched_off(page: Any) -> None:
     assert visible_shapes(page) == 2 * len(HOSTILE)
 
 
-def test_names_and_errors_are_text(page: Any) -> None:
+def test_names_and_errors_are_shown_as_text(page: Any) -> None:
     text = page.inner_text("body")
     for name in (HOSTILE[0], HOSTILE[3], HOSTILE[4], HOSTILE[10], HOSTILE[16].strip()):
         assert name in text
@@ -127,7 +127,7 @@ def test_names_and_errors_are_text(page: Any) -> None:
     assert {address.partition("/tasks/")[0] for address in links} == {"https://cvat.example.com"}
 
 
-def test_a_picture_grows_when_it_is_clicked(page: Any) -> None:
+def test_a_click_enlarges_an_image(page: Any) -> None:
     figure = page.locator("figure").first
     before = figure.bounding_box()["width"]
     figure.locator(".picture").click()

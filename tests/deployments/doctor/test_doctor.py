@@ -51,7 +51,7 @@ def test_a_healthy_installation(stack: Stack, project: Any) -> None:
     assert "annotate-new-tasks/annotate-new-tasks, next run at" in shown
 
 
-def test_everything_is_wrong(stack: Stack, tmp_path: Path) -> None:
+def test_everything_fails(stack: Stack, tmp_path: Path) -> None:
     done = stack.prefect.cvat_flows(
         *("doctor", "--function-module", "no.such.module"),
         **{
@@ -70,7 +70,7 @@ def test_everything_is_wrong(stack: Stack, tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
-def test_warnings_count_if_asked(stack: Stack) -> None:
+def test_strict_exits_with_1_for_warnings(stack: Stack) -> None:
     options = ("doctor", "--without", "cvat", "function", "schedules")
     stack.ask("work_pools/cvat", {"is_paused": True}, method="PATCH")
     try:

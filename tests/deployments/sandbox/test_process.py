@@ -12,7 +12,7 @@ from cvat_sdk import Client, Config, models
 from PIL import Image
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from tests.support.waiting import A_HANG, wait_until
+from tests.support.waiting import HANG_TIMEOUT, wait_until
 
 
 def logged_in(url: str) -> Client:
@@ -81,7 +81,10 @@ def test_a_sandbox_exits_with_the_process_that_started_it(tmp_path: Path) -> Non
         "print(sandbox.url, flush=True); os._exit(1)"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=A_HANG
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=HANG_TIMEOUT,
     )
     url = run.stdout.strip()
     assert url.startswith("http://127.0.0.1:")

@@ -24,7 +24,7 @@ from cvat_flows.deployments.setup.deployment_file import FILE
 from cvat_flows.deployments.setup.gpu_limits import parse_gpus
 from tests.support.live_prefect import LivePrefect
 from tests.support.stack import SECRET, Stack
-from tests.support.waiting import A_HANG
+from tests.support.waiting import HANG_TIMEOUT
 
 NOTHING = "nothing to change"
 
@@ -33,7 +33,7 @@ def last_line(text: str) -> str:
     return text.splitlines()[-1]
 
 
-def test_prefect_deploy_says_the_same(stack: Stack) -> None:
+def test_prefect_deploy_makes_the_same_deployments(stack: Stack) -> None:
     assert last_line(stack.cvat_flows("setup", "--dry-run")) == NOTHING
     deployed = stack.prefect.run(
         *(sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"),
@@ -43,7 +43,7 @@ def test_prefect_deploy_says_the_same(stack: Stack) -> None:
     assert last_line(stack.cvat_flows("setup", "--dry-run")) == NOTHING
 
 
-def test_what_people_changed_stays(stack: Stack) -> None:
+def test_changes_by_people_stay(stack: Stack) -> None:
     sweep = stack.ask("deployments/name/annotate-new-tasks/annotate-new-tasks", method="GET")
     rules = [{"projects": ["cars"]}]
     stack.ask(
@@ -68,11 +68,11 @@ def test_what_people_changed_stays(stack: Stack) -> None:
     assert after["parameters"]["parameters"] == {"run_in": "deployment", "rules": rules}
     assert [one["active"] for one in after["schedules"]] == [False]
     assert after["schedules"][0]["schedule"]["timezone"] == "Europe/Paris"
-    # A file that is not given again is no wish to go back.
+    # Without --file, setup does not undo what a file changed.
     shown = stack.cvat_flows("setup", "--dry-run")
     assert last_line(shown) == NOTHING
     assert "kept as on the server (--file changes it): schedule nightly.timezone" in shown
-    # Something of this version differs and has to be put right: the rest stays even then.
+    # An outdated entrypoint is repaired, and the rest stays even then.
     stack.ask(f"deployments/{sweep['id']}", {"entrypoint": "flows.old"}, method="PATCH")
     stack.cvat_flows("setup", "--yes")
     again = stack.ask(f"deployments/{sweep['id']}", method="GET")
@@ -97,7 +97,7 @@ def test_what_people_changed_stays(stack: Stack) -> None:
     stack.cvat_flows("setup", "--yes", "--file", str(FILE))
 
 
-def test_what_detects_stays_in_its_pool(stack: Stack, tmp_path: Path) -> None:
+def test_gpu_deployments_stay_in_their_pool(stack: Stack, tmp_path: Path) -> None:
     def place(name: str = "annotate-task") -> tuple[str, str]:
         known = stack.ask(f"deployments/name/{name}/{name}", method="GET")
         return known["work_pool_name"], known["work_queue_name"]
@@ -118,7 +118,7 @@ def test_what_detects_stays_in_its_pool(stack: Stack, tmp_path: Path) -> None:
     assert place() == place("detect-jobs") == ("cvat", "gpu")
 
 
-def test_an_update_leaves_switched_off_what_is_off(stack: Stack) -> None:
+def test_an_update_keeps_paused_deployments_and_disabled_triggers(stack: Stack) -> None:
     known = stack.ask("deployments/name/annotate-task/annotate-task", method="GET")
     mine = {"paused": True, "job_variables": {"env": {"A": "b"}}}
     (trigger,) = [one for one in stack.ask("automations/filter", {}) if "is ready" in one["name"]]
@@ -139,7 +139,7 @@ def test_an_update_leaves_switched_off_what_is_off(stack: Stack) -> None:
         stack.ask(f"automations/{trigger['id']}", {"enabled": True}, method="PATCH")
 
 
-def test_the_number_of_gpus_from_the_environment(stack: Stack) -> None:
+def test_gpus_from_the_environment(stack: Stack) -> None:
     def planned(**env: str) -> str:
         done = stack.prefect.cvat_flows("setup", "--dry-run", **stack.env, **env)
         assert done.returncode == 0, done.stderr
@@ -160,7 +160,7 @@ def test_a_dry_run_changes_nothing(stack: Stack) -> None:
     assert "tag:gpu:north" not in names
 
 
-def test_without_a_terminal_it_wants_a_yes(stack: Stack) -> None:
+def test_without_a_terminal_it_needs_yes(stack: Stack) -> None:
     done = stack.prefect.cvat_flows("setup", "--gpus", "9", **stack.env)
     assert (done.returncode, "--yes" in done.stderr) == (1, True)
 
@@ -183,7 +183,7 @@ def test_no_server(live_prefect: LivePrefect) -> None:
 
 
 def notifications() -> list[type[NotificationBlock]]:
-    """The blocks that Prefect can notify by."""
+    """Return Prefect's notification blocks."""
     found = [NotificationBlock]
     for one in found:
         found += one.__subclasses__()
@@ -192,7 +192,7 @@ def notifications() -> list[type[NotificationBlock]]:
 
 @pytest.fixture
 def inbox() -> Iterator[tuple[str, Queue[dict[str, Any]]]]:
-    """An address that keeps what is posted to it."""
+    """A server that keeps what is posted to it, and its URL."""
     posted: Queue[dict[str, Any]] = Queue()
 
     class Inbox(BaseHTTPRequestHandler):
@@ -211,11 +211,11 @@ def inbox() -> Iterator[tuple[str, Queue[dict[str, Any]]]]:
     server.server_close()
 
 
-def test_a_failed_run_is_told_to_somebody(
+def test_a_failed_run_sends_a_notification(
     stack: Stack, project: Any, inbox: tuple[str, Queue[dict[str, Any]]]
 ) -> None:
     url, posted = inbox
-    with stack.prefect.used_here():
+    with stack.prefect.use_here():
         from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
         block = CustomWebhookNotificationBlock(
@@ -231,11 +231,11 @@ def test_a_failed_run_is_told_to_somebody(
     )
     state, message = stack.wait_for_run(run)
     assert state == "Failed"
-    told = posted.get(timeout=A_HANG)
-    assert message in told["body"]
-    assert f"CVAT task {task.id}" in told["body"]
-    assert f"\n{stack.prefect.url}/runs/flow-run/{run}" in told["body"]
-    assert "Failed" in told["subject"]
+    notification = posted.get(timeout=HANG_TIMEOUT)
+    assert message in notification["body"]
+    assert f"CVAT task {task.id}" in notification["body"]
+    assert f"\n{stack.prefect.url}/runs/flow-run/{run}" in notification["body"]
+    assert "Failed" in notification["subject"]
     again = stack.cvat_flows("setup", "--notify", f"{block.get_block_type_slug()}/on-call")
     assert last_line(again) == NOTHING
     missing = stack.prefect.cvat_flows("setup", "--notify", "email/nobody", **stack.env)
@@ -245,12 +245,12 @@ def test_a_failed_run_is_told_to_somebody(
     assert "sendgrid-email" in named
 
 
-def test_a_webhook_is_put_right(stack: Stack, project: Any, tmp_path: Path) -> None:
+def test_a_changed_webhook_is_repaired(stack: Stack, project: Any, tmp_path: Path) -> None:
     url = stack.receiver([stack.rule(project)])
     options = ["--webhook", str(project.id), "--webhook-url", url]
     stack.cvat_flows("setup", "--yes", *options)
     assert last_line(stack.cvat_flows("setup", "--dry-run", *options)) == NOTHING
-    # Somebody set another secret in CVAT, switched it off, and added an event.
+    # Somebody sets another secret in CVAT and switches the webhook off.
     (hook,) = stack.webhooks(project)
     stack.change_webhook(hook["id"], {"secret": "another secret", "is_active": False})
     shown = stack.cvat_flows("setup", "--dry-run", *options)
@@ -305,7 +305,7 @@ def test_differences_and_merging() -> None:
     ],
 )
 @pytest.mark.parametrize("slug", ["mine", None])
-def test_schedules_of_peoples_own(
+def test_diff_of_schedules(
     schedule: dict[str, Any], there: Any, changed: str | None, slug: str | None
 ) -> None:
     named = schedule if slug is None else {**schedule, "slug": slug}
@@ -319,7 +319,7 @@ def test_schedules_of_peoples_own(
     assert str(next(iter(schedule.values()))) in missing
 
 
-def test_the_file_names_no_secret_and_no_machine() -> None:
+def test_every_shipped_deployment_has_a_description() -> None:
     content = yaml.safe_load(FILE.read_text())
     assert [one["name"] for one in content["deployments"]] == [
         "annotate-task",

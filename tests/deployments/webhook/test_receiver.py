@@ -26,7 +26,7 @@ from cvat_flows.deployments.webhook.prefect_calls import PrefectUnavailable
 from cvat_flows.deployments.webhook.ready_tasks import ScanResult
 from cvat_flows.deployments.webhook.receiver import PATH, make_app
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from tests.support.waiting import A_HANG, wait_until
+from tests.support.waiting import HANG_TIMEOUT, wait_until
 
 SECRET = b"a secret of some length"
 
@@ -57,7 +57,7 @@ class Cvat:
 
     def scan(self, ids: Collection[int]) -> ScanResult:
         self.scans.append(sorted(ids))
-        self.gate.wait(A_HANG)
+        self.gate.wait(HANG_TIMEOUT)
         if self.down:
             raise CvatUnavailable("the list of tasks: no answer from CVAT")
         return ScanResult(
@@ -93,7 +93,7 @@ class Receiver:
         )
 
     def _wait(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(A_HANG)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(HANG_TIMEOUT)
 
     def post(self, content: Any, **headers: str) -> tuple[int, str]:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -121,7 +121,7 @@ def prefect() -> Prefect:
 
 @pytest.fixture
 def receiver(cvat: Cvat, prefect: Prefect) -> Iterator[Receiver]:
-    receiver = Receiver(cvat, prefect, max_body_bytes=20_000, answer_timeout=A_HANG)
+    receiver = Receiver(cvat, prefect, max_body_bytes=20_000, answer_timeout=HANG_TIMEOUT)
     yield receiver
     receiver.close()
 

@@ -12,7 +12,7 @@ import pytest
 from cvat_flows.flows.run import progress as progress_module
 from cvat_flows.flows.run.live import NoProgress
 from cvat_flows.flows.run.progress import ShownProgress, in_words
-from tests.support.waiting import A_HANG
+from tests.support.waiting import HANG_TIMEOUT
 from tests.tasks.reports.report_factory import failed, media_of, names_of, report_of
 
 
@@ -86,7 +86,7 @@ def test_a_slow_server_holds_up_no_frame(
     answers = threading.Event()
 
     def put_progress(bar: object, percent: float, text: str) -> None:
-        assert answers.wait(A_HANG)
+        assert answers.wait(HANG_TIMEOUT)
         shown["bar"].append((percent, text))
 
     monkeypatch.setattr(progress_module, "put_progress", put_progress)
@@ -95,7 +95,7 @@ def test_a_slow_server_holds_up_no_frame(
     with ShownProgress(NoProgress(), report_of(media, []), clock) as progress:
         progress.start(100, "annotating task 1")
         assert progress._bar is not None
-        progress._bar.result(A_HANG)
+        progress._bar.result(HANG_TIMEOUT)
         for _ in range(10):
             clock.now += 10
             progress.advance(10)

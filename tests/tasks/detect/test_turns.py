@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cvat_flows.tasks.detect.turns import TurnCancelled, TurnQueue
-from tests.support.waiting import A_HANG
+from tests.support.waiting import HANG_TIMEOUT
 
 
 def test_turns_come_in_the_order_of_the_queue() -> None:
@@ -19,7 +19,7 @@ def test_turns_come_in_the_order_of_the_queue() -> None:
     together = threading.Barrier(len(numbers))
 
     def go(number: int) -> None:
-        together.wait(A_HANG)
+        together.wait(HANG_TIMEOUT)
         with turns.turn(number):
             order.append(number)
 
@@ -49,7 +49,7 @@ def test_cancelling_ends_the_wait() -> None:
         turns.cancel()
         for future in waiting:
             with pytest.raises(TurnCancelled):
-                future.result(A_HANG)
+                future.result(HANG_TIMEOUT)
     assert entered == []
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cvat_flows.tasks.cvat.http import Interrupted, Wait
 from cvat_flows.tasks.fetch.prefetch import ChunkPrefetcher
-from tests.support.waiting import A_HANG, wait_until
+from tests.support.waiting import HANG_TIMEOUT, wait_until
 
 
 class Content:
@@ -110,7 +110,7 @@ def test_closing_cancels_waits_and_frees_everything(log: Log) -> None:
 
     chunks = ChunkPrefetcher(download, list(range(10)), ahead=5, threads=2)
     chunks.start()
-    assert waiting.wait(A_HANG)
+    assert waiting.wait(HANG_TIMEOUT)
     caught: list[BaseException] = []
 
     def take() -> None:
@@ -123,7 +123,7 @@ def test_closing_cancels_waits_and_frees_everything(log: Log) -> None:
     taker.start()
     settle(lambda: 1 in chunks._in_use)
     chunks.close()
-    taker.join(A_HANG)
+    taker.join(HANG_TIMEOUT)
     assert not taker.is_alive()
     assert [type(error) for error in caught] == [Interrupted]
     assert not log.open

@@ -26,7 +26,7 @@ from cvat_flows.tasks.upload.lease_file import (
     this_machine,
 )
 from cvat_flows.tasks.upload.manifest_file import RunStamp
-from tests.support.waiting import A_HANG, wait_until
+from tests.support.waiting import HANG_TIMEOUT, wait_until
 
 FIRST = RunStamp(id="run-1", name="brave-otter")
 SECOND = RunStamp(id="run-2", name="calm-newt")
@@ -92,8 +92,8 @@ def test_the_second_run_gets_its_turn(take: Take) -> None:
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert started.wait(A_HANG)
-    with take(SECOND, wait=A_HANG):
+    assert started.wait(HANG_TIMEOUT)
+    with take(SECOND, wait=HANG_TIMEOUT):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
@@ -194,7 +194,7 @@ def test_one_of_many_runs_writes_at_a_time(take: Take) -> None:
 
     def work(n: int) -> None:
         # In object storage a claim must remain longer than a write takes.
-        with take(RunStamp(id=str(n)), wait=A_HANG, settle=1.0):
+        with take(RunStamp(id=str(n)), wait=HANG_TIMEOUT, settle=1.0):
             inside.append(n)
             counts.append(len(inside))
             time.sleep(0.01)
@@ -232,7 +232,7 @@ def test_a_dead_process_of_this_machine_blocks_for_seconds(
         "with task_lease(FolderStorage(Path(sys.argv[1])), server='s', task_id=1,\n"
         "                run=RunStamp(id='killed')): os._exit(9)\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=A_HANG)
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=HANG_TIMEOUT)
     started = time.monotonic()
     with task_lease(
         storage,
@@ -262,7 +262,7 @@ def killed(folder: Path, what: str) -> None:
         "    os._exit(9)\n"
     )
     command = [sys.executable, "-c", script, str(folder)]
-    assert subprocess.run(command, check=False, timeout=A_HANG).returncode == 9
+    assert subprocess.run(command, check=False, timeout=HANG_TIMEOUT).returncode == 9
 
 
 @pytest.mark.parametrize(
