@@ -1,8 +1,13 @@
 """Fingerprints of functions: equal if the functions give the same results on any machine.
 
-A fingerprint is the SHA-256 of everything that decides what the function detects: sources,
-parameters, files and library versions. Paths, devices, processes and the order of parameters do
-not count.
+A fingerprint is the SHA-256 of everything that decides what the function detects: the sources of
+the function, its parameters, files and the versions of libraries. Paths, devices, processes and the
+order of parameters do not count.
+
+The version and the sources of cvat-flows itself do not count either, because a release must not
+make all detections anew. What `aa_functions` hands to authors comes from cvat_sdk, whose version
+always counts. A function of this package states in `fingerprint_inputs` which version of its
+results it gives (`RESULTS_VERSION` of `aa_functions.yolo`).
 
 A function may state its inputs with a method, or a module-level function,
 
@@ -34,8 +39,8 @@ from typing import Any
 
 from aa_functions.errors import describe
 
-VERSION = 1
-OWN_PACKAGE = __name__.partition(".")[0]
+VERSION = 2
+OWN_PACKAGES = frozenset({"aa_functions", "cvat_flows"})
 INSTALLATION_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
@@ -55,12 +60,15 @@ def fingerprint(module: ModuleType, function: Any, parameters: Mapping[str, Any]
         FingerprintError: if a value is not JSON, a file cannot be read, or `fingerprint_inputs`
             fails.
     """
-    sources = _sources(module)
+    is_own = module.__name__.partition(".")[0] in OWN_PACKAGES
+    sources = {} if is_own else _sources(module)
     inputs = getattr(function, "fingerprint_inputs", None)
     try:
         stated = dict(inputs()) if callable(inputs) else None
     except Exception as error:
         raise FingerprintError(f"its 'fingerprint_inputs' failed ({describe(error)}).") from error
+    if is_own and stated is None:
+        raise FingerprintError("it must state its inputs in 'fingerprint_inputs'.")
     packages = stated.pop("packages", None) if stated is not None else None
     if packages is None:
         packages = _imported_packages(sources, module.__name__)
@@ -133,11 +141,19 @@ def _stated_content(value: Any) -> Any:
 
 
 def _parameter_content(value: Any) -> Any:
-    # A plain word is not treated as a file name: whether that file exists would depend on the
-    # current folder.
-    if isinstance(value, str) and ("/" in value or "\\" in value) and Path(value).is_file():
-        return {"sha256": file_digest(Path(value))}
+    # A plain word may be the name of a file or, by coincidence, something else: both count. A path
+    # is a file for sure, and where it lies does not matter.
+    if isinstance(value, str) and _is_file(value):
+        is_path = "/" in value or "\\" in value
+        return {"sha256": file_digest(Path(value)), "word": None if is_path else value}
     return _stated_content(value)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a path, or with a null character
+        return False
 
 
 def _text_digest(text: str) -> str:
@@ -191,7 +207,12 @@ def _imports(text: str, package: str) -> Iterator[str]:
 def _local_source(name: str, own_package: str) -> Path | None:
     """Return the source file of a module if it is local, without importing anything."""
     top, *rest = name.split(".")
-    if not top or top in sys.stdlib_module_names or top in sys.builtin_module_names:
+    if (
+        not top
+        or top in OWN_PACKAGES
+        or top in sys.stdlib_module_names
+        or top in sys.builtin_module_names
+    ):
         return None
     if top != own_package and package_version(top) is not None:
         return None
@@ -207,12 +228,12 @@ def _local_source(name: str, own_package: str) -> Path | None:
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         return None
     path = Path(spec.origin)
-    # Installed packages count with their version. Ours is read even where it is installed.
-    installed = INSTALLATION_FOLDERS.intersection(path.parts) and top != OWN_PACKAGE
-    return None if installed else path
+    # Installed packages count with their version.
+    return None if INSTALLATION_FOLDERS.intersection(path.parts) else path
 
 
 def _imported_packages(sources: Mapping[str, str], module: str) -> Iterable[str]:
     imported = (name for text in sources.values() for name in _imports(text, module))
     tops = {name.partition(".")[0] for name in (*imported, module)}
+    tops = {"cvat_sdk", *tops} - OWN_PACKAGES
     return sorted(top for top in tops if top and package_version(top) is not None)

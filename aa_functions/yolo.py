@@ -34,6 +34,9 @@ from aa_functions.processors import cpu_cores
 from aa_functions.weights import find_weights
 
 DEFAULT_GPU_BATCH = 32
+RESULTS_VERSION = 1
+"""Part of the fingerprint. Increase it if a change here or in `backends` gives other boxes for the
+same image; otherwise cached detections of the old code would be used."""
 
 logger = logging.getLogger(__name__)
 
@@ -207,6 +210,7 @@ class YoloDetection:
         """Return what decides the boxes; see `aa_functions.fingerprint`. The device does not."""
         options = self._options
         return {
+            "implementation": f"aa_functions.yolo {RESULTS_VERSION}",
             "weights": self._weights,
             "conf": self._conf,
             "imgsz": options.imgsz,

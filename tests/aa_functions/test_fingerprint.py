@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -13,6 +16,17 @@ import pytest
 
 from aa_functions import FunctionReference, FunctionReferenceError, load_function
 from aa_functions.fingerprint import FingerprintError, file_digest, package_version
+
+CODE_THAT_DECIDES_BOXES = {
+    "aa_functions.yolo": "3820fb923108346e",
+    "aa_functions.backends.backend": "f0d3ac59fa6f5866",
+    "aa_functions.backends.device": "577cf969aeafcd78",
+    "aa_functions.backends.export": "3d15774af7d3c52f",
+    "aa_functions.backends.openvino_forward": "a54c4ece225e9e37",
+    "aa_functions.backends.pool": "d0cd3a21a9280540",
+    "aa_functions.backends.predictor": "095c191b1d9ea3dd",
+    "aa_functions.backends.ultralytics_import": "dd2d1e0c904c52dd",
+}
 
 FACTORY = """
     from types import SimpleNamespace
@@ -64,6 +78,27 @@ def test_a_file_that_a_parameter_names_counts_with_its_content(tmp_path):
     assert fingerprint_of(path, weights=str(one)) == fingerprint_of(path, weights=str(two))
     two.write_text("other weights")
     assert fingerprint_of(path, weights=str(one)) != fingerprint_of(path, weights=str(two))
+
+
+def test_a_file_named_without_a_folder_counts_with_its_content_and_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "f.py", FACTORY)
+    without_file = fingerprint_of(path, weights="cars.onnx")
+    write(tmp_path / "cars.onnx", "weights")
+    write(tmp_path / "bus", "weights")
+    write(tmp_path / "car", "weights")
+    before = fingerprint_of(path, weights="cars.onnx")
+    assert before != without_file
+    # Labels that happen to be the names of equal files are different labels.
+    assert fingerprint_of(path, name="car") != fingerprint_of(path, name="bus")
+    write(tmp_path / "cars.onnx", "trained again")
+    assert fingerprint_of(path, weights="cars.onnx") != before
+
+
+def test_a_text_that_cannot_be_a_path_counts_as_text(tmp_path):
+    path = write(tmp_path / "f.py", FACTORY)
+    prints = {fingerprint_of(path, weights=text) for text in ("x" * 5000, "a\0b", "")}
+    assert len(prints) == 3
 
 
 def test_imported_local_modules_count(tmp_path, monkeypatch):
@@ -155,6 +190,64 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert file_digest(path) != first
     with pytest.raises(FingerprintError, match="cannot be read"):
         file_digest(tmp_path / "none")
+
+
+def counted(tmp_path, monkeypatch, path: Path) -> dict[str, object]:
+    """What goes into the fingerprint of a function in a file."""
+    seen: list[dict[str, object]] = []
+    dumps = json.dumps
+
+    def record(content, **options):
+        seen.append(content)
+        return dumps(content, **options)
+
+    monkeypatch.setattr("aa_functions.fingerprint.json.dumps", record)
+    fingerprint_of(path, size=3)
+    (content,) = seen
+    return content
+
+
+def test_what_goes_into_a_fingerprint(tmp_path, monkeypatch):
+    """Neither a release of cvat-flows nor a move of its modules may change this."""
+    path = write(tmp_path / "f.py", "    import numpy, aa_functions.yolo, cvat_flows\n" + FACTORY)
+    content = counted(tmp_path, monkeypatch, path)
+    assert content == {
+        "version": 2,
+        "sources": {"function": hashlib.sha256(path.read_bytes()).hexdigest()},
+        "inputs": {"size": 3},
+        "packages": {
+            "cvat_sdk": package_version("cvat_sdk"),
+            "numpy": package_version("numpy"),
+        },
+    }
+
+
+def code_digest(module: str) -> str:
+    """Digest of a module's code without comments, docstrings and formatting."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    tree = ast.parse(Path(spec.origin).read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [
+                one
+                for one in body
+                if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+            ]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] != (3, 11), reason="Python 3.11 made the digests of the syntax tree"
+)
+@pytest.mark.parametrize(("module", "digest"), CODE_THAT_DECIDES_BOXES.items())
+def test_code_that_decides_boxes_changes_with_its_results_version(module, digest):
+    assert code_digest(module) == digest, (
+        f"The code of {module} changed. If it can give other boxes for the same image, increase "
+        f"RESULTS_VERSION in aa_functions/yolo.py. Then write {code_digest(module)!r} here."
+    )
 
 
 YOLO = "aa_functions.yolo"
