@@ -22,7 +22,14 @@ def test_commands_work_in_the_order_of_the_page(tmp_path: Path) -> None:
     text = PAGE.read_text()
     (drawing,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
     lines = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
-    script = ["set -eum", lines[0], f"cat > draw.py <<'END'\n{drawing}END", lines[1], READY]
+    script = [
+        "set -eu",
+        "trap 'kill %1 || true' EXIT",
+        lines[0],
+        f"cat > draw.py <<'END'\n{drawing}END",
+        lines[1],
+        READY,
+    ]
     script += [f"echo '$ {number}'\n{line}" for number, line in enumerate(lines[2:], 2)]
     environment = {name: value for name, value in os.environ.items() if name[:5] != "CVAT_"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
@@ -37,9 +44,9 @@ def test_commands_work_in_the_order_of_the_page(tmp_path: Path) -> None:
     )
     try:
         output, _ = shell.communicate(timeout=900)
-    finally:
-        if shell.poll() is None:
-            os.killpg(shell.pid, signal.SIGKILL)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)
+        raise
     assert shell.returncode == 0, output
     assert "the function fits the task" in output
     assert (tmp_path / "quickstart" / "preview-1.html").exists()
