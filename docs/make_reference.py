@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,7 @@ def _fields(model: type[BaseModel], parser: argparse.ArgumentParser | None) -> s
                 _flags(parser, name) if parser else "",
                 _type(properties[name]),
                 default,
-                field.description or "",
+                re.sub(r"docs/(\w+\.md)", r"[\1](\1)", field.description or ""),
             )
         )
     if parser is None:
