@@ -1,1 +1,1 @@
-"""How fast annotating is, against the driver of the CVAT SDK: `python -m bench`."""
+"""Benchmarks against the driver of the CVAT SDK; see README.md."""

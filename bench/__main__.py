@@ -1,7 +1,7 @@
-"""Measure the targets and print them as a table: `python -m bench [--quick] [--only NAME ...]`.
+"""Measure the speed targets and print a table: `python -m bench [--quick] [--only NAME ...]`.
 
-Medians of alternating runs of both drivers, in one process, on one sandbox. It takes half an hour
-on two cores; `--quick` a few minutes, for a look. Nothing else should run on the machine.
+Figures are medians of alternating runs of both drivers, in one process and on one sandbox. All rows
+take half an hour on two cores, `--quick` a few minutes. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from cvat_flows.flows.cli import set_prefect_defaults
 
 
 def main() -> int:
-    """Measure, print, and return 1 if a target is missed."""
-    # Prefect reads its settings when it is imported. These are the command line's.
+    """Measure and print. Return 1 if a target is missed."""
+    # Prefect reads its settings on import. These are the settings of the command line.
     set_prefect_defaults()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
-    from bench.stage import own_prefect_home
+    from bench.stage import temporary_prefect_home
 
-    with own_prefect_home():
+    with temporary_prefect_home():
         return _measure()
 
 
@@ -43,10 +43,10 @@ def _measure() -> int:
         "gpu": yolo_rows.yolo_on_gpu,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few frames, two rounds")
+    parser.add_argument("--quick", action="store_true", help="fewer frames and two rounds")
     parser.add_argument(
         "--only", nargs="+", choices=list(measurements), default=list(measurements), metavar="NAME",
-        help="these alone: " + ", ".join(measurements),
+        help="measure only these rows: " + ", ".join(measurements),
     )  # fmt: skip
     arguments = parser.parse_args()
     effort = rows.QUICK if arguments.quick else rows.Effort()
@@ -58,7 +58,7 @@ def _measure() -> int:
                 print(f"measuring {name} ...", file=sys.stderr, flush=True)
                 result = measurements[name](stage, effort)
                 measured += result if isinstance(result, list) else [result]
-    finally:  # half an hour's rows are not lost by the one that fails
+    finally:  # print the rows before the one that fails
         print_table(measured)
         print(rows.machine())
     return int(any(isinstance(row, Row) and not row.met for row in measured))

@@ -1,4 +1,4 @@
-"""Compare boxes: those of two runs with each other, and those of a function with the truth."""
+"""Compare the boxes of two runs, or those of a function with the truth."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ Box = tuple[int, tuple[float, ...]]
 
 @frozen(kw_only=True)
 class Difference:
-    """How far two sets of boxes are apart."""
+    """The difference of two sets of boxes."""
 
     one: int
     other: int
+    """Number of boxes in each set."""
     paired: int
-    """Boxes of the same frame and label that overlap by at least half."""
+    """Number of pairs of the same frame and label with an IoU of at least 0.5."""
     largest: float
-    """Pixels, over the paired ones."""
+    """Largest difference of a coordinate within a pair, in pixels."""
 
     def same_within(self, pixels: float) -> bool:
         return self.one == self.other == self.paired and self.largest <= pixels
@@ -37,7 +38,7 @@ class Difference:
 
 
 def boxes_of(stage: Stage, task_id: int) -> dict[int, list[Box]]:
-    """The rectangles that are in the task, by frame."""
+    """Return the rectangles of a task by frame."""
     found: dict[int, list[Box]] = defaultdict(list)
     annotations, _ = stage.client().tasks.api.retrieve_annotations(task_id)
     for shape in annotations.shapes:
@@ -46,7 +47,7 @@ def boxes_of(stage: Stage, task_id: int) -> dict[int, list[Box]]:
 
 
 def compare(one: dict[int, list[Box]], other: dict[int, list[Box]]) -> Difference:
-    """Pair the boxes of each frame, the closest first."""
+    """Pair the boxes of each frame, each with the most similar one."""
     paired, largest = 0, 0.0
     for frame in one.keys() | other.keys():
         left = list(other.get(frame, ()))
@@ -71,7 +72,7 @@ def compare(one: dict[int, list[Box]], other: dict[int, list[Box]]) -> Differenc
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Intersection over union."""
+    """Return the intersection over union of two boxes."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     if width <= 0 or height <= 0:
@@ -84,7 +85,10 @@ Detect = Callable[[PIL.Image.Image], Iterable[tuple[int, float, tuple[float, ...
 
 
 def detect_with(function: Any) -> Detect:
-    """Label number, score and points of what an AA function finds, however unsure it is."""
+    """Return a detector of all boxes of an AA function, down to a confidence of 0.01.
+
+    It gives label number, score and points of each box.
+    """
 
     def detect(image: PIL.Image.Image) -> Iterable[tuple[int, float, tuple[float, ...]]]:
         context = DetectionContext(frame_name="", conf_threshold=0.01)
@@ -95,7 +99,7 @@ def detect_with(function: Any) -> Detect:
 
 
 def mean_average_precision(detect: Detect, count: int, size: tuple[int, int]) -> float:
-    """mAP50-95 on held-out pictures of shapes (the mean of labels and of ten thresholds)."""
+    """Return mAP50-95 on `count` held-out pictures: the mean over labels and ten thresholds."""
     truth: dict[tuple[int, int], list[tuple[float, ...]]] = defaultdict(list)
     found: dict[int, list[tuple[float, int, tuple[float, ...]]]] = defaultdict(list)
     for number in range(count):

@@ -1,9 +1,9 @@
-"""One run of the flow in a process of its own, for what needs one: its peak memory, its death.
+"""Run the flow in a separate process, to measure its peak memory or to kill it.
 
     python -m bench.child TASK URL FUNCTION
 
-FUNCTION is JSON, `{"module": ..., "parameters": {...}}`. Prints `begin`, then `frames N` as they
-are done, then `end` with a JSON object.
+FUNCTION is JSON, `{"module": ..., "parameters": {...}}`. Prints `begin`, then `frames N` whenever
+frames are done, then `end` with a JSON object of results.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 
 
-class Spoken:
-    """Progress on standard output."""
+class PrintedProgress:
+    """Prints the number of frames that are done."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -40,11 +40,11 @@ class Spoken:
 
 @flow(name="nothing")
 def nothing() -> None:
-    """Make Prefect start its server, which is not part of what is measured."""
+    """Make Prefect start its server before the measurement."""
 
 
 def main() -> None:
-    """Run and report."""
+    """Run the flow and print the results."""
     from cvat_sdk import Client
 
     task_id, url, function = sys.argv[1:]
@@ -57,7 +57,9 @@ def main() -> None:
     )
     print("begin", flush=True)
     begin = time.perf_counter()
-    finished = run_here(parameters, LiveInputs(client=client, function=loaded, progress=Spoken()))
+    finished = run_here(
+        parameters, LiveInputs(client=client, function=loaded, progress=PrintedProgress())
+    )
     seconds = time.perf_counter() - begin
     if finished.error is not None:
         raise finished.error
@@ -65,7 +67,7 @@ def main() -> None:
 
 
 def peak_megabytes() -> float:
-    """Most memory that this program had; `getrusage` would count what its parent had, too."""
+    """Return the peak memory of this process. `getrusage` would include that of its parent."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 

@@ -1,7 +1,7 @@
-"""Measure what Prefect costs a task run and a flow run, on the server that PREFECT_API_URL names.
+"""Measure the cost of a task run and a flow run on the Prefect server of PREFECT_API_URL.
 
-`python -m bench.prefect_cost [--runs 100]`. It makes a concurrency limit of its own and removes it.
-The tasks do nothing, so that all the time is Prefect's; docs/scaling.md says what follows from it.
+`python -m bench.prefect_cost [--runs 100]`. The tasks do nothing, so all the time is Prefect's. The
+benchmark creates a concurrency limit and deletes it again. docs/scaling.md uses the results.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LIMITED, FREE = "cvat-flows-bench-limited", "cvat-flows-bench-free"
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.prefect_cost", description=__doc__)
-    parser.add_argument("--runs", type=int, default=60, help="task runs of each kind")
+    parser.add_argument("--runs", type=int, default=60, help="number of task runs of each kind")
     runs = parser.parse_args().runs
     set_prefect_defaults()
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
@@ -37,7 +37,7 @@ def main() -> int:
     tagged, limited = plain.with_options(tags=[FREE]), plain.with_options(tags=[LIMITED])
 
     def timed(number: int, threads: int, kind: Callable[[], object]) -> float:
-        """Seconds for `number` runs from so many threads at once, inside one flow run."""
+        """Return the seconds of `number` task runs from several threads in one flow run."""
 
         @flow(task_runner=ThreadPoolTaskRunner(max_workers=threads), persist_result=False)
         def flow_of_runs() -> float:
@@ -72,7 +72,7 @@ def main() -> int:
             started = time.monotonic()
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda _: client.read_work_pools(), range(100)))
-            rows.append(("a small request, 8 at once", (time.monotonic() - started) / 100))
+            rows.append(("a small request, 8 threads", (time.monotonic() - started) / 100))
         finally:
             client.delete_global_concurrency_limit_by_name(name)
     for what, seconds in rows:

@@ -1,4 +1,4 @@
-"""The targets, one function each; those of YOLO's speed are in `bench.yolo_rows`."""
+"""One function for each row, except those of YOLO's speed, which are in `bench.yolo_rows`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aa_functions.weights import SHIPPED_FOLDER
 from bench.runs import CONSTANT, WAITING, Function, alternate, flow_run, median, plain_run, sdk_run
 from bench.stage import Stage
 from bench.table import NotMeasured, Row
-from bench.waiting_box import SECONDS_AN_IMAGE
+from bench.waiting_box import SECONDS_PER_IMAGE
 
 SMALL = (640, 360)
 WEIGHTS = str(SHIPPED_FOLDER / "shapes-yolov8n.pt")
@@ -26,7 +26,7 @@ WEIGHTS = str(SHIPPED_FOLDER / "shapes-yolov8n.pt")
 
 @frozen(kw_only=True)
 class Effort:
-    """How much is measured."""
+    """Numbers of rounds and frames."""
 
     rounds: int = 5
     constant_frames: int = 600
@@ -36,7 +36,7 @@ class Effort:
     few: int = 500
     many: int = 5000
     pictures: int = 200
-    """For the mean average precision."""
+    """Number of pictures for the mean average precision."""
 
 
 QUICK = Effort(
@@ -54,21 +54,21 @@ Result = Row | NotMeasured
 
 
 def yolo(**parameters: Any) -> Function:
-    """The shipped YOLOv8n at 640."""
+    """Return the shipped YOLOv8n with an input size of 640."""
     return Function(
         module="aa_functions.yolo", parameters={"model": WEIGHTS, "imgsz": 640, **parameters}
     )
 
 
 def warm_up(stage: Stage) -> None:
-    """Let Prefect start its server and both drivers import what they need."""
+    """Make Prefect start its server and both drivers import their modules."""
     task_id, function = stage.task(4, SMALL), CONSTANT.load()
     flow_run(stage, task_id, function)
     sdk_run(stage, task_id, function.function)
 
 
 def fresh(stage: Stage, task_id: int, run: Callable[[], float]) -> Callable[[], float]:
-    """The run on a task without annotations and with nothing cached."""
+    """Return a run that first deletes the annotations and empties the caches."""
 
     def cleared() -> float:
         stage.clear(task_id)
@@ -81,9 +81,12 @@ def fresh(stage: Stage, task_id: int, run: Callable[[], float]) -> Callable[[], 
 def both_drivers(
     stage: Stage, effort: Effort, task_id: int, *, theirs: Any, ours: Any
 ) -> list[list[float]]:
-    """Seconds of the SDK's runs and of the flow's, in turns, each on a task without annotations.
+    """Alternate runs of the SDK and of the flow, each on a task without annotations.
 
-    One of each goes before: memory and the system's caches are cold for it.
+    The first run of each does not count, because memory and system caches are cold.
+
+    Returns:
+        The seconds of the SDK's runs and of the flow's.
     """
     sdk = fresh(stage, task_id, lambda: sdk_run(stage, task_id, theirs.function))
     flow = fresh(stage, task_id, lambda: flow_run(stage, task_id, ours))
@@ -93,7 +96,7 @@ def both_drivers(
 
 
 def constant_box(stage: Stage, effort: Effort) -> Result:
-    """A function that returns one constant box."""
+    """Measure a function that returns one constant box."""
     count = effort.constant_frames
     task_id, function = stage.task(count), CONSTANT.load()
     sdk, ours = both_drivers(stage, effort, task_id, theirs=function, ours=function)
@@ -101,16 +104,16 @@ def constant_box(stage: Stage, effort: Effort) -> Result:
 
 
 def device(stage: Stage, effort: Effort) -> Result:
-    """A function that takes its time and no processor, as one on a GPU does for the most part."""
+    """Measure a function that takes time but no processor, like one on a GPU."""
     count = effort.gpu_frames
     task_id, function = stage.task(count, SMALL), WAITING.load()
     run = fresh(stage, task_id, lambda: flow_run(stage, task_id, function))
     run()
     (seconds,) = alternate(effort.rounds, run)
-    alone = count * SECONDS_AN_IMAGE
+    alone = count * SECONDS_PER_IMAGE
     return Row(
         what="share of the speed of a function that needs no processor",
-        measured=f"{count / median(seconds):.0f} of {1 / SECONDS_AN_IMAGE:.0f} frames/s",
+        measured=f"{count / median(seconds):.0f} of {1 / SECONDS_PER_IMAGE:.0f} frames/s",
         ratio=alone / median(seconds),
         target="-",
         met=True,
@@ -119,7 +122,7 @@ def device(stage: Stage, effort: Effort) -> Result:
 
 
 def second_run(stage: Stage, effort: Effort) -> Result:
-    """A second run when nothing has changed."""
+    """Measure a second run when nothing has changed."""
     task_id, function = stage.task(effort.again_frames), yolo(device="cpu").load()
     first = fresh(stage, task_id, lambda: flow_run(stage, task_id, function))
     flow_run(stage, stage.task(4, SMALL), function)
@@ -135,7 +138,7 @@ def second_run(stage: Stage, effort: Effort) -> Result:
 
 
 def cached_run(stage: Stage, effort: Effort) -> Result:
-    """The same when only the detections are known: the task was cleared, the manifest is gone."""
+    """Measure a run on a cleared task whose detections are cached."""
     task_id, function = stage.task(effort.again_frames), yolo(device="cpu").load()
 
     first = fresh(stage, task_id, lambda: flow_run(stage, task_id, function))
@@ -157,7 +160,7 @@ def cached_run(stage: Stage, effort: Effort) -> Result:
 
 
 def killed_and_resumed(stage: Stage, effort: Effort) -> Result:
-    """Killed at half, then run again."""
+    """Measure a run that is killed at half and run again."""
     count = effort.again_frames
     task_id, function = stage.task(count), yolo(device="cpu")
     whole, both, sums = [], [], []
@@ -183,7 +186,7 @@ def killed_and_resumed(stage: Stage, effort: Effort) -> Result:
 
 
 def memory_and_length(stage: Stage, effort: Effort) -> list[Result]:
-    """Peak memory and speed as the task grows."""
+    """Measure peak memory and speed of a small and a large task."""
     measured: dict[int, list[dict[str, float]]] = {effort.few: [], effort.many: []}
     for _ in range(effort.rounds):
         for count, runs in measured.items():
@@ -214,7 +217,7 @@ def memory_and_length(stage: Stage, effort: Effort) -> list[Result]:
 
 
 def share_of_prefect(stage: Stage, effort: Effort) -> Result:
-    """What of the wall time Prefect takes, with YOLOv8n on the CPU."""
+    """Measure Prefect's share of the wall time, with YOLOv8n on the CPU."""
     count = effort.constant_frames
     task_id, function = stage.task(count), yolo(device="cpu").load()
     flow_run(stage, task_id, function)
@@ -237,7 +240,7 @@ def share_of_prefect(stage: Stage, effort: Effort) -> Result:
 def against_sdk(
     what: str, count: int, sdk: list[float], ours: list[float], target: float, note: str = ""
 ) -> Row:
-    """The row of two drivers' seconds for `count` frames."""
+    """Return the row that compares two drivers' seconds for `count` frames."""
     ratio = median(sdk) / median(ours)
     return Row(
         what=f"{what}, {count} frames",
@@ -252,7 +255,7 @@ def against_sdk(
 def _child(
     stage: Stage, task_id: int, function: Function, *, kill_at: int | None = None
 ) -> dict[str, float]:
-    """Run the flow in a process of its own; kill it when `kill_at` frames are done."""
+    """Run the flow in a separate process; kill it when `kill_at` frames are done."""
     command = [
         sys.executable, "-m", "bench.child", str(task_id), stage.sandbox.url,
         json.dumps({"module": function.module, "parameters": function.parameters}),
@@ -267,7 +270,7 @@ def _child(
             if word.strip() == "begin":
                 begin = time.perf_counter()
             elif word == "frames" and kill_at is not None and int(rest) >= kill_at:
-                # With the Prefect server that it started: left behind, it would slow down the rest.
+                # Also kill its Prefect server, which would slow down the other measurements.
                 os.killpg(process.pid, signal.SIGKILL)
                 return {"seconds": time.perf_counter() - begin}
             elif word == "end":
@@ -277,7 +280,7 @@ def _child(
 
 
 def machine() -> str:
-    """What the measurements are made on."""
+    """Describe the machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":")[1].strip() for line in lines if "model name" in line)

@@ -1,4 +1,4 @@
-"""One run of each kind, timed: the SDK's driver, the flow, and the flow's code without Prefect."""
+"""Timed runs: of the SDK's driver, of the flow, and of the flow's code without Prefect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cvat_flows.flows.run.live import LiveInputs, hand_over
 
 @frozen(kw_only=True)
 class Function:
-    """A function by reference, as a user names it."""
+    """A function by module name and parameters."""
 
     module: str
     parameters: dict[str, Any]
@@ -35,7 +35,7 @@ WAITING = Function(module="bench.waiting_box", parameters={})
 
 
 def sdk_run(stage: Stage, task_id: int, function: Any) -> float:
-    """Seconds that the SDK's `annotate_task` takes with an empty cache."""
+    """Return the seconds of the SDK's `annotate_task` with an empty cache."""
     client = stage.client()
     begin = time.perf_counter()
     cvataa.annotate_task(client, task_id, function, allow_unmatched_labels=True)
@@ -43,7 +43,7 @@ def sdk_run(stage: Stage, task_id: int, function: Any) -> float:
 
 
 def flow_run(stage: Stage, task_id: int, function: Any, **options: Any) -> float:
-    """Seconds that the flow takes, from its call to its final state."""
+    """Return the seconds of the flow, from the call to the final state."""
     client = stage.client()
     parameters = _parameters(task_id, **options)
     begin = time.perf_counter()
@@ -55,7 +55,7 @@ def flow_run(stage: Stage, task_id: int, function: Any, **options: Any) -> float
 
 
 def plain_run(stage: Stage, task_id: int, function: Any) -> float:
-    """Seconds that the flow's own code takes without Prefect."""
+    """Return the seconds of the flow's code without Prefect."""
     client = stage.client()
     parameters = _parameters(task_id)
     begin = time.perf_counter()
@@ -74,7 +74,11 @@ def _parameters(task_id: int, **options: Any) -> AnnotateTaskParameters:
 
 
 def alternate(rounds: int, *kinds: Callable[[], float]) -> list[list[float]]:
-    """Run each kind once a round, so that what else goes on in the machine hits all alike."""
+    """Run each kind once a round, so that other load on the machine affects all kinds alike.
+
+    Returns:
+        For each kind the seconds of its runs.
+    """
     seconds: list[list[float]] = [[] for _ in kinds]
     for _ in range(rounds):
         for kind, measured in zip(kinds, seconds, strict=True):
@@ -83,5 +87,5 @@ def alternate(rounds: int, *kinds: Callable[[], float]) -> list[list[float]]:
 
 
 def median(seconds: list[float]) -> float:
-    """The middle one."""
+    """Return the median."""
     return statistics.median(seconds)

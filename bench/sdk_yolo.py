@@ -1,6 +1,6 @@
-"""YOLO the way a user of the SDK writes it: Ultralytics' `predict` on one image after another.
+"""YOLO as users of the SDK write it: Ultralytics' `predict` on one image after another.
 
-The SDK's predefined function had this form; its threads and batches are Ultralytics' own choice.
+Ultralytics chooses the number of threads. Batches have one image.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import PIL.Image
 
 
 def create(model: str, imgsz: int = 640, conf: float = 0.25, device: str = "cpu") -> Any:
-    """Load a checkpoint."""
+    """Create the function from a checkpoint."""
     from aa_functions.backends.ultralytics_import import import_ultralytics
 
     return PlainYolo(import_ultralytics().YOLO(model), imgsz, conf, device)
@@ -34,7 +34,7 @@ class PlainYolo:
     def detect(
         self, context: cvataa.DetectionFunctionContext, image: PIL.Image.Image
     ) -> list[cvataa.DetectionAnnotation]:
-        """Rectangles in pixels of the image."""
+        """Return rectangles in pixels of the image."""
         (result,) = self._model.predict(source=image, **self._options)
         return [
             cvataa.rectangle(int(number), points)

@@ -1,6 +1,6 @@
-"""Time matching, and validating and remapping next to the SDK's own mapper.
+"""Measure matching, and validating and remapping against the SDK's mapper.
 
-Run as `python -m bench.spec_speed`; prints one line a measurement, on one core.
+`python -m bench.spec_speed` prints one line for each measurement. All run on one core.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def rectangles() -> list[models.LabeledShapeRequest]:
 
 
 def seconds(prepare: Callable[[], Any], measure: Callable[[Any], Any]) -> float:
-    """Median processor time of some rounds: another program on the machine does not count."""
+    """Return the median processor time, which other programs on the machine do not affect."""
     times = []
     for _ in range(ROUNDS):
         prepared = prepare()
@@ -60,7 +60,7 @@ def seconds(prepare: Callable[[], Any], measure: Callable[[Any], Any]) -> float:
 
 
 def rows_of(labels: list[models.Label]) -> list[dict[str, Any]]:
-    """The labels as rows of `GET /api/labels`."""
+    """Return labels as `GET /api/labels` does."""
     return [label.to_dict() for label in labels]
 
 
@@ -107,7 +107,7 @@ def main() -> None:
     matching = seconds(lambda: None, lambda _: match_spec(mine, same))
     print(f"{f'match {LABELS:,} labels':<48}{matching:>12.3f} s")
     failing = seconds(lambda: None, mismatch)
-    print(f"{f'match {LABELS:,} labels, none of which fits':<48}{failing:>12.3f} s")
+    print(f"{f'match {LABELS:,} labels, all different':<48}{failing:>12.3f} s")
     reading = seconds(lambda: rows_of(task_labels(many)), labels_of_rows)
     print(f"{f'read {LABELS:,} labels of CVAT':<48}{reading:>12.3f} s")
 

@@ -1,4 +1,4 @@
-"""What the measurements are made on: a sandbox, its pictures, and folders that are thrown away."""
+"""The stage of the measurements: a sandbox, images, and temporary folders."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from cvat_sdk import Client, Config, models
 from aa_functions.training.shape_images import LABELS, make_shape_image
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 
-DISTINCT = 60
-"""Pictures that are really drawn; the others are the same files under other names, with a byte of
-their own at the end, so that no cache takes them for known."""
+DISTINCT_IMAGES = 60
+"""Number of images that are drawn. The others are copies of them.
+
+Each file ends with different bytes, so that caches do not know it.
+"""
 
 
 @frozen(kw_only=True)
 class Stage:
-    """A running sandbox and a folder for everything."""
+    """A running sandbox and a folder for all data."""
 
     folder: Path
     sandbox: SandboxProcess
     _tasks: dict[tuple[int, tuple[int, int]], int] = field(factory=dict)
 
     def client(self) -> Client:
-        """A client with an empty cache of its own."""
+        """Return a logged-in client with an empty cache."""
         cache = Path(mkdtemp(dir=self.folder, prefix="sdk-cache-"))
         config = Config(status_check_period=0.2, cache_dir=cache)
         client = Client(self.sandbox.url, config=config, check_server_version=False)
@@ -52,11 +54,11 @@ class Stage:
         return int(self.client().tasks.create_from_data(spec, files).id)
 
     def clear(self, task_id: int) -> None:
-        """Remove the task's annotations."""
+        """Delete the task's annotations."""
         self.client().tasks.api.destroy_annotations(task_id)
 
     def fresh_storage(self) -> Path:
-        """Point the manifests and caches to a new empty folder."""
+        """Use a new empty folder for manifests and caches."""
         number = sum(1 for _ in self.folder.glob("storage-*"))
         storage = self.folder / f"storage-{number}"
         os.environ["CVAT_FLOWS_STORAGE"] = str(storage)
@@ -64,9 +66,12 @@ class Stage:
 
 
 @contextmanager
-def own_prefect_home() -> Iterator[None]:
-    """Keep Prefect's database in a folder that is removed; to be entered before Prefect is
-    imported, whose server would otherwise open another database than its client."""
+def temporary_prefect_home() -> Iterator[None]:
+    """Keep Prefect's database in a temporary folder.
+
+    Enter it before Prefect is imported. Otherwise Prefect's server and client use different
+    databases.
+    """
     with TemporaryDirectory(prefix="cvat-flows-bench-", ignore_cleanup_errors=True) as name:
         os.environ["PREFECT_HOME"] = name
         yield
@@ -74,7 +79,7 @@ def own_prefect_home() -> Iterator[None]:
 
 @contextmanager
 def open_stage() -> Iterator[Stage]:
-    """Start a sandbox; keep all its data and our caches in a folder that is removed."""
+    """Start a sandbox; keep its data and our caches in a temporary folder."""
     with TemporaryDirectory(prefix="cvat-flows-bench-") as name:
         folder = Path(name)
         with SandboxProcess(folder / "sandbox") as sandbox:
@@ -82,10 +87,10 @@ def open_stage() -> Iterator[Stage]:
 
 
 def draw(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
-    """Shapes on noise, about 0.36 MB for 1280x720."""
+    """Write JPEGs of shapes on noise, 0.36 MB each for 1280x720; return their paths."""
     folder.mkdir(parents=True)
     drawn: list[bytes] = []
-    for index in range(min(count, DISTINCT)):
+    for index in range(min(count, DISTINCT_IMAGES)):
         picture = make_shape_image(index, seed=7, sizes=[size]).image
         noise = np.random.default_rng(index).integers(-6, 7, (size[1], size[0], 1))
         pixels = np.clip(np.asarray(picture).astype(np.int16) + noise, 0, 255).astype(np.uint8)

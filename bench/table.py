@@ -1,4 +1,4 @@
-"""A measurement as a row, and the rows as a table."""
+"""The rows of the measurements, and printing them as a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 
 @frozen(kw_only=True)
 class Row:
-    """One target and what was measured."""
+    """One target and its measurement."""
 
     what: str
     measured: str
@@ -23,14 +23,14 @@ class Row:
 
 @frozen(kw_only=True)
 class NotMeasured:
-    """A target that this machine or call leaves out."""
+    """A target that cannot be measured on this machine."""
 
     what: str
     reason: str
 
 
 def print_table(rows: Iterable[Row | NotMeasured]) -> None:
-    """Print the rows with a mark for each target met or missed."""
+    """Print the rows; mark each target as met or missed."""
     table = Table("what", "measured", "ratio", "target", "met", "note", title="cvat-flows")
     for row in rows:
         if isinstance(row, Row):

@@ -1,8 +1,7 @@
-"""Time uploading 100,000 rectangles next to the SDK's one PATCH: `python -m bench.upload_speed`.
+"""Measure uploading 100,000 rectangles against the SDK's one PATCH: `python -m bench.upload_speed`.
 
-Each measurement runs in a process of its own, on an empty task of a fresh sandbox, so that the
-peak of its memory is its own. Ours is given twice: from a list, as the SDK's, and from a generator,
-as a flow hands them over.
+Each measurement runs in a separate process, to measure its peak memory, and on an empty task of a
+new sandbox. Ours is measured twice: with a list, like the SDK's, and with a generator, like a flow.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
 
 FRAMES = 1_000
-RECTANGLES = 100
-"""A frame."""
-WAYS = ("sdk", "ours from a list", "ours from a generator")
+RECTANGLES_PER_FRAME = 100
+METHODS = ("sdk", "ours from a list", "ours from a generator")
 
 
 def outcomes(job: int, label: int, frames: int) -> Iterator[Outcome]:
@@ -47,13 +45,13 @@ def outcomes(job: int, label: int, frames: int) -> Iterator[Outcome]:
                 frame=number,
                 points=(n + 0.25, number % 100 + 0.5, n + 50.75, number % 100 + 40.125),
             )
-            for n in range(RECTANGLES)
+            for n in range(RECTANGLES_PER_FRAME)
         )
         yield Outcome(frame=frame, annotations=annotations)
 
 
-def measure(way: str, url: str, task_id: int, frames: int, folder: Path) -> dict[str, Any]:
-    """Upload once and say what it took."""
+def measure(method: str, url: str, task_id: int, frames: int, folder: Path) -> dict[str, Any]:
+    """Upload once; return the time and the growth of the peak memory."""
     client = Client(url, check_server_version=False)
     client.login(SandboxProcess.admin)
     task = client.tasks.retrieve(task_id)
@@ -64,7 +62,7 @@ def measure(way: str, url: str, task_id: int, frames: int, folder: Path) -> dict
         FolderStorage(folder), server=url, task_id=task_id, function="f", run=RunStamp(id="bench")
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if way == "sdk":
+    if method == "sdk":
         shapes = [
             models.LabeledShapeRequest(
                 type="rectangle",
@@ -80,10 +78,10 @@ def measure(way: str, url: str, task_id: int, frames: int, folder: Path) -> dict
         begin = time.perf_counter()
         task.update_annotations(body)
     else:
-        ready = list(found) if way == "ours from a list" else found
+        ready = list(found) if method == "ours from a list" else found
         begin = time.perf_counter()
         report = upload_job(client, task_id=task_id, job_id=job, outcomes=ready, manifest=manifest)
-        assert report.created == frames * RECTANGLES
+        assert report.created == frames * RECTANGLES_PER_FRAME
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"seconds": seconds, "mebibytes": (peak - before) / 1024}
@@ -91,39 +89,43 @@ def measure(way: str, url: str, task_id: int, frames: int, folder: Path) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.upload_speed", description=__doc__)
-    parser.add_argument("--frames", type=int, default=FRAMES, help="frames of 100 rectangles")
-    parser.add_argument("--one", nargs=4, metavar=("WAY", "URL", "TASK", "FOLDER"))
+    parser.add_argument(
+        "--frames", type=int, default=FRAMES, help="number of frames, each with 100 rectangles"
+    )
+    parser.add_argument("--one", nargs=4, metavar=("METHOD", "URL", "TASK", "FOLDER"))
     options = parser.parse_args()
     if options.one:
-        way, url, task, folder = options.one
-        print(json.dumps(measure(way, url, int(task), options.frames, Path(folder))))
+        method, url, task, folder = options.one
+        print(json.dumps(measure(method, url, int(task), options.frames, Path(folder))))
         return
     results = {}
     with TemporaryDirectory(prefix="cvat-flows-bench-") as name:
         folder = Path(name)
-        for way in WAYS:
-            place = folder / way.replace(" ", "-")
+        for method in METHODS:
+            place = folder / method.replace(" ", "-")
             with SandboxProcess(place / "sandbox") as sandbox:
                 task_id = _make_task(sandbox, place, options.frames)
                 answer = subprocess.run(
                     [
                         *(sys.executable, "-m", "bench.upload_speed"),
                         *("--frames", str(options.frames)),
-                        *("--one", way, sandbox.url, str(task_id), str(place / "storage")),
+                        *("--one", method, sandbox.url, str(task_id), str(place / "storage")),
                     ],
                     check=True,
                     stdout=subprocess.PIPE,
                 )
-            results[way] = json.loads(answer.stdout)
-            taken = results[way]
+            results[method] = json.loads(answer.stdout)
+            taken = results[method]
             print(
-                f"{way:<24}{options.frames * RECTANGLES:>9,} rectangles"
-                f"{taken['seconds']:>9.1f} s{taken['mebibytes']:>9.0f} MiB more at the peak",
+                f"{method:<24}{options.frames * RECTANGLES_PER_FRAME:>9,} rectangles"
+                f"{taken['seconds']:>9.1f} s{taken['mebibytes']:>9.0f} MiB more peak memory",
                 flush=True,
             )
     sdk = results["sdk"]["seconds"]
-    for way in WAYS[1:]:
-        print(f"{way}: {sdk / results[way]['seconds']:.2f} times the speed of the SDK's PATCH")
+    for method in METHODS[1:]:
+        print(
+            f"{method}: {sdk / results[method]['seconds']:.2f} times the speed of the SDK's PATCH"
+        )
 
 
 def _make_task(sandbox: SandboxProcess, folder: Path, frames: int) -> int:

@@ -1,8 +1,8 @@
-"""Measure how many deliveries a second `cvat-flows webhook` takes, and whether one is lost.
+"""Measure how many deliveries a second `cvat-flows webhook` handles, and whether it loses any.
 
-`python -m bench.webhook_rate [--deliveries 4000]`: a sandbox CVAT, a Prefect server and the
-receiver, each a process of its own. One delivery in twenty is the first news of a ready task (a new
-event for Prefect); the others are what CVAT sends while tasks are imported and annotated.
+`python -m bench.webhook_rate [--deliveries 4000]` runs a sandbox, a Prefect server and the receiver
+in separate processes. One delivery in twenty is the first about a ready task: it becomes an event
+in Prefect. The others are those that CVAT sends while tasks are imported and annotated.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cvat_flows.deployments.demo.local_prefect import free_port
 from cvat_flows.flows.cli import set_prefect_defaults
 
 SECRET = "a secret for the benchmark"
-NEW_IN = 20
+DELIVERIES_PER_TASK = 20
 FUNCTION = """
 import cvat_sdk.auto_annotation as cvataa
 spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec("car", 0)])
@@ -34,10 +34,10 @@ def detect(context, image):
 
 
 def main() -> int:
-    """Measure and print; 1 if a delivery was lost."""
+    """Measure and print. Return 1 if a delivery was lost."""
     parser = argparse.ArgumentParser(prog="python -m bench.webhook_rate", description=__doc__)
     parser.add_argument("--deliveries", type=int, default=3000)
-    parser.add_argument("--senders", type=int, default=32, help="deliveries under way at once")
+    parser.add_argument("--senders", type=int, default=32, help="number of simultaneous deliveries")
     arguments = parser.parse_args()
     set_prefect_defaults()
     with ExitStack() as stack:
@@ -53,7 +53,7 @@ def _measure(stack: ExitStack, folder: Path, deliveries: int, senders: int) -> i
 
     stack.enter_context(local_prefect(folder / "prefect"))
     sandbox = stack.enter_context(SandboxProcess(folder / "sandbox"))
-    tasks = _make_tasks(sandbox, folder, deliveries // NEW_IN)
+    tasks = _make_tasks(sandbox, folder, deliveries // DELIVERIES_PER_TASK)
     url = _start_receiver(stack, folder, sandbox.url)
     bodies = _bodies(tasks, deliveries)
     answers, seconds = asyncio.run(_send(url, bodies, senders))
@@ -117,7 +117,7 @@ def _start_receiver(stack: ExitStack, folder: Path, cvat: str) -> str:
 
 
 def _bodies(tasks: list[int], count: int) -> list[bytes]:
-    """Deliveries in the proportions of real ones: many about tasks that are known."""
+    """Return deliveries in realistic proportions: most are about known tasks."""
     before = {"updated_date": "2026-01-01T00:00:00Z"}
     bodies: list[dict[str, Any]] = []
     for position, task in enumerate(tasks):
@@ -132,9 +132,9 @@ def _bodies(tasks: list[int], count: int) -> list[bytes]:
                 {"event": "update:job", "job": {"id": known}, "before_update": before},
                 {"event": "update:task", "task": {"id": known, "size": 1}, "before_update": before},
             ]
-            * ((NEW_IN - 6) // 2),
+            * ((DELIVERIES_PER_TASK - 6) // 2),
         ]
-    padding = "x" * 4000  # a delivery about a task has some 5 KB
+    padding = "x" * 4000  # a delivery about a task has about 5 KB
     return [json.dumps({**body, "padding": padding}).encode() for body in bodies[:count]]
 
 
@@ -159,7 +159,7 @@ async def _send(url: str, bodies: list[bytes], senders: int) -> tuple[Counter[in
 
 
 def _events(expected: int) -> int:
-    """How many tasks Prefect has heard of, once it has written its events down."""
+    """Return the number of announced tasks in Prefect; wait until it has stored its events."""
     import httpx
 
     url = f"{os.environ['PREFECT_API_URL']}/events/filter"

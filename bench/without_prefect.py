@@ -1,4 +1,4 @@
-"""The flow's own code with Prefect taken out: what a run takes less is Prefect's share."""
+"""Run the flow's code without Prefect. The time that this saves is Prefect's share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cvat_flows.tasks.reports import artifacts
 
 @frozen
 class _PlainFuture:
-    """What the flow uses of Prefect's futures."""
+    """The part of Prefect's futures that the flow uses."""
 
     _future: Future[Any]
 
@@ -38,7 +38,7 @@ class _PlainFuture:
 
 @frozen
 class _PlainTask:
-    """A task's function; where it is submitted, in a thread that first waits for others."""
+    """A task's function. `submit` runs it in a thread, after other futures if required."""
 
     _function: Callable[..., Any]
     _threads: ThreadPoolExecutor
@@ -59,10 +59,10 @@ class _PlainTask:
 
 @contextmanager
 def without_prefect() -> Iterator[None]:
-    """Let `flows.annotate.annotate` do its work in plain threads within the block.
+    """Make `cvat_flows.flows.annotate.annotate` use plain threads in the block.
 
-    Everything is done but what asks the Prefect server for something: states of runs, slots of
-    limits, events, artifacts (their text and pictures are made) and lines in its log.
+    Only requests to the Prefect server are left out: states of runs, slots of limits, events, log
+    lines and storing artifacts. The texts and pictures of artifacts are created.
     """
     logger = logging.getLogger(__name__)
     with ThreadPoolExecutor(detect.THREADS) as threads, ExitStack() as patches:

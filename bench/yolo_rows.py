@@ -1,4 +1,4 @@
-"""The targets for YOLOv8n, on the CPU and on a GPU, against the SDK's driver and its own loop."""
+"""The rows of YOLOv8n's speed, on the CPU and on a GPU."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.table import NotMeasured, Row
 
 
 def yolo_on_cpu(stage: Stage, effort: Effort) -> Result:
-    """YOLOv8n at 640 on the CPU, against the same model in the SDK's driver."""
+    """Compare YOLOv8n at 640 on the CPU with the same model in the SDK's driver."""
     return _yolo_against_sdk(stage, effort, "YOLOv8n at 640 on CPU", yolo(device="cpu"), 2.0)
 
 
 def yolo_same_function(stage: Stage, effort: Effort) -> Result:
-    """The same, with our function in the SDK's driver too: what the pipeline alone gains."""
+    """Compare both drivers with our function: the gain of the pipeline alone."""
     count = effort.yolo_frames
     task_id, function = stage.task(count), yolo(device="cpu").load()
     sdk, ours = both_drivers(stage, effort, task_id, theirs=function, ours=function)
@@ -26,7 +26,7 @@ def yolo_same_function(stage: Stage, effort: Effort) -> Result:
 
 
 def yolo_bf16(stage: Stage, effort: Effort) -> Result:
-    """The same in bfloat16, and what that costs in exactness."""
+    """Compare YOLOv8n in bf16 with the SDK's driver in f32, also in precision."""
     what = 'YOLOv8n, precision="bf16"'
     exact, rough = yolo(device="cpu"), yolo(device="cpu", precision="bf16")
     if rough.load().function.fingerprint_inputs()["precision"] != "bf16":
@@ -36,11 +36,11 @@ def yolo_bf16(stage: Stage, effort: Effort) -> Result:
 
 
 def yolo_on_gpu(stage: Stage, effort: Effort) -> list[Result]:
-    """On a GPU, against the SDK's loop there and the bare model fed from memory."""
+    """Compare YOLOv8n on a GPU with the SDK's driver there and with the bare model."""
     import torch
 
     if not torch.cuda.is_available():
-        return [NotMeasured(what="YOLOv8n on a GPU", reason="no GPU at hand")]
+        return [NotMeasured(what="YOLOv8n on a GPU", reason="no GPU")]
     exact, rough = yolo(device="cuda"), yolo(device="cuda", half=True)
     count, function = effort.gpu_frames, rough.load()
     against = _yolo_against_sdk(
@@ -73,7 +73,7 @@ def yolo_on_gpu(stage: Stage, effort: Effort) -> list[Result]:
 
 
 def _bare_model(stage: Stage, task_id: int, function: Any) -> float:
-    """Seconds for the task's images when they are decoded already."""
+    """Return the seconds of the model alone, for images that are decoded already."""
     from cvat_flows.tasks.cvat.task import fetch_media
     from cvat_flows.tasks.detect.runner import FunctionRunner
     from cvat_flows.tasks.fetch.plan import plan_frames
@@ -123,5 +123,7 @@ def _yolo_against_sdk(
     )
     exact = not {"precision", "half"} & ours.parameters.keys()
     if exact and not difference.same_within(0.1):
-        raise AssertionError(f"{what}: other boxes than the SDK's driver gives: {difference}")
+        raise AssertionError(
+            f"{what}: the boxes differ from those of the SDK's driver: {difference}"
+        )
     return row
