@@ -1,1 +1,1 @@
-"""How the project's own YOLOv8n was made: its images and its training."""
+"""Images and training of the project's own YOLOv8n."""

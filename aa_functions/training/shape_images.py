@@ -1,7 +1,7 @@
 """Synthetic pictures of circles, squares, triangles and stars with known boxes.
 
-The shipped model was trained on them; the demo and the tests annotate them and compare with the
-truth. Image `index` of a seed is the same on every machine, whatever is made before it.
+The shipped model was trained on them. The demo and the tests annotate them and compare the results
+with the true boxes. Picture `index` of a seed is the same on every machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 @frozen(kw_only=True)
 class TrueBox:
-    """The smallest upright box around one drawn shape, in pixels of the image."""
+    """The smallest axis-aligned box around a drawn shape, in pixels of the image."""
 
     label: str
     xtl: float
@@ -33,7 +33,7 @@ class TrueBox:
 
 @frozen(kw_only=True)
 class ShapeImage:
-    """A picture and what is on it."""
+    """A picture and the boxes of its shapes."""
 
     image: Image.Image
     boxes: tuple[TrueBox, ...]
@@ -47,14 +47,14 @@ def make_shape_images(
     shapes: tuple[int, int] = (1, 6),
     extent: tuple[float, float] = (0.1, 0.5),
 ) -> Iterator[ShapeImage]:
-    """Yield `count` RGB pictures, one at a time.
+    """Yield RGB pictures.
 
     Args:
-        count: How many.
+        count: Number of pictures.
         seed: The same seed gives the same pictures.
-        sizes: Width and height in pixels; each picture draws one of them.
-        shapes: Least and greatest number of shapes. Where no room is left, there are fewer.
-        extent: Smallest and largest diameter of a shape, as a share of the shorter side.
+        sizes: Widths and heights in pixels; each picture has one of them at random.
+        shapes: Minimum and maximum number of shapes. There are fewer if the picture has no room.
+        extent: Minimum and maximum diameter of a shape, as a share of the shorter side.
     """
     for index in range(count):
         yield make_shape_image(index, seed=seed, sizes=sizes, shapes=shapes, extent=extent)
@@ -68,7 +68,7 @@ def make_shape_image(
     shapes: tuple[int, int] = (1, 6),
     extent: tuple[float, float] = (0.1, 0.5),
 ) -> ShapeImage:
-    """Make picture number `index` of `make_shape_images`."""
+    """Return picture number `index` of `make_shape_images`."""
     rng = np.random.default_rng([seed, index])
     width, height = sizes[int(rng.integers(len(sizes)))]
     image = Image.fromarray(_background(rng, width, height))
@@ -86,7 +86,7 @@ def make_shape_image(
 
 
 def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """A colour gradient with blotches and grain, shape (height, width, 3), 8 bits."""
+    """Return a colour gradient with blotches and grain, (height, width, 3), 8 bits."""
     corners = rng.uniform(20, 235, (2, 2, 3)).astype(np.uint8)
     canvas = np.asarray(Image.fromarray(corners).resize((width, height), Image.Resampling.BILINEAR))
     cells = int(rng.integers(4, 40))
@@ -101,8 +101,8 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
 
 
 def _outline(rng: np.random.Generator, label: str, *, radius: float) -> list[Point]:
-    """Corners around (0, 0) of a shape of that radius, turned at random."""
-    turn = rng.uniform(0, 2 * math.pi)
+    """Return the corners of a shape around (0, 0), rotated at random."""
+    rotation = rng.uniform(0, 2 * math.pi)
     if label == "circle":
         corners, radii = 72, [radius]
     elif label == "star":
@@ -111,8 +111,8 @@ def _outline(rng: np.random.Generator, label: str, *, radius: float) -> list[Poi
         corners, radii = (4 if label == "square" else 3), [radius]
     return [
         (
-            radii[i % len(radii)] * math.cos(turn + 2 * math.pi * i / corners),
-            radii[i % len(radii)] * math.sin(turn + 2 * math.pi * i / corners),
+            radii[i % len(radii)] * math.cos(rotation + 2 * math.pi * i / corners),
+            radii[i % len(radii)] * math.sin(rotation + 2 * math.pi * i / corners),
         )
         for i in range(corners)
     ]
@@ -126,7 +126,7 @@ def _free_place(
     width: int,
     height: int,
 ) -> tuple[TrueBox, Point] | None:
-    """A random place inside the picture that touches no other box, with the shift to it."""
+    """Return a random box in the picture that touches no other, and the shift to it."""
     xs, ys = zip(*outline, strict=True)
     for _ in range(20):
         dx = rng.uniform(-min(xs) + 1, width - 1 - max(xs))
@@ -148,17 +148,17 @@ def _touch(a: TrueBox, b: TrueBox) -> bool:
 
 
 def _draw(rng: np.random.Generator, image: Image.Image, corners: list[Point], box: TrueBox) -> None:
-    """Fill the outline with a colour that stands out from what is below it."""
+    """Fill the outline with a colour that differs from the background."""
     left, top = math.floor(box.xtl), math.floor(box.ytl)
     width, height = math.ceil(box.xbr) - left, math.ceil(box.ybr) - top
-    large = Image.new("L", (width * _SUPERSAMPLING, height * _SUPERSAMPLING))
-    ImageDraw.Draw(large).polygon(
+    enlarged = Image.new("L", (width * _SUPERSAMPLING, height * _SUPERSAMPLING))
+    ImageDraw.Draw(enlarged).polygon(
         [((x - left) * _SUPERSAMPLING, (y - top) * _SUPERSAMPLING) for x, y in corners], fill=255
     )
-    stencil = large.resize((width, height), Image.Resampling.BOX)
-    below = np.asarray(image.crop((left, top, left + width, top + height))).mean(axis=(0, 1))
+    stencil = enlarged.resize((width, height), Image.Resampling.BOX)
+    background = np.asarray(image.crop((left, top, left + width, top + height))).mean(axis=(0, 1))
     colour = rng.uniform(0, 255, 3)
-    while np.linalg.norm(colour - below) < 90:
+    while np.linalg.norm(colour - background) < 90:
         colour = rng.uniform(0, 255, 3)
     grain = rng.standard_normal((height, width, 1), dtype=np.float32) * rng.uniform(0, 15)
     fill = np.clip(colour + grain, 0, 255).astype(np.uint8)

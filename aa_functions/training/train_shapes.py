@@ -1,9 +1,9 @@
-"""Train the project's YOLOv8n on synthetic shapes and measure it on pictures it has not seen.
+"""Train the project's YOLOv8n on synthetic shapes and measure it on held-out pictures.
 
     python -m aa_functions.training.train_shapes --work-dir build/shapes
 
-writes `shapes-yolov8n.pt` and `shapes-yolov8n.json` into `aa_functions/weights`. It takes about ten
-minutes on two CPU cores and needs no network.
+This writes `shapes-yolov8n.pt` and `shapes-yolov8n.json` to `aa_functions/weights`. It takes about
+ten minutes on two CPU cores and needs no network.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from aa_functions.training.shape_images import LABELS, SIZES, make_shape_images
 SMALL_SIZES = ((320, 240), (320, 180), (320, 320), (240, 320))
 HELD_OUT_SEED = 91_000
 DEFAULT_IMGSZ = 320
-"""Input size in pixels that is used where none is asked for: the one with the best precision."""
+"""Input size of the model in pixels: the one with the best precision."""
 WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 
 @frozen(kw_only=True)
 class Stage:
-    """One training run, which starts from the weights of the one before."""
+    """One training run. It starts from the weights of the stage before."""
 
     name: str
     imgsz: int
@@ -38,8 +38,7 @@ class Stage:
     learning_rate: float
 
 
-# Nearly everything is learnt at a small size, which is cheap; the second stage carries it over to
-# the size that is predicted at.
+# Training at a small size is fast. The second stage adapts the model to the size of predictions.
 STAGES = (
     Stage(name="160", imgsz=160, epochs=25, learning_rate=2e-3),
     Stage(name="320", imgsz=320, epochs=3, learning_rate=7e-4),
@@ -49,7 +48,7 @@ TRAINING_IMAGES = 800
 
 
 def main() -> None:
-    """Train, strip, measure."""
+    """Train the model, strip the checkpoint and measure it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work-dir", type=Path, required=True, help="folder for images and runs")
     parser.add_argument("--out", type=Path, default=WEIGHTS_FOLDER, help="folder for the result")
@@ -70,7 +69,7 @@ def main() -> None:
 
 
 def train(work_dir: Path) -> Path:
-    """Run the stages; return the checkpoint of the last."""
+    """Run all stages; return the checkpoint of the last."""
     ultralytics = import_ultralytics()
     dataset = write_dataset(
         work_dir / f"images-{TRAINING_SEED}",
@@ -80,7 +79,7 @@ def train(work_dir: Path) -> Path:
     )
     weights = "yolov8n.yaml"
     for stage in STAGES:
-        # Ultralytics sets torch to one thread fewer than there are cores.
+        # By default Ultralytics leaves one core unused.
         model = ultralytics.YOLO(weights)
         model.add_callback("on_train_start", _use_all_cores)
         model.train(
@@ -115,7 +114,7 @@ def _use_all_cores(trainer: object) -> None:
 
 
 def write_dataset(folder: Path, *, count: int, seed: int, sizes: Sequence[tuple[int, int]]) -> Path:
-    """Write pictures and truth in the YOLO format; return the path of the data set's YAML."""
+    """Write pictures and boxes in the YOLO format; return the path of the data set's YAML."""
     description = folder / "data.yaml"
     if description.exists():
         return description
@@ -137,10 +136,10 @@ def write_dataset(folder: Path, *, count: int, seed: int, sizes: Sequence[tuple[
 
 
 def strip(checkpoint: Path, target: Path) -> None:
-    """Keep the weights in half precision and nothing that tells of the machine."""
+    """Write a checkpoint with the weights in half precision and without traces of the machine."""
     import torch
 
-    # The project's own checkpoint, written a moment ago: it is safe to unpickle.
+    # Unpickling is safe: this process wrote the checkpoint.
     content: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=False)
     model = content.get("ema") or content["model"]
     model.half()
@@ -162,7 +161,7 @@ def strip(checkpoint: Path, target: Path) -> None:
 
 
 def measure(weights: Path, work_dir: Path) -> list[dict[str, Any]]:
-    """Mean average precision on held-out pictures, for several sizes of picture and of input."""
+    """Return the mAP on held-out pictures for several sizes of pictures and of input."""
     ultralytics = import_ultralytics()
     sets = (
         ("320x240", ((320, 240),), (320, 640)),
