@@ -4,10 +4,10 @@ A fingerprint is the SHA-256 of everything that decides what the function detect
 the function, its parameters, files and the versions of libraries. Paths, devices, processes and the
 order of parameters do not count.
 
-The version and the sources of cvat-flows itself do not count either, because a release must not
-make all detections anew. What `aa_functions` hands to authors comes from cvat_sdk, whose version
-always counts. A function of this package states in `fingerprint_inputs` which version of its
-results it gives (`RESULTS_VERSION` of `aa_functions.yolo`).
+The version and the sources of cvat-flows itself do not count either. Otherwise each release would
+make all cached detections useless. What `aa_functions` exports to authors comes from cvat_sdk, whose
+version always counts. A function of this package states the version of its results in
+`fingerprint_inputs` (`RESULTS_VERSION` of `aa_functions.yolo`).
 
 A function may state its inputs with a method, or a module-level function,
 

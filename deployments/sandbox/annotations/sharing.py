@@ -54,7 +54,7 @@ def _on_frame(item: Row, frame: int) -> Row:
 
 
 def _part_of_track(track: Row, job: Row, size: int) -> Row | None:
-    """Return a job's part of a track. It ends `outside` if the track goes on in another job."""
+    """Return a job's part of a track. It ends `outside` if the track continues in another job."""
     start, stop = job["start_frame"], job["stop_frame"]
     keyframes = [one for one in track.get("shapes") or () if one["frame"] < size]
     inside = [one for one in keyframes if start <= one["frame"] <= stop]
