@@ -5,8 +5,8 @@ the function, its parameters, files and the versions of libraries. Paths, device
 order of parameters do not count.
 
 The version and the sources of cvat-flows itself do not count either. Otherwise each release would
-make all cached detections useless. What `aa_functions` exports to authors comes from cvat_sdk, whose
-version always counts. A function of this package states the version of its results in
+make all cached detections useless. What `aa_functions` exports to authors comes from cvat_sdk,
+whose version always counts. A function of this package states the version of its results in
 `fingerprint_inputs` (`RESULTS_VERSION` of `aa_functions.yolo`).
 
 A function may state its inputs with a method, or a module-level function,
