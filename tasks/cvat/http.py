@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -27,6 +26,7 @@ from cvat_flows.tasks.cvat.retry import (
     DEFAULT_POLICY,
     MAX_CONSECUTIVE_500S,
     RetryPolicy,
+    Wait,
     retry_after,
 )
 from cvat_flows.tasks.model.errors import CvatFlowsError
@@ -57,9 +57,6 @@ class Answer:
     body: bytes
     headers: Mapping[str, str]
     in_sink: bool = False
-
-
-Wait = Callable[[float], None]
 
 
 def get_json(
@@ -241,17 +238,3 @@ def _write(sink: Sink, block: bytes) -> None:
             f"cannot write a download to the folder {tempfile.gettempdir()!r} ({error.strerror}): "
             "free some space there, or set TMPDIR to another folder"
         ) from error
-
-
-class Interrupted(Exception):
-    """A wait was aborted because the result is no longer needed."""
-
-
-def interruptible(stop: threading.Event) -> Wait:
-    """Return a function for `get(wait=...)` that raises Interrupted once `stop` is set."""
-
-    def wait(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise Interrupted
-
-    return wait

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
 from attrs import frozen
+
+Wait = Callable[[float], None]
+"""Waits some seconds. It may raise an exception to abort the request."""
 
 MAX_CONSECUTIVE_500S = 4
 """After this many 500s in a row, more attempts do not help: CVAT cannot read the image, or the
@@ -60,3 +64,17 @@ def retry_after(headers: Mapping[str, str] | None) -> float | None:
         except (ValueError, OverflowError):
             return None
     return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+class Interrupted(Exception):
+    """A wait was aborted because the result is no longer needed."""
+
+
+def interruptible(stop: threading.Event) -> Wait:
+    """Return a function for `http.get(wait=...)` that raises Interrupted once `stop` is set."""
+
+    def wait(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise Interrupted
+
+    return wait

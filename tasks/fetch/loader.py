@@ -12,7 +12,8 @@ from typing import Protocol
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-from cvat_flows.tasks.cvat.http import get, interruptible
+from cvat_flows.tasks.cvat.http import get
+from cvat_flows.tasks.cvat.retry import interruptible
 from cvat_flows.tasks.fetch.chunks import Chunk, ImageChunk
 from cvat_flows.tasks.fetch.images import (
     ImageUnreadable,

@@ -44,11 +44,11 @@ def _in_sublabels(
 ) -> Iterator[MatchRow]:
     sublabels = [sublabel for label in labels for sublabel in label.sublabels]
     yield from _unknown("sublabel", entry.sublabels, sublabels, owner, path)
-    for name, below in entry.sublabels.items():
+    for name, sub_entry in entry.sublabels.items():
         covered = _covered(name, entry.sublabels, sublabels)
         if covered:
-            place = f"sublabel {name!r} of {owner}"
-            yield from _in_attributes(below, covered, place, f"{path} > {name}")
+            sub_owner = f"sublabel {name!r} of {owner}"
+            yield from _in_attributes(sub_entry, covered, sub_owner, f"{path} > {name}")
 
 
 def _in_attributes(
@@ -56,11 +56,11 @@ def _in_attributes(
 ) -> Iterator[MatchRow]:
     attributes = [attribute for label in labels for attribute in label.attributes]
     yield from _unknown("attribute", entry.attributes, attributes, owner, path)
-    for name, below in entry.attributes.items():
+    for name, sub_entry in entry.attributes.items():
         covered = _covered(name, entry.attributes, attributes)
         if covered:
-            place = f"attribute {name!r} of {owner}"
-            yield from _in_values(below, covered, place, f"{path} > {name}")
+            sub_owner = f"attribute {name!r} of {owner}"
+            yield from _in_values(sub_entry, covered, sub_owner, f"{path} > {name}")
 
 
 def _in_values(

@@ -15,15 +15,14 @@ from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat import http
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-from cvat_flows.tasks.cvat.http import (
-    DiskFull,
+from cvat_flows.tasks.cvat.http import DiskFull, get, get_all_pages, get_json
+from cvat_flows.tasks.cvat.retry import (
+    DEFAULT_POLICY,
+    MAX_CONSECUTIVE_500S,
     Interrupted,
-    get,
-    get_all_pages,
-    get_json,
+    RetryPolicy,
     interruptible,
 )
-from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY, MAX_CONSECUTIVE_500S, RetryPolicy
 from tests.tasks.cvat.scripted_server import Reply, ScriptedServer, cut_off, hang_up, reply
 
 
