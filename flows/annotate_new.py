@@ -27,7 +27,7 @@ from cvat_flows.tasks.cvat.server_block import find_settings
 from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import escape_markdown
-from cvat_flows.tasks.reports.artifacts import put_markdown
+from cvat_flows.tasks.reports.artifacts import add_markdown
 from cvat_flows.tasks.storage import Storage, open_storage
 from cvat_flows.tasks.upload.manifest_summary import read_summary
 
@@ -54,7 +54,7 @@ def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
         report = sweep(parameters)
     except (CvatFlowsError, FunctionReferenceError) as error:
         return Failed(message=str(error), data=error)
-    put_markdown(
+    add_markdown(
         report.markdown(),
         key="annotate-new-tasks",
         description=escape_markdown(report.sentence.partition(" (task ")[0], 300),

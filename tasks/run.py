@@ -86,7 +86,7 @@ class AnnotationRun:
         with self.timer.measure("fetch"):
             self._fetched[batch.index] = self.source.fetch(batch)
         if self.pictures:
-            self.pictures.note(self._fetched[batch.index])
+            self.pictures.add_images(self._fetched[batch.index])
 
     def detect(self, batch: Batch) -> None:
         """Wait for the batch's turn, call the function on the images and release them.

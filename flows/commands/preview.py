@@ -21,7 +21,7 @@ from cvat_flows.flows.commands.command import (
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.matching.mapping import WILDCARD
-from cvat_flows.tasks.reports.preview import PICTURES
+from cvat_flows.tasks.reports.preview import MAX_PICTURES
 from cvat_flows.tasks.storage import open_storage
 
 _APART = {
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     use_server_arguments(arguments)
     finished = run_here(
         parameters,
-        LiveInputs(progress=TerminalProgress(), look_at_done=True, at_most=PICTURES["most"]),
+        LiveInputs(progress=TerminalProgress(), look_at_done=True, at_most=MAX_PICTURES),
     )
     report = finished.report_or_raise()
     show(report, finished.url)
@@ -107,7 +107,7 @@ def _with_lowest_score(values: dict[str, Any], lowest: float | None) -> dict[str
 
 COMMAND = Command(
     name="preview",
-    help=f"Show on a page what annotating would do (up to {PICTURES['most']} frames); write "
+    help=f"Show on a page what annotating would do (up to {MAX_PICTURES} frames); write "
     "nothing to CVAT.",
     configure=configure,
     run=run,

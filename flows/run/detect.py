@@ -16,7 +16,7 @@ from prefect.futures import PrefectFuture
 from cvat_flows.flows.run.live import Progress
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.frames import Batch, Outcome
-from cvat_flows.tasks.reports.failed_frames import MOST_SHOWN
+from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import (
@@ -141,12 +141,12 @@ def _settle(
     if not run.strict:
         # One more than may fail is enough to know that the run has to stop. When a hundred have
         # failed on their own, too, it is no accident: others get no attempt and no run any more.
-        room = run.pictures.failed.room if run.pictures else MOST_SHOWN
+        room = run.pictures.failed.room if run.pictures else MAX_SHOWN
         for outcome in _redo(run, failed[: min(allowed - report.failed_count + 1, room)]):
             outcomes[outcome.frame.number] = outcome
     report.add(outcomes.values())
     if run.pictures:
-        run.pictures.settle(outcomes.values())
+        run.pictures.add_outcomes(outcomes.values())
     run.spool.write(chain.batch, (evolve(o, detections=None) for o in outcomes.values()))
     progress.advance(len(outcomes))
     if report.failed_count > allowed:

@@ -13,7 +13,7 @@ from uuid import UUID
 from prefect.logging import get_run_logger
 
 from cvat_flows.flows.run.live import Progress
-from cvat_flows.tasks.reports.artifacts import put_progress, start_progress
+from cvat_flows.tasks.reports.artifacts import add_progress_bar, update_progress_bar
 from cvat_flows.tasks.reports.run_report import RunReport
 
 BAR_EVERY = 2.0
@@ -60,7 +60,7 @@ class ShownProgress:
         self._next_bar = self._begin + BAR_EVERY
         self._next_line = self._begin + LINE_AFTER
         if total:
-            self._bar = self._aside(start_progress, f"{total:,} frames to do")
+            self._bar = self._aside(add_progress_bar, f"{total:,} frames to do")
             get_run_logger().info("%s: %s frames to do", description, f"{total:,}")
 
     def advance(self, frames: int) -> None:
@@ -87,7 +87,7 @@ class ShownProgress:
     def _show(self, text: str) -> None:
         bar, percent = self._bar, self._percent()
         if bar is not None:
-            self._aside(lambda: put_progress(bar.result(), percent, text))
+            self._aside(lambda: update_progress_bar(bar.result(), percent, text))
 
     def _aside(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """Call in the thread, which has to know the flow run."""

@@ -27,9 +27,10 @@ from cvat_flows.tasks.matching.mapping import WILDCARD
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import escape_markdown, host_slug, on_one_line, shorten_name
-from cvat_flows.tasks.reports.artifacts import artifact_key, last_description, put_markdown
-from cvat_flows.tasks.reports.failed_frames import Reproduction, failed_markdown
-from cvat_flows.tasks.reports.preview import PICTURES, preview_page
+from cvat_flows.tasks.reports.artifacts import add_markdown, artifact_key, last_description
+from cvat_flows.tasks.reports.failed_frames import failed_markdown
+from cvat_flows.tasks.reports.frame_page import Reproduction
+from cvat_flows.tasks.reports.preview import MAX_PICTURES, PICTURE_SIZE, preview_page
 from cvat_flows.tasks.reports.preview_markdown import preview_markdown
 from cvat_flows.tasks.reports.run_markdown import report_markdown
 from cvat_flows.tasks.reports.run_pictures import RunPictures
@@ -86,9 +87,11 @@ def show_pictures(
             fingerprint=function.fingerprint,
             command=_alone(parameters, function),
         ),
-        samples=SamplePictures(numbers=numbers, **(PICTURES if parameters.dry_run else {})),
+        samples=SamplePictures(numbers=numbers, max_count=MAX_PICTURES, size=PICTURE_SIZE)
+        if parameters.dry_run
+        else SamplePictures(numbers=numbers),
     )
-    report.call = "" if function.reference is None else call_of(parameters)
+    report.command = "" if function.reference is None else call_of(parameters)
 
 
 def publish(
@@ -104,7 +107,7 @@ def publish(
     report.step_seconds = run.timer.totals()
     if report.stopped is None:
         with _only_a_warning("the pictures of cached frames"):
-            pictures.fill(patience=PATIENCE_PREVIEW if parameters.dry_run else PATIENCE)
+            pictures.fetch_missing(timeout=PATIENCE_PREVIEW if parameters.dry_run else PATIENCE)
     samples = pictures.samples.samples
     files = report.files
     with _only_a_warning("the per-frame table"):
@@ -156,7 +159,7 @@ def _put_failed(run: AnnotationRun, report: RunReport, table_path: str) -> None:
 
 
 def _put(markdown: str, report: RunReport, what: str, description: str) -> None:
-    found: UUID | None = put_markdown(
+    found: UUID | None = add_markdown(
         markdown,
         key=artifact_key(report.media, what),
         description=escape_markdown(description, 300),

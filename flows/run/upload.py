@@ -21,7 +21,7 @@ from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, Plan
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.reports.failed_frames import MOST_SHOWN
+from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import show_failure, upload
@@ -203,7 +203,7 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
         report.add_uploads(done.frames)
         rejected = [
             show_failure.submit(run, outcome, outcome.failure)
-            for outcome in done.failed[: run.pictures.failed.room if run.pictures else MOST_SHOWN]
+            for outcome in done.failed[: run.pictures.failed.room if run.pictures else MAX_SHOWN]
             if outcome.failure
         ]
         for future in rejected:

@@ -1,1 +1,1 @@
-"""What a person reads after a run: report, failed frames, preview, charts."""
+"""What people read after a run: report, failed frames, preview and charts."""

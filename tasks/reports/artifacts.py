@@ -1,6 +1,7 @@
-"""Put reports into the Prefect UI. What cannot be written there is a warning in the log.
+"""Write reports to the Prefect UI. If that fails, a warning is logged.
 
-`_sync`: without it Prefect gives a coroutine to a caller that has an event loop, as notebooks do.
+`_sync` is needed because Prefect returns a coroutine to a caller with an event loop, such as a
+notebook.
 """
 
 from __future__ import annotations
@@ -21,77 +22,82 @@ from prefect.runtime import task_run
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import host_slug
-from cvat_flows.tasks.reports.failed_frames import FailedFrame, frame_markdown, stored_size
+from cvat_flows.tasks.reports.failed_frames import FailedFrame, stored_size
+from cvat_flows.tasks.reports.frame_page import frame_markdown
 from cvat_flows.tasks.reports.run_pictures import RunPictures
 
 Value = TypeVar("Value")
 
 
-def artifact_key(media: TaskMedia, what: str) -> str:
-    """The key under which Prefect keeps the history of a kind of report of a CVAT task."""
-    return f"cvat-task-{media.task_id}-{what}-{host_slug(media.host)}"
+def artifact_key(media: TaskMedia, kind: str) -> str:
+    """Return the key under which Prefect keeps the history of a kind of report of a CVAT task."""
+    return f"cvat-task-{media.task_id}-{kind}-{host_slug(media.host)}"
 
 
-def put_markdown(markdown: str, *, key: str | None = None, description: str = "") -> UUID | None:
-    """Add a markdown artifact to the run that this is called in; None if that failed."""
-    put: Any = create_markdown_artifact
+def add_markdown(markdown: str, *, key: str | None = None, description: str = "") -> UUID | None:
+    """Add a markdown artifact to the current run. Returns its id, or None if that failed."""
+    create: Any = create_markdown_artifact
     return _try(
         "a report",
-        lambda: put(markdown, key=key, description=description or None, _sync=True),
+        lambda: create(markdown, key=key, description=description or None, _sync=True),
     )
 
 
-def start_progress(description: str) -> UUID | None:
-    """Add a progress bar to the run that this is called in."""
-    put: Any = create_progress_artifact
-    return _try("the progress", lambda: put(0.0, description=description, _sync=True))
+def add_progress_bar(description: str) -> UUID | None:
+    """Add a progress bar to the current run. Returns its id, or None if that failed."""
+    create: Any = create_progress_artifact
+    return _try("the progress", lambda: create(0.0, description=description, _sync=True))
 
 
-def put_progress(bar: UUID | None, percent: float, description: str) -> None:
-    """Move a progress bar."""
+def update_progress_bar(bar: UUID | None, percent: float, description: str) -> None:
+    """Set the value and description of a progress bar."""
     if bar is not None:
-        put: Any = update_progress_artifact
-        _try("the progress", lambda: put(bar, percent, description, _sync=True))
+        update: Any = update_progress_artifact
+        _try("the progress", lambda: update(bar, percent, description, _sync=True))
 
 
 def last_description(key: str) -> str | None:
-    """Description of the latest artifact of a key."""
+    """Return the description of the latest artifact with a key."""
     get: Any = Artifact.get
     found = _try("an earlier report", lambda: get(key, _sync=True))
     return getattr(found, "description", None)
 
 
 def show_failed_frame(pictures: RunPictures, outcome: Outcome) -> None:
-    """Give the task run that this is called in the page of its failed frame, if there is room."""
+    """Add the page of a failed frame to the current task run, if there is room for it."""
     if outcome.failure is None or not pictures.failed.room:
         return
-    both = pictures.of_failed(outcome)
+    drawn = pictures.draw_failure(outcome)
+    thumbnail, picture = drawn or (None, None)
     run_id = task_run.id
     pictures.failed.add(
         FailedFrame(
             number=outcome.frame.number,
-            thumbnail=both[0] if both else None,
+            thumbnail=thumbnail,
             task_run_id=str(run_id) if run_id else None,
         )
     )
-    for picture, brief in ((both[1] if both else None, False), (None, True)):
-        page = frame_markdown(
+    pages = (
+        frame_markdown(
             outcome,
             outcome.failure,
             pictures.media,
             pictures.reproduction,
-            picture=picture,
+            picture=None if brief else picture,
             brief=brief,
         )
-        if pictures.failed.take(stored_size(page)):
-            put_markdown(page)
+        for brief in (False, True)
+    )
+    for page in pages:
+        if pictures.failed.reserve(stored_size(page)):
+            add_markdown(page)
             return
 
 
-def _try(what: str, call: Callable[[], Value]) -> Value | None:
-    """Nobody's annotations may be lost because Prefect could not store a report about them."""
+def _try(subject: str, call: Callable[[], Value]) -> Value | None:
+    """Call, and log a warning if it fails: a report must never cost annotations."""
     try:
         return call()
     except Exception as error:
-        get_run_logger().warning("%s could not be put into Prefect: %s", what, error)
+        get_run_logger().warning("%s could not be stored in Prefect: %s", subject, error)
         return None

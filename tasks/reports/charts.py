@@ -1,7 +1,7 @@
-"""Charts as small SVG pictures that can be read on a light page and on a dark one.
+"""Charts as small SVG images that are readable on light and dark pages.
 
-They bring a dark ground along, as blocks of code do in Prefect's UI: no grey has enough contrast on
-the light pages and on the dark ones.
+They have a dark background, like code blocks in Prefect's UI: no grey has enough contrast on both
+light and dark pages.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from cvat_flows.tasks.model.text import escape_xml, on_one_line
 from cvat_flows.tasks.reports.thumbnails import data_uri
 
-GROUND = "#1f2937"
+BACKGROUND = "#1f2937"
 TEXT = "#d1d5db"
 BAR = "#60a5fa"
-_FAINT = "#6b7280"
+_AXIS = "#6b7280"
 _MARGIN = 12
 _FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 
 
 def bar_chart(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
-    """An SVG of horizontal bars: for each row a name, a value and the value as text."""
+    """Make an SVG with a horizontal bar for each row of (name, value, value as text)."""
     width, name_width, text_width, line = 460, 150, 90, 22
     most = max((value for _, value, _ in rows), default=0) or 1
     room = width - name_width - text_width
@@ -38,7 +38,10 @@ def bar_chart(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
 
 
 def histograms(title: str, series: Mapping[str, Sequence[int]]) -> str:
-    """An SVG of small histograms of values from 0 to 1, one for each name with its own scale."""
+    """Make an SVG with a small histogram for each name, each with its own scale.
+
+    `series` are counts by name, in equal bins of values from 0 to 1.
+    """
     columns, cell_width, cell_height, bar_height = 4, 142, 92, 50
     parts = [_text(0, 14, title, weight=600)]
     for n, (name, counts) in enumerate(series.items()):
@@ -56,7 +59,7 @@ def histograms(title: str, series: Mapping[str, Sequence[int]]) -> str:
                 )
         base = y + 18 + bar_height
         parts += [
-            f'<path d="M{x} {base + 0.5} h{cell_width - 16}" stroke="{_FAINT}"/>',
+            f'<path d="M{x} {base + 0.5} h{cell_width - 16}" stroke="{_AXIS}"/>',
             _text(x, base + 13, "0", size=10),
             _text(x + cell_width - 16, base + 13, "1", size=10, anchor="end"),
         ]
@@ -65,7 +68,7 @@ def histograms(title: str, series: Mapping[str, Sequence[int]]) -> str:
 
 
 def chart_uri(svg: str) -> str:
-    """The chart as the address of an image."""
+    """Return the chart as a `data:` address."""
     return data_uri(svg.encode(), "image/svg+xml")
 
 
@@ -84,5 +87,5 @@ def _svg(width: int, height: int, parts: Sequence[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="{-_MARGIN} {-_MARGIN} {width} {height}" {_FONT}>'
         f'<rect x="{-_MARGIN}" y="{-_MARGIN}" width="{width}" height="{height}" rx="6" '
-        f'fill="{GROUND}"/>{"".join(parts)}</svg>'
+        f'fill="{BACKGROUND}"/>{"".join(parts)}</svg>'
     )

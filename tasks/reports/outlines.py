@@ -1,7 +1,7 @@
-"""Shapes as lines and dots on a picture, whatever a function returned.
+"""Convert shapes to lines and dots for pictures, whatever the function returned.
 
-A shape at fault is to be seen, so nothing is taken for granted here: what is no finite number is
-left out, and what is far too much is thinned out.
+Shapes at fault are drawn, too, so nothing is assumed about the values: those that are not finite
+numbers are left out, and a shape with very many points is thinned out.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from cvat_flows.tasks.model.labels import SKELETON
 
 Point = tuple[float, float]
 Part = tuple[Point, ...]
-"""One point is a dot, two are a line, more are a closed outline unless the shape is open."""
+"""One point is a dot, two are a line, more are a polygon (closed unless the shape is open)."""
 
-MOST_POINTS = 400
-"""Points of one part that are kept: more cannot be told apart on a small picture."""
-MOST_MASK_LINES = 48
-_FURTHEST = 1e6
-"""Pixels; what is further away is drawn there."""
+MAX_POINTS = 400
+"""Points of one part: more are not visible on a small picture."""
+MAX_MASK_LINES = 48
+_MAX_COORDINATE = 1e6
+"""Pixels. Points further away are moved here."""
 
 
 @frozen(kw_only=True)
@@ -36,20 +36,15 @@ class Outline:
     open: bool = False
     at_fault: bool = False
 
-    @property
-    def text(self) -> str:
-        """What to write beside it."""
-        return self.label if self.score is None else f"{self.label} {self.score:.2f}"
-
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom."""
+        """Return left, top, right and bottom."""
         xs = [x for part in self.parts for x, _ in part]
         ys = [y for part in self.parts for _, y in part]
         return min(xs), min(ys), max(xs), max(ys)
 
 
 def outline_of(shape: Detection | Annotation, label: str) -> Outline | None:
-    """The outline of a shape; None for a tag and for what has no place that could be drawn."""
+    """Return the outline of a shape, or None for a tag and for a shape without valid points."""
     parts = tuple(part for part in _parts(shape) if part)
     if not parts:
         return None
@@ -65,7 +60,7 @@ def outline_of(shape: Detection | Annotation, label: str) -> Outline | None:
 def outlines_of(
     shapes: Iterable[tuple[Detection | Annotation, str]], *, at_fault: int | None = None
 ) -> list[Outline]:
-    """Outlines of shapes with their labels; `at_fault` is the index of the shape to point out."""
+    """Return the outlines of shapes with their labels. `at_fault` is the index of a bad shape."""
     found = []
     for index, (shape, label) in enumerate(shapes):
         outline = outline_of(shape, label)
@@ -82,23 +77,23 @@ def _parts(shape: Detection | Annotation) -> list[Part]:
     if shape.type == "mask":
         return _mask(shape.points)
     points = _points(shape.points)
-    turn = _finite(shape.rotation) or 0.0
+    rotation = _finite(shape.rotation) or 0.0
     if shape.type == "rectangle" and len(points) == 2:
         (x1, y1), (x2, y2) = points
         corners = ((x1, y1), (x2, y1), (x2, y2), (x1, y2))
-        return [_turned(corners, ((x1 + x2) / 2, (y1 + y2) / 2), turn)]
+        return [_rotate(corners, ((x1 + x2) / 2, (y1 + y2) / 2), rotation)]
     if shape.type == "ellipse" and len(points) == 2:
-        # CVAT's points of an ellipse: its centre, then its rightmost x and its topmost y.
+        # In CVAT an ellipse is its centre, then its rightmost x and its topmost y.
         (x, y), (right, top) = points
         angles = [math.tau * n / 32 for n in range(32)]
         around = tuple((x + (right - x) * math.cos(a), y + (top - y) * math.sin(a)) for a in angles)
-        return [_turned(around, (x, y), turn)]
+        return [_rotate(around, (x, y), rotation)]
     if shape.type == "cuboid" and len(points) == 8:
         uprights = [(points[n], points[n + 1]) for n in range(0, 8, 2)]
         return [*uprights, tuple(points[::2]), tuple(points[1::2])]
     if shape.type == "points":
-        return [(point,) for point in points[:MOST_POINTS]]
-    return [_thinned(points)]
+        return [(point,) for point in points[:MAX_POINTS]]
+    return [_thin_out(points)]
 
 
 def _skeleton(shape: Detection | Annotation) -> list[Part]:
@@ -107,7 +102,7 @@ def _skeleton(shape: Detection | Annotation) -> list[Part]:
         for element in shape.elements
         if not element.outside
         for point in _points(element.points)
-    ][:MOST_POINTS]
+    ][:MAX_POINTS]
     if not dots:
         return []
     left, right = min(x for x, _ in dots), max(x for x, _ in dots)
@@ -117,7 +112,10 @@ def _skeleton(shape: Detection | Annotation) -> list[Part]:
 
 
 def _mask(points: Sequence[object]) -> list[Part]:
-    """Lines through the mask, and its box: run lengths (gap first), then inclusive corners."""
+    """Return the mask's box and lines through the mask.
+
+    A mask is run lengths, beginning with a gap, then left, top, right and bottom, inclusive.
+    """
     numbers = [_finite(value) for value in points]
     if len(numbers) < 5 or any(number is None for number in numbers):
         return []
@@ -131,11 +129,11 @@ def _mask(points: Sequence[object]) -> list[Part]:
         (right + 1, bottom + 1),
         (left, bottom + 1),
     )
-    step = max(1, math.ceil(height / MOST_MASK_LINES))
+    step = max(1, math.ceil(height / MAX_MASK_LINES))
     lines: list[Part] = []
     ends = list(accumulate(runs))
     for begin, end in zip(ends[::2], ends[1::2], strict=False):
-        # A run may go over several rows; one line in each is enough.
+        # A run can cover several rows; it gets a line in each.
         for row in range(int(begin // width), min(int((end - 1) // width), int(height)) + 1):
             if row % step:
                 continue
@@ -144,7 +142,7 @@ def _mask(points: Sequence[object]) -> list[Part]:
             lines.append(
                 ((left + first - row * width, y), (left + last - row * width, y)),
             )
-            if len(lines) >= MOST_POINTS:
+            if len(lines) >= MAX_POINTS:
                 return [box, *lines]
     return [box, *lines]
 
@@ -162,10 +160,10 @@ def _finite(value: object) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return max(-_FURTHEST, min(_FURTHEST, number)) if math.isfinite(number) else None
+    return max(-_MAX_COORDINATE, min(_MAX_COORDINATE, number)) if math.isfinite(number) else None
 
 
-def _turned(points: Part, centre: Point, degrees: float) -> Part:
+def _rotate(points: Part, centre: Point, degrees: float) -> Part:
     if not degrees % 360:
         return points
     x, y = centre
@@ -175,6 +173,6 @@ def _turned(points: Part, centre: Point, degrees: float) -> Part:
     )
 
 
-def _thinned(points: list[Point]) -> Part:
-    step = math.ceil(len(points) / MOST_POINTS) or 1
+def _thin_out(points: list[Point]) -> Part:
+    step = math.ceil(len(points) / MAX_POINTS) or 1
     return tuple(points[::step])

@@ -1,4 +1,4 @@
-"""The preview of a run that writes nothing: one HTML file that needs no other."""
+"""The preview of a dry run: one HTML file without external resources."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from cvat_flows.tasks.matching.result import MISMATCHES
 from cvat_flows.tasks.model.text import escape_xml, on_one_line
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.samples import Sample
-from cvat_flows.tasks.reports.thumbnails import colours_of, data_uri
+from cvat_flows.tasks.reports.thumbnails import PictureSize, assign_colours, data_uri
 
-PICTURES = {"most": 60, "longest": 800, "most_bytes": 90_000}
-"""Frames on the page, and pixels and bytes of their pictures: the file stays below 8 MB."""
-_COORDINATE = 1
-"""Decimals of a pixel."""
+MAX_PICTURES = 60
+"""Frames on the page."""
+PICTURE_SIZE = PictureSize(max_side=800, max_bytes=90_000)
+"""With this size the file stays below 8 MB."""
+_DECIMALS = 1
+"""Of coordinates in pixels."""
 
 
 def preview_page(
     report: RunReport, samples: Sequence[Sample], *, threshold: float | None = None
 ) -> str:
-    """The page: pictures, boxes, labels, scores, and a slider for the threshold.
+    """Make the page: pictures with shapes, labels and scores, and a slider for the threshold.
 
-    `threshold` is where the slider stands first. Everything from outside is in a block of JSON
-    and reaches the page as text; the page may load nothing from anywhere.
+    `threshold` is the first value of the slider. Untrusted text is only in a block of JSON, and the
+    page shows it as text. The page must not load anything.
     """
     template = files(__package__).joinpath("preview_page.html").read_text("utf-8")
     content = json.dumps(_content(report, samples, threshold), ensure_ascii=True, allow_nan=False)
     for character in "<>&":
-        # Nothing in the block can end it, or be taken for a comment.
+        # So nothing in the block can end it or start a comment.
         content = content.replace(character, f"\\u{ord(character):04x}")
     title = escape_xml(f"Preview: {report.media} · {report.function}", 200)
     parts = {"{{title}}": title, "{{content}}": content}
@@ -45,15 +47,15 @@ def _content(
         {label.name for label in report.labels}
         | {outline.label for sample in samples for outline in sample.outlines}
     )
-    number = {name: n for n, name in enumerate(names)}
-    colours = colours_of(names)
+    index = {name: n for n, name in enumerate(names)}
+    colours = assign_colours(names)
     return {
         "task": on_one_line(str(report.media), 200),
         "taskUrl": report.media.task_url,
         "function": on_one_line(report.function, 200),
         "fingerprint": report.fingerprint or "",
         "sentence": report.sentence,
-        "call": report.call,
+        "command": report.command,
         "threshold": threshold or 0,
         "totals": {
             "created": report.created,
@@ -75,12 +77,12 @@ def _content(
             }
             for row in report.match
         ],
-        "frames": [_frame(report, sample, number) for sample in samples],
+        "frames": [_frame(report, sample, index) for sample in samples],
         "others": max(0, report.count("annotated") + report.failed_count - len(samples)),
     }
 
 
-def _frame(report: RunReport, sample: Sample, number: dict[str, int]) -> dict[str, Any]:
+def _frame(report: RunReport, sample: Sample, label_index: dict[str, int]) -> dict[str, Any]:
     frame = sample.frame
     row = report.rows.get(frame.number)
     scale = sample.picture.scale or 1.0
@@ -97,12 +99,12 @@ def _frame(report: RunReport, sample: Sample, number: dict[str, int]) -> dict[st
         "deleted": row.deleted if row else 0,
         "shapes": [
             {
-                "label": number[outline.label],
+                "label": label_index[outline.label],
                 "score": outline.score,
                 "open": outline.open,
                 "fault": outline.at_fault,
                 "parts": [
-                    [round(value, _COORDINATE) for point in part for value in point]
+                    [round(value, _DECIMALS) for point in part for value in point]
                     for part in outline.parts
                 ],
             }

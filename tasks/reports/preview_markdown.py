@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cvat_flows.tasks.matching.result import MISMATCHES
-from cvat_flows.tasks.model.text import escape_markdown
+from cvat_flows.tasks.model.text import counted, escape_markdown
 from cvat_flows.tasks.reports.run_markdown import report_markdown
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.samples import Sample
 
-MOST_FRAMES = 60
-MOST_MATCHES = 200
+MAX_FRAMES = 60
+MAX_MATCHES = 200
+_MAX_PICTURES = 12
 
 
 def preview_markdown(
     report: RunReport, samples: Sequence[Sample], *, files: Sequence[tuple[str, str]] = ()
 ) -> str:
-    """The report of a run that wrote nothing: with what it would do to each frame, and the match
-    of the labels. Of bounded length, as the report is."""
-    step = -(-len(samples) // 12) or 1
+    """Make the report of a dry run: also what it would do to each frame, and the label match.
+
+    Its length is limited, like that of the report.
+    """
+    step = -(-len(samples) // _MAX_PICTURES) or 1
     parts = [
         report_markdown(report, samples[::step], files=files, heading="Preview of"),
         "### What would be written",
@@ -36,26 +39,26 @@ def _frames(report: RunReport) -> str:
     lines += [
         f"| {row.frame} | {escape_markdown(row.name, 60)} "
         f"| {(row.error and 'failed') or row.shapes} | {row.created} | {row.kept} | {row.deleted} |"
-        for row in rows[:MOST_FRAMES]
+        for row in rows[:MAX_FRAMES]
     ]
-    if len(rows) > MOST_FRAMES:
-        lines += ["", f"and {len(rows) - MOST_FRAMES:,} more frames"]
+    if len(rows) > MAX_FRAMES:
+        lines += ["", f"and {counted(len(rows) - MAX_FRAMES, 'more frame')}"]
     return "\n".join(lines)
 
 
 def _match(report: RunReport) -> str:
     lines = ["| | function | type | task | type | |", "|---" * 6 + "|"]
-    for row in report.match[:MOST_MATCHES]:
-        said = escape_markdown(row.message or row.status, 200)
+    for row in report.match[:MAX_MATCHES]:
+        status = escape_markdown(row.message or row.status, 200)
         cells = [
             row.kind,
             escape_markdown(row.function or "-", 80),
             escape_markdown(row.function_type or "", 40),
             escape_markdown(row.task or "-", 80),
             escape_markdown(row.task_type or "", 40),
-            f"**{said}**" if row.status in MISMATCHES else said,
+            f"**{status}**" if row.status in MISMATCHES else status,
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    if len(report.match) > MOST_MATCHES:
-        lines += ["", f"and {len(report.match) - MOST_MATCHES:,} more"]
+    if len(report.match) > MAX_MATCHES:
+        lines += ["", f"and {len(report.match) - MAX_MATCHES:,} more"]
     return "\n".join(lines)

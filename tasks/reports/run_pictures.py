@@ -1,4 +1,4 @@
-"""What a run keeps to show: pictures of failed frames and of a few others, with their shapes."""
+"""The pictures that a run keeps for its reports: of failed frames and of samples."""
 
 from __future__ import annotations
 
@@ -19,18 +19,23 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Frame, Outcome
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.reports.failed_frames import PICTURE, THUMBNAIL, FailedFrames, Reproduction
+from cvat_flows.tasks.reports.failed_frames import FailedFrames
+from cvat_flows.tasks.reports.frame_page import Reproduction
 from cvat_flows.tasks.reports.outlines import Outline, outlines_of
 from cvat_flows.tasks.reports.samples import SamplePictures
-from cvat_flows.tasks.reports.thumbnails import picture_of_failure
+from cvat_flows.tasks.reports.thumbnails import PictureSize, draw_failure
 
-_GIVEN_UP_AFTER = 3
-"""Pictures in a row that CVAT did not give, until no more are asked for."""
+ROW_SIZE = PictureSize(max_side=112, max_bytes=1_700)
+"""Of a picture in the table of failed frames."""
+PAGE_SIZE = PictureSize(max_side=320, max_bytes=4_500)
+"""Of a picture on the page of a failed frame."""
+_MAX_CONSECUTIVE_MISSES = 3
+"""After CVAT has not delivered this many images in a row, no more are requested."""
 
 
 @define(kw_only=True, eq=False)
 class RunPictures:
-    """Pictures of one run. Nothing here raises because of a picture: a run must not fail by it."""
+    """Pictures of one run. A picture that cannot be made raises nothing: it must not fail a run."""
 
     client: Client
     media: TaskMedia
@@ -39,26 +44,26 @@ class RunPictures:
     reproduction: Reproduction
     samples: SamplePictures = field(factory=SamplePictures)
     failed: FailedFrames = field(factory=FailedFrames)
-    _missed: int = field(default=0, init=False)
+    _misses: int = field(default=0, init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
-    def note(self, loaded: Iterable[LoadedFrame]) -> None:
-        """Look at a batch's images while they are there."""
-        self.samples.note(loaded)
+    def add_images(self, frames: Iterable[LoadedFrame]) -> None:
+        """Make pictures of samples while their images are in memory."""
+        self.samples.add_images(frames)
 
-    def settle(self, outcomes: Iterable[Outcome]) -> None:
-        """Learn what became of a batch's frames."""
+    def add_outcomes(self, outcomes: Iterable[Outcome]) -> None:
+        """Add the outcomes of samples."""
         for outcome in outcomes:
-            self.samples.settle(outcome, self.outlines)
+            self.samples.add_outcome(outcome, self.outlines)
 
-    def fill(self, *, patience: float) -> None:
-        """Fetch what is missing for the pictures of frames whose detections were cached."""
-        self.samples.fill(self._image, patience=patience)
+    def fetch_missing(self, *, timeout: float) -> None:
+        """Fetch images of samples whose detections were cached, for at most `timeout` seconds."""
+        self.samples.fetch_missing(self._image, timeout=timeout)
 
     def outlines(self, outcome: Outcome) -> list[Outline]:
-        """What the function found on a frame, by the names of the task's labels.
+        """Return the shapes of a frame, with names of the task's labels.
 
-        Nothing is known of the detections of a failed frame: they are taken as they come.
+        The detections of a failed frame can have any value, so nothing is assumed about them.
         """
         failure = outcome.failure
         if outcome.detections is not None:
@@ -69,10 +74,10 @@ class RunPictures:
         at_fault = failure.annotation_index if failure else None
         return outlines_of(shapes, at_fault=at_fault)
 
-    def of_failed(self, outcome: Outcome) -> tuple[bytes, bytes] | None:
-        """A small picture of a failed frame and a larger one, with its shapes (JPEG).
+    def draw_failure(self, outcome: Outcome) -> tuple[bytes, bytes] | None:
+        """Make two JPEGs of a failed frame with its shapes: for its row and for its page.
 
-        None if the image cannot be had, or CVAT has refused too many of them.
+        Returns None if there is no image, or if CVAT has not delivered several images in a row.
         """
         if outcome.failure is None or outcome.failure.step == "fetch":
             return None
@@ -81,32 +86,26 @@ class RunPictures:
             return None
         try:
             outlines = self.outlines(outcome)
-            small, large = (
-                picture_of_failure(
-                    image, outlines, longest=size["longest"], most_bytes=size["most_bytes"]
-                )
-                for size in (THUMBNAIL, PICTURE)
-            )
-        except Exception:  # an image of a kind that cannot be shown, a shape that cannot be drawn
+            return draw_failure(image, outlines, ROW_SIZE), draw_failure(image, outlines, PAGE_SIZE)
+        except Exception:  # the image cannot be converted, or a shape cannot be drawn
             return None
-        return small, large
 
     def _image(self, frame: Frame) -> Image | None:
-        if self._missed >= _GIVEN_UP_AFTER:
+        if self._misses >= _MAX_CONSECUTIVE_MISSES:
             return None
         try:
-            image = decode_image(self._content(frame))
+            image = decode_image(self._download(frame))
         except CvatUnavailable:
             with self._lock:
-                self._missed += 1
+                self._misses += 1
             return None
         except CvatFlowsError:
             return None
-        self._missed = 0
+        self._misses = 0
         return image
 
-    def _content(self, frame: Frame) -> bytes:
-        # One attempt: the picture is a service to the reader, CVAT may have other troubles now.
+    def _download(self, frame: Frame) -> bytes:
+        # One attempt: the picture is optional, and CVAT may have a problem at the moment.
         return get(
             self.client,
             f"/api/tasks/{self.media.task_id}/data",
@@ -124,6 +123,6 @@ class RunPictures:
             try:
                 label = self.match.labels.get(detection.label_id)
                 name = label.task_name if label else f"label {detection.label_id!r}"[:40]
-            except Exception:  # a label id can be anything, also what cannot be hashed or shown
+            except Exception:  # a label id can be any object: unhashable, or without a repr
                 name = "?"
             yield detection, name

@@ -1,4 +1,4 @@
-"""What became of a run's frames: rows, counts and sentences, of bounded size a frame."""
+"""What happened to a run's frames: rows, counts and sentences. Each frame takes limited memory."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from cvat_flows.tasks.matching.result import MatchRow
 from cvat_flows.tasks.model.frames import Failure, Outcome, Step
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.model.text import on_one_line, shorten_name
-from cvat_flows.tasks.reports.row import FrameRow, State, row_of
-from cvat_flows.tasks.reports.table import table_of
+from cvat_flows.tasks.model.text import counted, on_one_line, shorten_name
+from cvat_flows.tasks.reports.table import FrameRow, State, frame_row, make_table
 from cvat_flows.tasks.upload.result import FrameUpload
 
-FAILURES_KEPT = 100
-"""Failures that are kept whole, with their tracebacks; of the others the row has to do."""
+MAX_FAILURES_WITH_DETAILS = 100
+"""Failures that are kept with their tracebacks. For the others only the row is kept."""
 
-_KINDS: dict[Step, tuple[str, str]] = {
+_FAILURE_WORDS: dict[Step, tuple[str, str]] = {
     "fetch": ("unreadable", "unreadable"),
     "detect": ("function error", "function errors"),
     "validate": ("invalid output", "invalid outputs"),
-    "remap": ("not to be mapped", "not to be mapped"),
+    "remap": ("not mappable", "not mappable"),
     "upload": ("rejected by CVAT", "rejected by CVAT"),
 }
-"""What to say of one frame, and of several, that failed at a step."""
+"""By step, what to call one failed frame and several failed frames."""
 
 
 @define(kw_only=True, eq=False)
 class RunReport:
-    """What a run did, as far as it got."""
+    """What a run has done so far."""
 
     media: TaskMedia
     function: str
@@ -42,25 +41,25 @@ class RunReport:
     fingerprint: str | None
     labels: tuple[Label, ...] = field(repr=False)
     match: tuple[MatchRow, ...] = field(default=(), repr=False)
-    """How the function's labels and the task's were matched."""
+    """How the function's labels match the task's."""
     dry_run: bool = False
-    call: str = ""
-    """The command that does the same run again."""
+    command: str = ""
+    """Command line that repeats the run."""
     files: list[tuple[str, str]] = field(factory=list)
-    """What was written to the storage about the run: titles and paths."""
+    """Titles and paths of the files about the run in the storage."""
     rows: dict[int, FrameRow] = field(factory=dict, repr=False)
     created: int = 0
-    """Annotations that the run put into CVAT (in a dry run: would put)."""
+    """Annotations that the run created in CVAT (in a dry run: would create)."""
     kept: int = 0
-    """Annotations of ours that were there already."""
+    """Annotations that were already there."""
     deleted: int = 0
     counts: Counter[str] = field(factory=Counter)
-    """What the geometry policy, the mapping and the thresholds did."""
+    """What the geometry policy, the mapping and the thresholds changed."""
     stopped: str | None = None
-    """Why the run ended before uploading, if it did."""
+    """Why the run stopped before uploading, if it did."""
     seconds: float = 0.0
     step_seconds: Mapping[Step, float] = field(factory=dict)
-    """Wall time by step, summed over its task runs; steps of several batches overlap."""
+    """Wall time by step, summed over task runs. Steps of several batches overlap."""
     failures: dict[int, Failure] = field(factory=dict, repr=False)
     """Failures of the first failed frames, by frame number."""
     _failed: dict[int, FrameRow] = field(factory=dict, init=False, repr=False)
@@ -68,11 +67,11 @@ class RunReport:
     _started: float = field(factory=time.monotonic, init=False, repr=False)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
-        """Take outcomes in; a later one of the same frame replaces the earlier."""
+        """Add outcomes. A later outcome of a frame replaces an earlier one."""
         names = {label.id: label.name for label in self.labels}
         for outcome in outcomes:
             number = outcome.frame.number
-            row = row_of(outcome, names)
+            row = frame_row(outcome, names)
             before = self.rows.get(number)
             if before is None:
                 self.counts.update(outcome.counts)
@@ -83,37 +82,39 @@ class RunReport:
             self._states[row.outcome] += 1
             if outcome.failure:
                 self._failed[number] = row
-                if len(self.failures) < FAILURES_KEPT:
+                if len(self.failures) < MAX_FAILURES_WITH_DETAILS:
                     self.failures[number] = outcome.failure
 
     def add_uploads(self, frames: Iterable[FrameUpload]) -> None:
-        """Take in what an upload did to frames of one job; those of other jobs add up."""
-        for done in frames:
-            self.created += done.created
-            self.kept += done.kept
-            self.deleted += done.deleted
-            row = self.rows.get(done.frame)
-            if row is None or not (done.created or done.kept or done.deleted):
+        """Add what an upload did to the frames of one job. A frame's numbers add up over jobs."""
+        for upload in frames:
+            self.created += upload.created
+            self.kept += upload.kept
+            self.deleted += upload.deleted
+            row = self.rows.get(upload.frame)
+            if row is None or not (upload.created or upload.kept or upload.deleted):
                 continue
             row = evolve(
                 row,
-                created=row.created + done.created,
-                kept=row.kept + done.kept,
-                deleted=row.deleted + done.deleted,
+                created=row.created + upload.created,
+                kept=row.kept + upload.kept,
+                deleted=row.deleted + upload.deleted,
             )
-            self.rows[done.frame] = row
-            if done.frame in self._failed:
-                self._failed[done.frame] = row
+            self.rows[upload.frame] = row
+            if upload.frame in self._failed:
+                self._failed[upload.frame] = row
 
     def finish(self) -> None:
+        """Set `seconds`."""
         self.seconds = time.monotonic() - self._started
 
     def count(self, state: State) -> int:
+        """Return the number of frames in a state."""
         return self._states[state]
 
     @property
     def cached(self) -> int:
-        """Annotated frames whose detections came from the cache."""
+        """Number of annotated frames whose detections came from the cache."""
         return sum(row.cached and row.outcome == "annotated" for row in self.rows.values())
 
     @property
@@ -134,7 +135,7 @@ class RunReport:
         return total
 
     def scores_by_label(self, bins: int) -> dict[str, list[int]]:
-        """For each label the number of annotations by score, in `bins` equal parts of 0 to 1."""
+        """Return a histogram of the scores of each label, with `bins` equal bins from 0 to 1."""
         histogram: dict[str, list[int]] = {}
         for row in self.rows.values():
             if row.outcome != "annotated":
@@ -147,17 +148,17 @@ class RunReport:
 
     @property
     def frames_per_second(self) -> float:
-        """Frames annotated a second of the run's wall time, its start included."""
+        """Annotated frames per second of the run's wall time, including its start."""
         return self.count("annotated") / self.seconds if self.seconds else 0.0
 
     @property
     def sentence(self) -> str:
-        """The state message of the flow run."""
+        """The result in one sentence, for the state message of the flow run."""
         if self.stopped:
             return on_one_line(self.stopped)
         failed, annotated = self.failed_count, self.count("annotated")
         verb = "would be annotated" if self.dry_run else "annotated"
-        text = f"{annotated:,} of {annotated + failed:,} frames {verb}"
+        text = f"{annotated:,} of {counted(annotated + failed, 'frame')} {verb}"
         if annotated + failed == 0:
             text = "nothing to do"
         if self.count("skipped"):
@@ -167,26 +168,25 @@ class RunReport:
         return text
 
     def failure_kinds(self) -> str:
-        """How many frames failed in which way: `2 unreadable, 2 rejected by CVAT`."""
-        kinds = Counter(row.step for row in self._failed.values() if row.step)
-        return ", ".join(f"{count:,} {_KINDS[step][count > 1]}" for step, count in _ordered(kinds))
+        """Return the number of failed frames by kind: `2 unreadable, 2 rejected by CVAT`."""
+        by_step = Counter(row.step for row in self._failed.values() if row.step)
+        return ", ".join(
+            counted(by_step[step], *words)
+            for step, words in _FAILURE_WORDS.items()
+            if by_step[step]
+        )
 
     def skip_reasons(self) -> str:
-        """How many frames were skipped for which reason: `10 done before, 2 deleted in CVAT`."""
+        """Return the number of skipped frames by reason: `10 done before, 2 deleted in CVAT`."""
         reasons = Counter(row.skipped for row in self.rows.values() if row.outcome == "skipped")
         return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
 
-    def failed_frames(self, most: int = 5) -> str:
-        """The failed frames' numbers and names, the first few of them."""
+    def failed_frames(self, max_count: int = 5) -> str:
+        """Return the numbers and names of the first failed frames."""
         rows = self.failed
-        named = ", ".join(f"frame {row.frame} {shorten_name(row.name)}" for row in rows[:most])
-        return f"{named} and {len(rows) - most:,} more" if len(rows) > most else named
+        named = ", ".join(f"frame {row.frame} {shorten_name(row.name)}" for row in rows[:max_count])
+        return f"{named} and {len(rows) - max_count:,} more" if len(rows) > max_count else named
 
     def table(self) -> pd.DataFrame:
-        """The per-frame table; docs/reports.md documents its columns."""
-        return table_of(row for _, row in sorted(self.rows.items()))
-
-
-def _ordered(kinds: Counter[Step]) -> list[tuple[Step, int]]:
-    """In the order of the steps."""
-    return [(step, kinds[step]) for step in _KINDS if kinds[step]]
+        """Return the per-frame table."""
+        return make_table(row for _, row in sorted(self.rows.items()))

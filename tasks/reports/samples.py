@@ -1,7 +1,7 @@
-"""Small pictures of a few of a run's frames, for its contact sheet or its preview page.
+"""Small pictures of some of a run's frames, for its contact sheet or its preview page.
 
-They are made while the images are in memory anyway. How many there are does not depend on how many
-frames the run has.
+They are made while the images are in memory anyway. Their number does not depend on the number of
+frames in the run.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from PIL.Image import Image
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.model.frames import Frame, Outcome
 from cvat_flows.tasks.reports.outlines import Outline
-from cvat_flows.tasks.reports.thumbnails import SmallPicture, small_picture
+from cvat_flows.tasks.reports.thumbnails import PictureSize, Thumbnail, make_thumbnail
 
-_FETCHED_AT_ONCE = 4
+_DOWNLOAD_THREADS = 4
 
 
 @frozen(kw_only=True)
-class Finding:
-    """What became of a frame that is to be shown."""
+class SampleOutcome:
+    """What happened to a sample frame."""
 
     frame: Frame
     outlines: tuple[Outline, ...] = ()
@@ -33,35 +33,37 @@ class Finding:
 
 
 @frozen(kw_only=True)
-class Sample(Finding):
-    """A frame that is shown."""
+class Sample(SampleOutcome):
+    """A sample frame with its picture."""
 
-    picture: SmallPicture
+    picture: Thumbnail
 
 
 @define(kw_only=True, eq=False)
 class SamplePictures:
-    """Keeps small pictures of at most `most` of the frames `numbers`, evenly spread over them."""
+    """Keeps small pictures of at most `max_count` frames, evenly spread over the run.
+
+    The run is divided into `max_count` parts, and each part has one sample.
+    """
 
     numbers: Sequence[int] = field(default=(), repr=False)
-    """The frames of the run in ascending order."""
-    most: int = 12
-    longest: int = 240
-    """Pixels of the longer side."""
-    most_bytes: int = 9_000
-    """Of each picture."""
+    """Frame numbers of the run in ascending order."""
+    max_count: int = 12
+    size: PictureSize = field(default=PictureSize(max_side=240, max_bytes=9_000))
     _chosen: dict[int, int] = field(factory=dict, init=False)
-    """For each part of the run the frame that stands for it."""
-    _pictures: dict[int, SmallPicture] = field(factory=dict, init=False)
-    _findings: dict[int, Finding] = field(factory=dict, init=False)
-    _unseen: dict[int, Finding] = field(factory=dict, init=False)
-    """By part, a frame that would do if its picture were fetched."""
+    """By part, the number of its sample."""
+    _pictures: dict[int, Thumbnail] = field(factory=dict, init=False)
+    """By frame number."""
+    _outcomes: dict[int, SampleOutcome] = field(factory=dict, init=False)
+    """By frame number."""
+    _without_image: dict[int, SampleOutcome] = field(factory=dict, init=False)
+    """By part, a frame that can become its sample if its image is downloaded."""
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
 
-    def note(self, loaded: Iterable[LoadedFrame]) -> None:
-        """Make a small picture of those of the frames that stand for a part of the run."""
-        for one in loaded:
-            number, image = one.frame.number, one.image
+    def add_images(self, frames: Iterable[LoadedFrame]) -> None:
+        """Make the pictures of those frames that become samples."""
+        for loaded in frames:
+            number, image = loaded.frame.number, loaded.image
             part = self._part_of(number)
             if image is None or part is None:
                 continue
@@ -69,58 +71,60 @@ class SamplePictures:
                 if part in self._chosen:
                     continue
                 self._chosen[part] = number
-            self._make(number, image)
+            self._add_picture(number, image)
 
-    def settle(self, outcome: Outcome, outlines: Callable[[Outcome], Sequence[Outline]]) -> None:
-        """Add what became of a frame, if it is one of those that are shown."""
+    def add_outcome(
+        self, outcome: Outcome, outlines: Callable[[Outcome], Sequence[Outline]]
+    ) -> None:
+        """Add the outcome of a frame, if it is a sample."""
         number = outcome.frame.number
         part = self._part_of(number)
         if part is None or self._chosen.get(part, number) != number:
             return
-        if part not in self._chosen and part in self._unseen:
+        if part not in self._chosen and part in self._without_image:
             return
-        found = Finding(
+        found = SampleOutcome(
             frame=outcome.frame,
             outlines=tuple(outlines(outcome)),
             error=outcome.failure.error if outcome.failure else "",
         )
         if part in self._chosen:
-            self._findings[number] = found
+            self._outcomes[number] = found
         else:
-            self._unseen[part] = found
+            self._without_image[part] = found
 
-    def fill(self, fetch: Callable[[Frame], Image | None], *, patience: float) -> None:
-        """Fetch pictures for parts of the run of which no image was in memory.
+    def fetch_missing(self, fetch: Callable[[Frame], Image | None], *, timeout: float) -> None:
+        """Fetch images for the parts of the run without one.
 
-        Begins none after `patience` seconds.
+        After `timeout` seconds no other fetch is begun.
         """
-        deadline = time.monotonic() + patience
-        missing = [found for part, found in self._unseen.items() if part not in self._chosen]
+        deadline = time.monotonic() + timeout
+        missing = [one for part, one in self._without_image.items() if part not in self._chosen]
 
-        def add(found: Finding) -> None:
-            image = fetch(found.frame) if time.monotonic() < deadline else None
+        def add(outcome: SampleOutcome) -> None:
+            image = fetch(outcome.frame) if time.monotonic() < deadline else None
             if image is not None:
-                self._findings[found.frame.number] = found
-                self._make(found.frame.number, image)
+                self._outcomes[outcome.frame.number] = outcome
+                self._add_picture(outcome.frame.number, image)
 
         if missing:
-            with ThreadPoolExecutor(_FETCHED_AT_ONCE, thread_name_prefix="picture") as pool:
+            with ThreadPoolExecutor(_DOWNLOAD_THREADS, thread_name_prefix="picture") as pool:
                 list(pool.map(add, missing))
 
     @property
     def samples(self) -> list[Sample]:
-        """The frames with a picture whose outcome is known, in order of frame number."""
+        """The samples with a picture and an outcome, in order of frame number."""
         return [
             Sample(frame=found.frame, outlines=found.outlines, error=found.error, picture=picture)
-            for number, found in sorted(self._findings.items())
+            for number, found in sorted(self._outcomes.items())
             if (picture := self._pictures.get(number)) is not None
         ]
 
-    def _make(self, number: int, image: Image) -> None:
+    def _add_picture(self, number: int, image: Image) -> None:
         try:
-            picture = small_picture(image, longest=self.longest, most_bytes=self.most_bytes)
+            picture = make_thumbnail(image, self.size)
         except Exception:
-            # A mode that Pillow cannot convert. The frame is annotated all the same.
+            # Pillow cannot convert the image's mode. The frame is annotated all the same.
             return
         self._pictures[number] = picture
 
@@ -128,4 +132,4 @@ class SamplePictures:
         position = bisect_left(self.numbers, number)
         if position >= len(self.numbers) or self.numbers[position] != number:
             return None
-        return position * min(self.most, len(self.numbers)) // len(self.numbers)
+        return position * min(self.max_count, len(self.numbers)) // len(self.numbers)

@@ -1,4 +1,4 @@
-"""The report of a sweep in markdown: which CVAT tasks it found, what became of each, and why."""
+"""The report of a sweep, in markdown: the CVAT tasks, what happened to each, and why."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from cvat_flows.tasks.model.text import escape_markdown, link, shorten_name, table
+from cvat_flows.tasks.model.text import counted, escape_markdown, link, shorten_name, table
 
-MOST_ROWS = 300
-"""Rows of the table, which Prefect stores three times; of the other tasks the number is told."""
+MAX_ROWS = 300
+"""Rows of the table, which Prefect stores three times. The other tasks are only counted."""
 _RUN = re.compile(r"/runs/flow-run/([0-9a-f-]{36})$")
 
 
@@ -21,21 +21,25 @@ class SweepLine:
     task_id: int
     name: str
     url: str
-    """Of the task in CVAT."""
+    """Address of the task in CVAT."""
     rule: str
     outcome: str
     text: str = ""
-    """What was done, or why nothing was."""
+    """What was done, or why nothing was done."""
     run_url: str | None = None
-    """Of the flow run that annotates it."""
+    """Address of the flow run that annotates the task."""
 
 
 def sweep_markdown(
     sentence: str, counts: Mapping[str, int], lines: Sequence[SweepLine], errors: Sequence[str] = ()
 ) -> str:
-    """The report; `lines` come with those first that a person has to look at.
+    """Make the report of a sweep.
 
-    `counts` are tasks by outcome, those that have no line of their own included.
+    Args:
+        sentence: The result in one sentence.
+        counts: Number of tasks by outcome, including tasks without a line.
+        lines: Tasks, with those first that need attention.
+        errors: Rules that could not be applied.
     """
     found = sum(counts.values())
     parts = [
@@ -52,11 +56,11 @@ def sweep_markdown(
         parts.append(
             table(
                 ["task", "name", "open", "rule", "outcome", "what"],
-                [_cells(line) for line in lines[:MOST_ROWS]],
+                [_cells(line) for line in lines[:MAX_ROWS]],
             )
         )
-    if len(lines) > MOST_ROWS:
-        parts.append(f"and {len(lines) - MOST_ROWS:,} more tasks")
+    if len(lines) > MAX_ROWS:
+        parts.append(f"and {counted(len(lines) - MAX_ROWS, 'more task')}")
     return "\n\n".join(parts)
 
 
@@ -64,7 +68,7 @@ def _cells(line: SweepLine) -> list[str]:
     links = link("CVAT", line.url)
     run = _RUN.search(line.run_url or "")
     if run:
-        # Relative: it stays in the UI, V1 or V2, that shows it.
+        # A relative link works in both UIs, V1 and V2.
         links += f" {link('run', f'../../runs/flow-run/{run[1]}')}"
     return [
         str(line.task_id),

@@ -1,17 +1,24 @@
-"""The per-frame table as pandas, Parquet and CSV. docs/reports.md documents the columns."""
+"""The per-frame table, as pandas, Parquet and CSV. docs/reports.md documents its columns."""
 
 from __future__ import annotations
 
 import io
 import json
+from array import array
 from collections import Counter
-from collections.abc import Iterable
-from math import isnan
+from collections.abc import Iterable, Mapping
+from math import isnan, nan
+from typing import Literal
 
 import pandas as pd
+from attrs import field, frozen
 
-from cvat_flows.tasks.reports.row import FrameRow
+from cvat_flows.tasks.model.frames import Outcome, Step
 
+State = Literal["annotated", "failed", "skipped"]
+
+MAX_ERROR_LENGTH = 500
+"""Characters of an error that a row keeps."""
 COLUMNS = (
     "frame",
     "name",
@@ -31,36 +38,91 @@ COLUMNS = (
     "kept",
     "deleted",
 )
-_FROM_OUTSIDE = ("name", "error", "error_type", "skipped", "labels")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula."""
+_UNTRUSTED = ("name", "error", "error_type", "skipped", "labels")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet reads text that starts like this as a formula."""
 
 
-def table_of(rows: Iterable[FrameRow]) -> pd.DataFrame:
-    """One row a frame, in the order given."""
+@frozen(kw_only=True)
+class FrameRow:
+    """One frame in the per-frame table."""
+
+    frame: int
+    name: str
+    job: int
+    """Id of the first annotation job that contains the frame; 0 if none does."""
+    outcome: State
+    step: Step | None = None
+    """The step that failed."""
+    error: str = ""
+    error_type: str = ""
+    skipped: str = ""
+    """Why the frame was not annotated."""
+    labels: tuple[str, ...] = ()
+    """Labels of the annotations that the function found and the options did not filter out."""
+    scores: array[float] = field(factory=lambda: array("d"), eq=False)
+    """Scores of the same annotations; NaN if the function gave no score."""
+    seconds: float = 0.0
+    """Wall time of detection, as the frame's share of its batch."""
+    cached: bool = False
+    created: int = 0
+    """Annotations that were created in CVAT (in a dry run: that would be)."""
+    kept: int = 0
+    """Annotations that were already there."""
+    deleted: int = 0
+
+    @property
+    def shapes(self) -> int:
+        """Number of annotations, shapes and tags."""
+        return len(self.labels)
+
+
+def frame_row(outcome: Outcome, label_names: Mapping[int, str]) -> FrameRow:
+    """Make the row of an outcome. `label_names` are the task's label names by id."""
+    state: State = "failed" if outcome.failure else "skipped" if outcome.skipped else "annotated"
+    annotations = outcome.annotations or ()
+    return FrameRow(
+        frame=outcome.frame.number,
+        name=outcome.frame.name,
+        job=outcome.frame.job_ids[0] if outcome.frame.job_ids else 0,
+        outcome=state,
+        step=outcome.failure.step if outcome.failure else None,
+        error=outcome.failure.error[:MAX_ERROR_LENGTH] if outcome.failure else "",
+        error_type=outcome.failure.error_type if outcome.failure else "",
+        skipped=outcome.skipped or "",
+        # The strings are shared with `label_names`, so each takes eight bytes only.
+        labels=tuple(label_names[annotation.label_id] for annotation in annotations),
+        scores=array("d", (nan if a.score is None else a.score for a in annotations)),
+        seconds=outcome.seconds,
+        cached=outcome.cached,
+    )
+
+
+def make_table(rows: Iterable[FrameRow]) -> pd.DataFrame:
+    """Make a table with a line for each row, in the given order."""
     return pd.DataFrame([_cells(row) for row in rows], columns=list(COLUMNS))
 
 
 def to_parquet(table: pd.DataFrame) -> bytes:
-    """The table as it is; `scores` is a list of numbers, null where there was no score."""
+    """Encode the table. `scores` is a list of numbers, with null where there is no score."""
     file = io.BytesIO()
     table.to_parquet(file, index=False)
     return file.getvalue()
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
-    """The table as UTF-8 text, `scores` separated by spaces.
+    """Encode the table as UTF-8 text. `scores` are separated by spaces.
 
-    Text from outside that a spreadsheet would take for a formula gets an apostrophe in front.
+    Untrusted text that a spreadsheet would read as a formula gets a leading apostrophe.
     """
     flat = table.copy()
     flat["scores"] = [
         " ".join("" if score is None else f"{score:.4f}" for score in scores).strip()
         for scores in table["scores"]
     ]
-    for column in _FROM_OUTSIDE:
+    for column in _UNTRUSTED:
         flat[column] = [
-            f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text
+            f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA_STARTS) else text
             for text in table[column]
         ]
     return flat.to_csv(index=False).encode("utf-8", "replace")
@@ -71,13 +133,13 @@ def _cells(row: FrameRow) -> tuple[object, ...]:
     known = [score for score in scores if score is not None]
     return (
         row.frame,
-        _storable(row.name),
+        _encodable(row.name),
         row.job,
         row.outcome,
         row.step,
-        _storable(row.error),
-        _storable(row.error_type),
-        _storable(row.skipped),
+        _encodable(row.error),
+        _encodable(row.error_type),
+        _encodable(row.skipped),
         row.shapes,
         json.dumps(Counter(row.labels), ensure_ascii=False),
         scores,
@@ -90,6 +152,6 @@ def _cells(row: FrameRow) -> tuple[object, ...]:
     )
 
 
-def _storable(text: str) -> str:
-    """Without what UTF-8 cannot hold (lone surrogates)."""
+def _encodable(text: str) -> str:
+    """Replace what UTF-8 cannot encode (lone surrogates)."""
     return text.encode("utf-8", "replace").decode()

@@ -174,7 +174,7 @@ def test_the_report_has_its_charts(
 ) -> None:
     open_artifact(page, installation, ui, installation.artifact(failed_run, "report"))
     wait_for_text(
-        page, "Some of the frames", "9 created, 0 were there, 0 deleted", "cvat-flows annotate 1"
+        page, "Some of the frames", "9 created, 0 already there, 0 deleted", "cvat-flows annotate 1"
     )
     assert all(width > 300 for width in image_widths(page, 4))
 

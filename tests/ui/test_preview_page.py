@@ -13,7 +13,7 @@ from cvat_flows.tasks.matching.result import MatchRow
 from cvat_flows.tasks.reports.outlines import outlines_of
 from cvat_flows.tasks.reports.preview import preview_page
 from cvat_flows.tasks.reports.samples import Sample
-from cvat_flows.tasks.reports.thumbnails import small_picture
+from cvat_flows.tasks.reports.thumbnails import PictureSize, make_thumbnail
 from tests.tasks.reports.report_factory import (
     HOSTILE,
     annotated,
@@ -45,7 +45,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples.append(
             Sample(
                 frame=frame,
-                picture=small_picture(noise(), longest=400, most_bytes=20_000),
+                picture=make_thumbnail(noise(), PictureSize(max_side=400, max_bytes=20_000)),
                 outlines=tuple(outlines_of((shape, HOSTILE[i]) for i, shape in enumerate(shapes))),
                 error=outcome.failure.error if outcome.failure else "",
             )
@@ -59,7 +59,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         status="missing",
         message=HOSTILE[4],
     )
-    report = report_of(media, outcomes, match=(match,), call=HOSTILE[3], dry_run=True)
+    report = report_of(media, outcomes, match=(match,), command=HOSTILE[3], dry_run=True)
     path = tmp_path_factory.mktemp("preview") / "preview.html"
     path.write_text(preview_page(report, samples, threshold=0.4))
     return path

@@ -113,9 +113,7 @@ class TestRetry:
         annotate(make_task(2), dry_run=True, max_failed_frames=0, frames="0")
         assert main(["retry"]) == 0
         output = capsys.readouterr()
-        assert "1 of 1 frames annotated, 11 skipped (11 done before)" in " ".join(
-            output.out.split()
-        )
+        assert "1 of 1 frame annotated, 11 skipped (11 done before)" in " ".join(output.out.split())
         run = flow_run_of(failed)
         assert run.run_count == 2
         assert run.state.is_completed()

@@ -19,7 +19,7 @@ from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.frames import Batch, Outcome
 from cvat_flows.tasks.reports.artifacts import show_failed_frame
-from cvat_flows.tasks.reports.failed_frames import MOST_SHOWN
+from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_pictures import RunPictures
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun
@@ -71,7 +71,7 @@ def fail_frame(pictures: RunPictures, outcome: Outcome) -> None:
 @flow
 def ten_thousand_failures(run: AnnotationRun, report: RunReport, outcomes: list[Outcome]) -> None:
     assert run.pictures
-    for outcome in outcomes[: MOST_SHOWN + 10]:
+    for outcome in outcomes[: MAX_SHOWN + 10]:
         fail_frame.submit(run.pictures, outcome).wait()
     publish(run, report, AnnotateTaskParameters(task_id=123), open_storage())
 
@@ -120,9 +120,9 @@ def test_reports_of_ten_thousand_failed_frames_stay_below_two_megabytes(
     show_pictures(run, plan, report, function, AnnotateTaskParameters(task_id=123))
     pictures = run.pictures
     monkeypatch.setattr(RunPictures, "_image", lambda self, frame: noise())
-    pictures.settle(others)
+    pictures.add_outcomes(others)
     before = settled()
     ten_thousand_failures(run, report, outcomes)
     added = settled() - before
-    assert len(pictures.failed) == MOST_SHOWN
+    assert len(pictures.failed) == MAX_SHOWN
     assert 300_000 < added < MOST_BYTES, f"{added:,} bytes"

@@ -35,10 +35,10 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 
     logger.addHandler(Lines())
     monkeypatch.setattr(progress_module, "get_run_logger", lambda: logger)
-    monkeypatch.setattr(progress_module, "start_progress", lambda text: uuid4())
+    monkeypatch.setattr(progress_module, "add_progress_bar", lambda text: uuid4())
     monkeypatch.setattr(
         progress_module,
-        "put_progress",
+        "update_progress_bar",
         lambda bar, percent, text: seen["bar"].append((percent, text)),
     )
     return seen
@@ -85,11 +85,11 @@ def test_a_slow_server_holds_up_no_frame(
 ) -> None:
     answers = threading.Event()
 
-    def put_progress(bar: object, percent: float, text: str) -> None:
+    def update_progress_bar(bar: object, percent: float, text: str) -> None:
         assert answers.wait(HANG_TIMEOUT)
         shown["bar"].append((percent, text))
 
-    monkeypatch.setattr(progress_module, "put_progress", put_progress)
+    monkeypatch.setattr(progress_module, "update_progress_bar", update_progress_bar)
     media = media_of(names_of(10))
     clock = Clock()
     with ShownProgress(NoProgress(), report_of(media, []), clock) as progress:

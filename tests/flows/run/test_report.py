@@ -162,7 +162,7 @@ def test_the_report_and_the_table_of_a_run(
     (artifact,) = artifacts_of(finished, key=key_of(task, "report", sandbox))
     page = read(artifact.data)
     facts = {row[0]: row[1] for row in page.tables[0] if row[0]}
-    assert facts["annotations"] == "5 created, 0 were there, 0 deleted"
+    assert facts["annotations"] == "5 created, 0 already there, 0 deleted"
     assert len(page.images) == 4
     assert f"cvat-flows annotate {task.id}" in page.code[0]
     assert "--conf-threshold 0.25" in page.code[0]
@@ -235,7 +235,7 @@ def test_a_run_that_is_run_again_does_what_failed(
     mended = flow_run_of(again)
     assert mended.id == run.id
     assert mended.run_count == 2
-    assert mended.state.message == "1 of 1 frames annotated, 19 skipped (19 done before)"
+    assert mended.state.message == "1 of 1 frame annotated, 19 skipped (19 done before)"
     assert mended.name == run.name
     assert len(task.get_annotations().shapes) == 20
 
@@ -265,7 +265,7 @@ def test_a_report_that_cannot_be_written_fails_nothing(
     assert finished.state.message.startswith("11 of 12 frames annotated, 1 failed")
     assert len(task.get_annotations().shapes) == 11
     lines = [line.message for line in log_of(finished, "Finished in state Failed")]
-    assert any("a report could not be put into Prefect: database is locked" in x for x in lines)
+    assert any("a report could not be stored in Prefect: database is locked" in x for x in lines)
 
 
 def test_big_images_make_small_pictures(

@@ -250,7 +250,7 @@ def test_failed_frames_are_tried_each_time_and_the_others_are_done(
         Image.new("RGB", (13 if n == 5 else 30, 20)).save(path)
     task = make_task(project_id=project.id, images=images)
     rule = {"projects": ["cars"], "function": str(function_file)}
-    for result in ("11 of 12 frames annotated", *["0 of 1 frames annotated, 11 skipped"] * 2):
+    for result in ("11 of 12 frames annotated", *["0 of 1 frame annotated, 11 skipped"] * 2):
         report = run(rule)
         assert outcomes(report) == [(task.id, "failed")]
         assert report.rows[0].text.startswith(result)

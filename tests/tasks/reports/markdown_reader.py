@@ -1,4 +1,4 @@
-"""Read markdown as a UI would, down to tokens, to see what text from outside became."""
+"""Parse markdown like a UI, to see what became of untrusted text."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from markdown_it.token import Token
 from cvat_flows.tasks.model.text import WORD_JOINER, ZERO_WIDTH_SPACE
 
 _READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-# The UIs show SVG in `data:` addresses, too.
+# The UIs also show SVG in `data:` addresses.
 _READER.validateLink = lambda url: True  # type: ignore[method-assign]
 
 
 @define
 class Page:
-    """What is on a page of markdown."""
+    """The content of a page of markdown."""
 
     tables: list[list[list[str]]] = field(factory=list)
-    """Tables of rows of cells, as their text."""
+    """Tables as rows of cells, with the text of each cell."""
     links: list[str] = field(factory=list)
     images: list[str] = field(factory=list)
     kinds: set[str] = field(factory=set)
-    """Kinds of tokens that were found."""
+    """Kinds of tokens on the page."""
     code: list[str] = field(factory=list)
     text: str = ""
 

@@ -10,7 +10,7 @@ from cvat_flows.tasks.model.annotations import Annotation, Detection
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome, Step
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import JobRange, TaskMedia
-from cvat_flows.tasks.reports.failed_frames import Reproduction
+from cvat_flows.tasks.reports.frame_page import Reproduction
 from cvat_flows.tasks.reports.run_report import RunReport
 
 HOSTILE = (
@@ -35,7 +35,7 @@ HOSTILE = (
     "=1+1",
     "",
 )
-"""Names and texts as an attacker, or a careless person, would choose them."""
+"""Names and texts that an attacker or a careless person could choose."""
 
 LABELS = tuple(
     Label(id=10 + n, name=name, type="any", attributes=(), sublabels=())
@@ -125,5 +125,5 @@ def reproduction() -> Reproduction:
 
 
 def noise(size: tuple[int, int] = (640, 480)) -> Image.Image:
-    """A picture that compresses badly."""
+    """Make a picture that compresses badly."""
     return Image.effect_noise(size, 90).convert("RGB")

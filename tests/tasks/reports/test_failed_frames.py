@@ -1,4 +1,4 @@
-"""The table of failed frames and the page of one, as markdown that stays what it is."""
+"""The table of failed frames and the page of one, also with hostile names."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.reports.failed_frames import (
-    MOST_SHOWN,
+    MAX_SHOWN,
     PAGES_BYTES,
     TABLE_BYTES,
     FailedFrame,
     FailedFrames,
     failed_markdown,
-    frame_markdown,
     stored_size,
 )
+from cvat_flows.tasks.reports.frame_page import frame_markdown
 from tests.tasks.reports.markdown_reader import read
 from tests.tasks.reports.report_factory import (
     HOSTILE,
@@ -32,7 +32,7 @@ from tests.tasks.reports.report_factory import (
 HEADING = ["frame", "file", "open", "step", "error"]
 
 
-def test_a_row_says_what_failed_and_leads_on() -> None:
+def test_a_row_has_the_error_and_links() -> None:
     media = media_of(names_of(3))
     outcomes = [
         annotated(media.frame(0)),
@@ -53,7 +53,7 @@ def test_a_row_says_what_failed_and_leads_on() -> None:
     assert "2 of 3 frames annotated, 1 failed (1 unreadable)" in page.text
 
 
-def test_few_failures_are_in_order_of_frames_and_many_by_error() -> None:
+def test_few_failures_are_listed_by_frame_and_many_by_error() -> None:
     media = media_of(names_of(40))
 
     def outcomes(count: int) -> list[Outcome]:
@@ -89,11 +89,11 @@ def test_the_first_hundred_are_shown_and_the_others_counted() -> None:
     kept = FailedFrames()
     for n in range(200):
         kept.add(FailedFrame(number=n, thumbnail=b"j" * 1000))
-    assert len(kept) == MOST_SHOWN
+    assert len(kept) == MAX_SHOWN
     assert kept.room == 0
     page = read(failed_markdown(report_of(media, outcomes), kept, table_path="results/x.csv"))
-    assert len(page.tables[-1]) == 1 + MOST_SHOWN
-    assert len(page.images) == MOST_SHOWN
+    assert len(page.tables[-1]) == 1 + MAX_SHOWN
+    assert len(page.images) == MAX_SHOWN
     assert "1,330 more failed frames are not shown" in page.text
     assert "results/x.csv" in page.text
 
@@ -123,7 +123,7 @@ def test_hostile_names_and_errors_stay_in_their_cells(count: int) -> None:
     assert not {"html_inline", "html_block", "code_inline", "em_open", "s_open"} & page.kinds
 
 
-def test_ten_thousand_failures_with_the_worst_texts_fit() -> None:
+def test_ten_thousand_failures_with_long_texts_fit() -> None:
     media = media_of([f"{'שא|' * 300}{n}" for n in range(10_000)])
     outcomes = [
         failed(media.frame(n), f"{chr(0x5D0 + n % 27) * 400}{n}|`<", error_type=f"E{n}")
@@ -137,7 +137,7 @@ def test_ten_thousand_failures_with_the_worst_texts_fit() -> None:
     assert len(read(markdown).images) > 10
 
 
-def test_a_page_has_all_that_reproduces_the_failure() -> None:
+def test_a_page_has_everything_to_reproduce_the_failure() -> None:
     media = media_of(names_of(8))
     outcome = failed(
         media.frame(5),
@@ -170,7 +170,7 @@ def test_a_page_has_all_that_reproduces_the_failure() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_page_of_hostile_texts_is_a_page(text: str) -> None:
+def test_hostile_texts_do_not_break_a_page(text: str) -> None:
     media = media_of([text], task=text)
     outcome = failed(media.frame(0), text, error_type=text[:200], detail=text * 50)
     assert outcome.failure
@@ -184,12 +184,12 @@ def test_a_page_of_hostile_texts_is_a_page(text: str) -> None:
     assert stored_size(markdown) < 30_000
 
 
-def test_pages_stop_when_their_bytes_are_used_up() -> None:
+def test_pages_are_limited_in_bytes() -> None:
     kept = FailedFrames()
-    assert kept.take(PAGES_BYTES - 10)
-    assert not kept.take(11)
-    assert kept.take(10)
-    assert not kept.take(1)
+    assert kept.reserve(PAGES_BYTES - 10)
+    assert not kept.reserve(11)
+    assert kept.reserve(10)
+    assert not kept.reserve(1)
 
 
 def test_a_run_without_failures_says_so() -> None:

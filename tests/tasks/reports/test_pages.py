@@ -1,4 +1,4 @@
-"""The report, the charts and the preview page: well-formed, bounded, nothing injected."""
+"""The report, the charts and the preview page: well-formed, limited in size, no injection."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.reports.charts import bar_chart, histograms
+from cvat_flows.tasks.reports.contact_sheet import SHEET_BYTES, contact_sheet
 from cvat_flows.tasks.reports.outlines import outlines_of
 from cvat_flows.tasks.reports.preview import preview_page
 from cvat_flows.tasks.reports.preview_markdown import preview_markdown
-from cvat_flows.tasks.reports.run_markdown import SHEET_BYTES, contact_sheet, report_markdown
+from cvat_flows.tasks.reports.run_markdown import report_markdown
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.samples import Sample
-from cvat_flows.tasks.reports.thumbnails import small_picture
+from cvat_flows.tasks.reports.thumbnails import PictureSize, make_thumbnail
 from tests.tasks.reports.markdown_reader import read
 from tests.tasks.reports.report_factory import (
     HOSTILE,
@@ -41,7 +42,7 @@ def samples_of(media: TaskMedia, count: int = 12) -> list[Sample]:
     return [
         Sample(
             frame=media.frame(n),
-            picture=small_picture(noise(), longest=240, most_bytes=9000),
+            picture=make_thumbnail(noise(), PictureSize(max_side=240, max_bytes=9000)),
             outlines=tuple(
                 outlines_of((a, "car") for a in annotated(media.frame(n)).annotations or ())
             ),
@@ -73,7 +74,7 @@ def hostile_report() -> RunReport:
             )
             for n, name in enumerate(HOSTILE)
         ),
-        call="cvat-flows annotate ```\n`x` <b>",
+        command="cvat-flows annotate ```\n`x` <b>",
     )
     outcomes: list[Outcome] = []
     for n in range(len(HOSTILE)):
@@ -87,18 +88,18 @@ def hostile_report() -> RunReport:
     return report
 
 
-def test_a_report_has_its_figures() -> None:
+def test_a_report_has_the_run_in_figures() -> None:
     media = media_of(names_of(4))
     outcomes = [annotated(media.frame(n)) for n in range(3)]
     outcomes.append(failed(media.frame(3)))
-    report = report_of(media, outcomes, call="cvat-flows annotate 123", created=6)
+    report = report_of(media, outcomes, command="cvat-flows annotate 123", created=6)
     report.counts["clipped"] = 2
     report.step_seconds = {"fetch": 1.25, "detect": 3.0}
     markdown = report_markdown(report, samples_of(media), files=[("per-frame table", "a/b.csv")])
     page = read(markdown)
     facts = {row[0]: row[1] for row in page.tables[0] if row[0]}
     assert facts["frames"] == "3 annotated, 1 failed, 0 skipped"
-    assert facts["annotations"] == "6 created, 0 were there, 0 deleted"
+    assert facts["annotations"] == "6 created, 0 already there, 0 deleted"
     assert facts["from the cache"] == "0 of 3 annotated frames"
     assert facts["clipped, dropped"] == "2 clipped"
     assert facts["fingerprint"] == "f" * 64
@@ -139,13 +140,13 @@ def test_charts_are_svg_whatever_the_labels(name: str) -> None:
         }
 
 
-def test_charts_of_nothing() -> None:
+def test_charts_without_data() -> None:
     ET.fromstring(bar_chart("none", []))
     ET.fromstring(histograms("none", {}))
     ET.fromstring(bar_chart("zero", [("a", 0.0, "0")]))
 
 
-def test_the_contact_sheet_is_bounded() -> None:
+def test_the_contact_sheet_is_limited_in_size() -> None:
     media = media_of(names_of(12))
     sheet = contact_sheet(samples_of(media))
     assert sheet is not None
@@ -163,7 +164,7 @@ def content_of(page: str) -> dict[str, Any]:
     return content
 
 
-def test_the_preview_page_keeps_what_is_from_outside_in_its_json() -> None:
+def test_untrusted_text_stays_in_the_json_of_the_preview_page() -> None:
     report = hostile_report()
     page = preview_page(report, samples_of(report.media), threshold=0.4)
     content = content_of(page)

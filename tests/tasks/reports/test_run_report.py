@@ -1,4 +1,4 @@
-"""What a run's report says of its frames."""
+"""What a run's report says about its frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from cvat_flows.tasks.model.frames import Outcome
-from cvat_flows.tasks.reports.run_report import FAILURES_KEPT
+from cvat_flows.tasks.reports.run_report import MAX_FAILURES_WITH_DETAILS
 from cvat_flows.tasks.reports.table import COLUMNS, to_csv, to_parquet
 from cvat_flows.tasks.upload.result import FrameUpload
 from tests.tasks.reports.report_factory import (
@@ -28,7 +28,7 @@ from tests.tasks.reports.report_factory import (
 STEPS = ("fetch", "detect", "validate", "remap", "upload")
 
 
-def test_failures_are_told_by_kind() -> None:
+def test_failures_are_counted_by_kind() -> None:
     media = media_of(names_of(1200))
     outcomes = [annotated(media.frame(n)) for n in range(1196)]
     outcomes += [failed(media.frame(n), step="upload") for n in (1196, 1197)]
@@ -40,21 +40,21 @@ def test_failures_are_told_by_kind() -> None:
     )
 
 
-def test_one_failure_of_a_kind_is_no_plural() -> None:
+def test_one_failure_of_a_kind_is_singular() -> None:
     media = media_of(names_of(5))
     outcomes = [failed(media.frame(n), step=step) for n, step in enumerate(STEPS)]
     assert report_of(media, outcomes).failure_kinds() == (
-        "1 unreadable, 1 function error, 1 invalid output, 1 not to be mapped, 1 rejected by CVAT"
+        "1 unreadable, 1 function error, 1 invalid output, 1 not mappable, 1 rejected by CVAT"
     )
 
 
-def test_many_failed_frames_are_named_in_part() -> None:
+def test_only_the_first_failed_frames_are_named() -> None:
     media = media_of(names_of(30))
     report = report_of(media, [failed(media.frame(n)) for n in range(30)])
     assert report.sentence.endswith("frame 4 img_00004.jpg and 25 more")
 
 
-def test_skipped_frames_are_told_by_reason() -> None:
+def test_skipped_frames_are_counted_by_reason() -> None:
     media = media_of(names_of(4))
     outcomes = [Outcome(frame=media.frame(n), skipped="done before") for n in (0, 1)]
     outcomes.append(Outcome(frame=media.frame(2), skipped="deleted in CVAT"))
@@ -62,14 +62,14 @@ def test_skipped_frames_are_told_by_reason() -> None:
     assert report_of(media, outcomes).sentence == text
     outcomes.append(annotated(media.frame(3)))
     assert report_of(media, outcomes).sentence == (
-        "1 of 1 frames annotated, 3 skipped (2 done before, 1 deleted in CVAT)"
+        "1 of 1 frame annotated, 3 skipped (2 done before, 1 deleted in CVAT)"
     )
 
 
 def test_a_dry_run_says_would() -> None:
     media = media_of(names_of(1))
     report = report_of(media, [annotated(media.frame(0))], dry_run=True)
-    assert report.sentence == "1 of 1 frames would be annotated"
+    assert report.sentence == "1 of 1 frame would be annotated"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -94,12 +94,14 @@ def test_a_later_outcome_replaces_an_earlier_one() -> None:
     assert report.shapes_by_label == {"car": 1, "person": 1}
 
 
-def test_only_the_first_failures_are_kept_whole() -> None:
-    media = media_of(names_of(FAILURES_KEPT + 50))
-    outcomes = [failed(media.frame(n), detail="x" * 10_000) for n in range(FAILURES_KEPT + 50)]
+def test_only_the_first_failures_are_kept_with_details() -> None:
+    media = media_of(names_of(MAX_FAILURES_WITH_DETAILS + 50))
+    outcomes = [
+        failed(media.frame(n), detail="x" * 10_000) for n in range(MAX_FAILURES_WITH_DETAILS + 50)
+    ]
     report = report_of(media, outcomes)
-    assert len(report.failures) == FAILURES_KEPT
-    assert report.failed_count == FAILURES_KEPT + 50
+    assert len(report.failures) == MAX_FAILURES_WITH_DETAILS
+    assert report.failed_count == MAX_FAILURES_WITH_DETAILS + 50
 
 
 def test_uploads_add_up_over_jobs() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cvat_flows.flows.sweep.find import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport, SweepRow
-from cvat_flows.tasks.reports.sweep_markdown import MOST_ROWS
+from cvat_flows.tasks.reports.sweep_markdown import MAX_ROWS
 from tests.tasks.reports.markdown_reader import read
 from tests.tasks.reports.report_factory import HOSTILE
 
@@ -30,7 +30,7 @@ def row(number: int, outcome: str, *, name: str = "street", text: str = "") -> S
     )
 
 
-def test_what_needs_a_look_comes_first() -> None:
+def test_tasks_that_need_attention_come_first() -> None:
     report = SweepReport(
         rows=[row(1, "annotated"), row(2, "failed", text="CVAT refused")], done=7, waiting=2
     )
@@ -63,10 +63,10 @@ def test_hostile_names_stay_in_their_cells() -> None:
     assert not {"html_inline", "html_block", "code_inline", "em_open"} & page.kinds
 
 
-def test_of_very_many_tasks_the_others_are_counted() -> None:
-    report = SweepReport(rows=[row(n, "annotated") for n in range(MOST_ROWS + 5)])
+def test_tasks_beyond_the_limit_are_counted() -> None:
+    report = SweepReport(rows=[row(n, "annotated") for n in range(MAX_ROWS + 5)])
     page = read(report.markdown())
-    assert len(page.tables[1]) == 1 + MOST_ROWS
+    assert len(page.tables[1]) == 1 + MAX_ROWS
     assert "and 5 more tasks" in page.text
 
 

@@ -1,4 +1,4 @@
-"""Small pictures: bounded, whatever the image and the shapes are."""
+"""Small pictures: limited in size, with any image and any shapes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import pytest
 from PIL import Image
 
 from cvat_flows.tasks.model.annotations import Annotation, Detection
-from cvat_flows.tasks.reports.outlines import MOST_POINTS, Outline, outline_of, outlines_of
+from cvat_flows.tasks.reports.outlines import MAX_POINTS, outline_of, outlines_of
 from cvat_flows.tasks.reports.thumbnails import (
-    COLOURS,
-    MOST_DRAWN,
-    SmallPicture,
-    colours_of,
+    LABEL_COLOURS,
+    MAX_SHAPES,
+    PictureSize,
+    Thumbnail,
+    assign_colours,
+    draw_failure,
     draw_outlines,
-    encode,
-    picture_of_failure,
+    encode_jpeg,
+    make_thumbnail,
     shrink,
-    small_picture,
 )
 from tests.tasks.reports.report_factory import noise, rectangle
 
@@ -32,7 +33,7 @@ def opened(jpeg: bytes) -> Image.Image:
 
 
 def red(picture: Image.Image) -> list[tuple[int, int]]:
-    """Pixels in the colour of a fault, roughly: JPEG smears."""
+    """Find pixels roughly in the colour of a fault; JPEG changes colours a little."""
     loaded: Any = picture.load()
     found = []
     for x in range(picture.width):
@@ -44,9 +45,9 @@ def red(picture: Image.Image) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_kind_of_image_becomes_a_small_picture(mode: str) -> None:
+def test_every_image_mode_can_be_made_small(mode: str) -> None:
     image = Image.new(mode, (300, 200))
-    made = small_picture(image, longest=100, most_bytes=5000)
+    made = make_thumbnail(image, PictureSize(max_side=100, max_bytes=5000))
     assert (made.width, made.height) == (100, 67)
     assert opened(made.jpeg).size == (100, 67)
     assert image.mode == mode
@@ -54,34 +55,34 @@ def test_every_kind_of_image_becomes_a_small_picture(mode: str) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5000, 2), (2, 5000), (640, 480), (90, 30)])
-def test_pixels_and_bytes_are_bounded(size: tuple[int, int]) -> None:
-    made = small_picture(noise(size), longest=120, most_bytes=1700)
+def test_pixels_and_bytes_are_limited(size: tuple[int, int]) -> None:
+    made = make_thumbnail(noise(size), PictureSize(max_side=120, max_bytes=1700))
     assert max(made.width, made.height) <= 120
     assert len(made.jpeg) <= 1700
     assert made.scale == pytest.approx(made.width / size[0])
 
 
-def test_sixteen_bits_are_not_all_white() -> None:
+def test_sixteen_bit_images_are_not_white() -> None:
     image = Image.new("I;16", (10, 10))
     image.putpixel((2, 2), 4000)
     small, _ = shrink(image, 10)
     assert small.getextrema()[0] == (0, 255)
 
 
-def test_what_does_not_fit_loses_quality_then_size() -> None:
-    whole, _ = encode(noise((200, 200)), 10**6)
-    some, same = encode(noise((200, 200)), len(whole) - 1)
+def test_large_files_lose_quality_first_and_then_size() -> None:
+    whole, _ = encode_jpeg(noise((200, 200)), 10**6)
+    some, same = encode_jpeg(noise((200, 200)), len(whole) - 1)
     assert same.size == (200, 200)
-    little, less = encode(noise((200, 200)), 1500)
+    little, less = encode_jpeg(noise((200, 200)), 1500)
     assert len(little) <= 1500 < len(some)
     assert less.width < 200
 
 
-def test_the_shape_at_fault_is_pointed_out_where_it_is() -> None:
+def test_the_shape_at_fault_is_highlighted() -> None:
     image = Image.new("RGB", (640, 480), "white")
     shapes = [(rectangle(320, 240, 480, 360), "car"), (rectangle(10, 10, 60, 60), "car")]
-    jpeg = picture_of_failure(
-        image, outlines_of(shapes, at_fault=0), longest=320, most_bytes=20_000
+    jpeg = draw_failure(
+        image, outlines_of(shapes, at_fault=0), PictureSize(max_side=320, max_bytes=20_000)
     )
     picture = opened(jpeg)
     assert picture.size == (320, 240)
@@ -94,16 +95,16 @@ def test_the_shape_at_fault_is_pointed_out_where_it_is() -> None:
 def test_a_shape_that_leaves_the_image_gets_a_margin() -> None:
     image = Image.new("RGB", (640, 480), "white")
     out = outlines_of([(rectangle(600, 100, 800, 200), "car")], at_fault=0)
-    picture = opened(picture_of_failure(image, out, longest=320, most_bytes=20_000))
+    picture = opened(draw_failure(image, out, PictureSize(max_side=320, max_bytes=20_000)))
     assert picture.width > 320 + 50
     assert picture.height == 240
     assert any(x > 330 for x, _ in red(picture))
 
 
-def test_a_shape_without_area_is_seen() -> None:
+def test_a_shape_without_area_is_visible() -> None:
     image = Image.new("RGB", (640, 480), "white")
     out = outlines_of([(rectangle(100, 100, 100, 100), "car")], at_fault=0)
-    assert red(opened(picture_of_failure(image, out, longest=320, most_bytes=20_000)))
+    assert red(opened(draw_failure(image, out, PictureSize(max_side=320, max_bytes=20_000))))
 
 
 HOSTILE_POINTS: list[tuple[Any, ...]] = [
@@ -131,19 +132,19 @@ def test_nothing_that_a_function_returns_breaks_the_drawing(
         type=kind, label_id=[], points=points, rotation=math.nan, score="high", elements=(element,)
     )
     outlines = outlines_of([(shape, "a\nb\ud800"), (shape, "c")], at_fault=1)
-    assert all(len(outline.parts) <= MOST_POINTS + 2 for outline in outlines)
-    assert all(len(part) <= MOST_POINTS for outline in outlines for part in outline.parts)
-    jpeg = picture_of_failure(noise(), outlines, longest=112, most_bytes=1700)
+    assert all(len(outline.parts) <= MAX_POINTS + 2 for outline in outlines)
+    assert all(len(part) <= MAX_POINTS for outline in outlines for part in outline.parts)
+    jpeg = draw_failure(noise(), outlines, PictureSize(max_side=112, max_bytes=1700))
     assert len(jpeg) <= 1700
     draw_outlines(Image.new("RGB", (100, 80)), outlines, 0.1, {})
 
 
-def test_one_of_thousands_of_shapes_is_found() -> None:
-    shapes = [(rectangle(1, 1, 5, 5), "car")] * (MOST_DRAWN * 2)
+def test_a_shape_at_fault_among_many_is_drawn() -> None:
+    shapes = [(rectangle(1, 1, 5, 5), "car")] * (MAX_SHAPES * 2)
     shapes[-1] = (rectangle(320, 240, 480, 360), "car")
     out = outlines_of(shapes, at_fault=len(shapes) - 1)
     white = Image.new("RGB", (640, 480), "white")
-    assert red(opened(picture_of_failure(white, out, longest=320, most_bytes=20_000)))
+    assert red(opened(draw_failure(white, out, PictureSize(max_side=320, max_bytes=20_000))))
 
 
 def box_of(shape: Detection | Annotation) -> tuple[int, ...]:
@@ -185,20 +186,13 @@ def test_a_tag_has_no_outline() -> None:
     assert outline_of(Detection(type="tag", label_id=0), "x") is None
 
 
-def test_an_outline_says_what_it_is() -> None:
-    outline = outline_of(rectangle(0, 0, 1, 1, score=0.871), "car")
-    assert outline is not None
-    assert outline.text == "car 0.87"
-    assert Outline(label="car", parts=(((0, 0),),)).text == "car"
-
-
 def test_colours_are_the_same_for_the_same_labels() -> None:
     names = [f"l{n}" for n in range(25)]
-    assert colours_of(names) == colours_of(names)
-    assert colours_of(names)["l0"] == colours_of(names)["l10"] == COLOURS[0]
+    assert assign_colours(names) == assign_colours(names)
+    assert assign_colours(names)["l0"] == assign_colours(names)["l10"] == LABEL_COLOURS[0]
 
 
 def test_a_small_picture_decodes() -> None:
-    made = small_picture(noise(), longest=64, most_bytes=3000)
-    assert isinstance(made, SmallPicture)
+    made = make_thumbnail(noise(), PictureSize(max_side=64, max_bytes=3000))
+    assert isinstance(made, Thumbnail)
     assert made.image().size == (made.width, made.height)
