@@ -9,15 +9,14 @@ that is lost or damaged is detected again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any
 
 from cvat_flows.tasks.check.read_output import detections_from_json, detections_to_json
 from cvat_flows.tasks.model.annotations import Detection
-from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError
+from cvat_flows.tasks.storage import Storage, StorageError
 
 FORMAT = 2
 """Part of every key. Raise it when the meaning of an entry changes."""
@@ -25,13 +24,6 @@ DETECTIONS = "detections"
 """Folder of the cache in the storage."""
 ABOUT = "about.json"
 """File in the folder of each function that says which function it is."""
-REMOTE_THREADS = 16
-"""Remote storage answers in tens of milliseconds, and serves many requests at the same time."""
-PACK_SIZE = 1 << 16
-"""Bytes. A pack is a file with the detections of several images; reading one image reads it all."""
-
-Argument = TypeVar("Argument")
-Result = TypeVar("Result")
 
 
 class DetectionCache:
@@ -67,14 +59,16 @@ class DetectionCache:
 
     def get_many(self, hashes: Iterable[str]) -> dict[str, tuple[Detection, ...]]:
         """Return those of the content hashes that are known, with their detections."""
-        wanted = list(dict.fromkeys(hashes))
+        paths = {content_hash: self._path(content_hash) for content_hash in hashes}
+        contents: dict[str, bytes] = {}
+        with suppress(OSError, StorageError):
+            contents = self._storage.read_many(list(paths.values()))
         packs: dict[bytes, Any] = {}
         found = {}
-        for content_hash, content in zip(
-            wanted, _map(self._storage, self._read, wanted), strict=True
-        ):
+        for content_hash, path in paths.items():
             # A damaged entry can raise anything. It counts as unknown.
             with suppress(Exception):
+                content = contents[path]
                 if content not in packs:
                     packs[content] = json.loads(content)
                 found[content_hash] = detections_from_json(packs[content][content_hash])
@@ -83,34 +77,23 @@ class DetectionCache:
     def put_many(self, detected: Mapping[str, tuple[Detection, ...]]) -> None:
         """Store what was detected on several images.
 
-        Detections with values that JSON cannot hold are left out. In a folder, several images share
-        a file under several names (hard links): a name takes less time and disk space than a file.
+        Detections with values that JSON cannot hold are left out. Where a name is cheaper than a
+        file, several images share a file under several names.
         """
         entries = {}
         for content_hash, detections in detected.items():
             with suppress(TypeError, ValueError):
                 content = json.dumps(detections_to_json(detections), separators=(",", ":"))
                 entries[content_hash] = f'"{content_hash}":{content}'
-        if entries and not self._has_about:
-            self._has_about = True
-            with suppress(OSError, StorageError):
+        packs = [
+            ([self._path(content_hash) for content_hash in pack], _to_json(pack.values()))
+            for pack in _packs(entries, self._storage.pack_size)
+        ]
+        with suppress(OSError, StorageError):
+            if packs and not self._has_about:
                 self._storage.write(f"{self._folder}/{ABOUT}", self._about.encode(), durable=False)
-        size = PACK_SIZE if isinstance(self._storage, FolderStorage) else 0
-        _map(self._storage, self._write, _packs(entries, size))
-
-    def _read(self, content_hash: str) -> bytes:
-        with suppress(OSError, StorageError):
-            return self._storage.read(self._path(content_hash)) or b""
-        return b""
-
-    def _write(self, pack: Mapping[str, str]) -> None:
-        with suppress(OSError, StorageError):
-            if len(pack) > 1 and isinstance(self._storage, FolderStorage):
-                paths = [self._path(content_hash) for content_hash in pack]
-                if self._storage.write_linked(paths, _to_json(pack.values())):
-                    return
-            for content_hash, entry in pack.items():
-                self._storage.write(self._path(content_hash), _to_json([entry]), durable=False)
+                self._has_about = True
+            self._storage.write_many(packs)
 
     def _path(self, content_hash: str) -> str:
         return f"{self._folder}/{content_hash[0]}/{content_hash}.json"
@@ -136,13 +119,3 @@ def _packs(entries: Mapping[str, str], size: int) -> list[dict[str, str]]:
 
 def _to_json(entries: Iterable[str]) -> bytes:
     return f"{{{','.join(entries)}}}".encode()
-
-
-def _map(
-    storage: Storage, call: Callable[[Argument], Result], arguments: list[Argument]
-) -> list[Result]:
-    """Call for each argument; in several threads if the storage is not a local folder."""
-    if isinstance(storage, FolderStorage) or len(arguments) < 2:
-        return [call(argument) for argument in arguments]
-    with ThreadPoolExecutor(min(REMOTE_THREADS, len(arguments))) as pool:
-        return list(pool.map(call, arguments))

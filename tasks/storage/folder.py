@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,16 +15,17 @@ from cvat_flows.tasks.storage.protocol import TEMPORARY_PREFIX, StorageError, St
 
 _ABANDONED_AFTER = 86_400
 """Seconds after which a temporary file belongs to a killed process. Writing takes seconds."""
+_PACK_SIZE = 1 << 16
+"""Bytes. A hard link takes less time and disk space than a file, but reading one reads it all."""
 _LINKS_UNSUPPORTED = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class FolderStorage:
     """Files in a folder of a local or mounted file system."""
 
-    creates_atomically = True
-
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self.pack_size = _PACK_SIZE
 
     def __repr__(self) -> str:
         return f"FolderStorage({str(self.root)!r})"
@@ -46,11 +47,20 @@ class FolderStorage:
         if durable:
             _sync_folder(place.parent)
 
-    def write_linked(self, paths: Sequence[str], content: bytes) -> bool:
-        """Write the content once, under several names. A power failure may undo this.
+    def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        found = ((path, self.read(path)) for path in paths)
+        return {path: content for path, content in found if content is not None}
 
-        Returns False if the file system does not support hard links. Some of the names may exist
-        in that case.
+    def write_many(self, files: Iterable[tuple[Sequence[str], bytes]]) -> None:
+        for paths, content in files:
+            if len(paths) < 2 or not self._write_linked(paths, content):
+                for path in paths:
+                    self.write(path, content, durable=False)
+
+    def _write_linked(self, paths: Sequence[str], content: bytes) -> bool:
+        """Write the content once, under several names (hard links).
+
+        Returns False if the file system does not support them. Some of the names may exist then.
         """
         places = [self._full_path(path) for path in paths]
         temporary = self._write_temporary(places[0], content, durable=False)
@@ -60,6 +70,7 @@ class FolderStorage:
                 _link(temporary, place)
         except OSError as error:
             if error.errno in _LINKS_UNSUPPORTED:
+                self.pack_size = 0
                 return False
             raise _cannot_write(place, error) from error
         finally:
@@ -74,6 +85,13 @@ class FolderStorage:
             os.link(temporary, place)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _LINKS_UNSUPPORTED:
+                raise _cannot_write(place, error) from error
+            raise StorageError(
+                f"The file system of {str(self.root)!r} has no hard links, so two runs could write "
+                "to the same CVAT task: set CVAT_FLOWS_STORAGE to a folder of another file system."
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(place.parent)

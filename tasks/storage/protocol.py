@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -32,9 +32,9 @@ class StoredFile:
 class Storage(Protocol):
     """Small files with relative paths, separated by '/'. Safe to use from several threads."""
 
-    @property
-    def creates_atomically(self) -> bool:
-        """Whether exactly one of several simultaneous `create` calls returns True."""
+    pack_size: int
+    """Write content up to this many bytes under several names at a time (`write_many`). 0: a name
+    costs as much as a file."""
 
     def read(self, path: str) -> bytes | None:
         """Return the content, or None if there is no such file."""
@@ -46,8 +46,18 @@ class Storage(Protocol):
         can be computed again.
         """
 
+    def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Return the content of those files that exist, by path."""
+
+    def write_many(self, files: Iterable[tuple[Sequence[str], bytes]]) -> None:
+        """Write each content under all its paths. A power failure may undo this."""
+
     def create(self, path: str, content: bytes) -> bool:
-        """Write the file unless it exists; return whether it was written."""
+        """Write the file unless it exists; return whether it was written.
+
+        Of several simultaneous calls exactly one returns True. Raises StorageError if the storage
+        cannot do that.
+        """
 
     def delete(self, path: str) -> None:
         """Delete the file if it exists."""

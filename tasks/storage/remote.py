@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from cvat_flows.tasks.storage.protocol import TEMPORARY_PREFIX, StorageError, StoredFile, split_path
 
@@ -17,15 +18,17 @@ URL_PATTERN = re.compile(r"([a-z][a-z0-9+]*)://.+")
 _OBJECT_STORES = frozenset(
     {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "memory"}
 )
-_CONDITIONAL_WRITES = frozenset({"s3", "s3a"})
+_THREADS = 16
+"""Remote storage answers in tens of milliseconds, and serves many requests at the same time."""
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 class BlockStorage:
-    """Files in a Prefect block that has an fsspec filesystem: `RemoteFileSystem` or `SMB`.
+    """Files in a Prefect block that has an fsspec filesystem: `RemoteFileSystem` or `SMB`."""
 
-    Unless `creates_atomically`, `create` checks and then writes, so two simultaneous calls may both
-    succeed.
-    """
+    pack_size = 0
 
     def __init__(self, block: Any, name: str) -> None:
         self.block = block
@@ -61,25 +64,42 @@ class BlockStorage:
         except Exception as error:
             raise self._failed("write", path, error) from error
 
+    def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        contents = self._in_threads(self.read, paths)
+        return {
+            p: content for p, content in zip(paths, contents, strict=True) if content is not None
+        }
+
+    def write_many(self, files: Iterable[tuple[Sequence[str], bytes]]) -> None:
+        single = [(path, content) for paths, content in files for path in paths]
+        self._in_threads(lambda file: self.write(*file, durable=False), single)
+
+    def _in_threads(
+        self, call: Callable[[Argument], Result], arguments: Sequence[Argument]
+    ) -> list[Result]:
+        if len(arguments) < 2:
+            return [call(argument) for argument in arguments]
+        with ThreadPoolExecutor(min(_THREADS, len(arguments))) as pool:
+            return list(pool.map(call, arguments))
+
+    def create(self, path: str, content: bytes) -> bool:
+        if not self._honours_conditions:
+            raise StorageError(
+                f"Storage {self.name!r} overwrites a file that was to be created only if it does "
+                "not exist, so two runs could write to the same CVAT task: use a folder that the "
+                "machines share, or object storage with conditional writes (AWS S3, MinIO)."
+            )
+        return self._create_object(path, content)
+
     @cached_property
-    def creates_atomically(self) -> bool:
-        """Whether the server honours conditional writes; some S3-compatible servers do not."""
-        if self._scheme() not in _CONDITIONAL_WRITES:
-            return False
+    def _honours_conditions(self) -> bool:
+        """Whether a second conditional write of the same object is refused, by trying it."""
         probe = f"{TEMPORARY_PREFIX}{secrets.token_hex(6)}"
         self._create_object(probe, b"first")
         try:
             return not self._create_object(probe, b"second")
         finally:
             self.delete(probe)
-
-    def create(self, path: str, content: bytes) -> bool:
-        if self.creates_atomically:
-            return self._create_object(path, content)
-        if self.read(path) is not None:
-            return False
-        self.write(path, content)
-        return True
 
     def _create_object(self, path: str, content: bytes) -> bool:
         try:

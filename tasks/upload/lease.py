@@ -4,9 +4,9 @@ A lease is a file that names the writer and an end. The writer renews it. A kill
 so it blocks other runs only until the lease ends. If it ran on the same machine, other runs can see
 that it is dead. Then it blocks them for ten seconds only, and only if it had begun to write.
 
-In a folder and on S3 exactly one of two runs gets a free lease. Other object storage has no
-atomic create: a run writes its claim, waits, and reads which claim was written last. The clocks
-of all machines must agree to within a few seconds.
+Exactly one of two runs gets a free lease, because the storage creates a file for one of them only;
+storage that cannot do this is refused. A living process of the same machine holds its lease
+whatever the clock says. The clocks of different machines must agree to within a few seconds.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from cvat_flows.tasks.upload.lease_file import (
     LeaseEntry,
     LeaseTiming,
     dump_lease,
-    is_dead,
     lease_folder,
     parse_lease,
+    process_start,
     this_machine,
 )
 from cvat_flows.tasks.upload.manifest_file import RunStamp
@@ -94,6 +94,7 @@ def task_lease(
             expires=0.0,
             machine=this_machine(),
             pid=os.getpid(),
+            process_start=process_start(os.getpid()),
             writes=not writes_later,
         ),
         timing=timing,
@@ -137,8 +138,30 @@ class Lease:
     _thread: threading.Thread | None = field(default=None, init=False)
 
     def try_to_take(self) -> LeaseEntry | None:
-        """Take the lease and return None, or return who has it."""
-        return self._take_numbered() if self.storage.creates_atomically else self._take_by_claim()
+        """Take the lease and return None, or return who has it.
+
+        The file with the highest number is valid, and only its owner writes to it. To take the
+        lease, a run creates the next number, which only one run can. Then it lists the files again:
+        if it was slow, a higher number may have been created and released meanwhile.
+        """
+        numbers = self._numbers()
+        latest = numbers[-1] if numbers else 0
+        holder = self._holder(self._file(latest)) if latest else None
+        if holder:
+            return holder
+        path = self._file(latest + 1)
+        valid_until = time.monotonic() + self.timing.seconds
+        fresh = evolve(self.entry, expires=self.timing.clock() + self.timing.seconds)
+        if not self.storage.create(path, dump_lease(fresh)):
+            return self._holder(path) or fresh
+        numbers = self._numbers()
+        if numbers[-1] != latest + 1:
+            self.storage.delete(path)
+            return self._holder(self._file(numbers[-1])) or fresh
+        self._path, self._valid_until = path, valid_until
+        for number in numbers[:-1]:
+            self.storage.delete(self._file(number))
+        return None
 
     def check(self) -> None:
         """Raise LeaseLost unless the lease is certainly ours. Reads nothing."""
@@ -173,49 +196,6 @@ class Lease:
             if self._is_ours():
                 self._write(expires=0.0)
 
-    def _take_numbered(self) -> LeaseEntry | None:
-        """Take the lease in storage with atomic create.
-
-        The file with the highest number is valid, and only its owner writes to it. To take the
-        lease, a run creates the next number, which only one run can. Then it lists the files again:
-        if it was slow, a higher number may have been created and released meanwhile.
-        """
-        numbers = self._numbers()
-        latest = numbers[-1] if numbers else 0
-        holder = self._holder(self._file(latest)) if latest else None
-        if holder:
-            return holder
-        path = self._file(latest + 1)
-        valid_until = time.monotonic() + self.timing.seconds
-        fresh = evolve(self.entry, expires=self.timing.clock() + self.timing.seconds)
-        if not self.storage.create(path, dump_lease(fresh)):
-            return self._holder(path) or fresh
-        numbers = self._numbers()
-        if numbers[-1] != latest + 1:
-            self.storage.delete(path)
-            return self._holder(self._file(numbers[-1])) or fresh
-        self._path, self._valid_until = path, valid_until
-        for number in numbers[:-1]:
-            self.storage.delete(self._file(number))
-        return None
-
-    def _take_by_claim(self) -> LeaseEntry | None:
-        """Take the lease in storage without atomic create: the last claim counts."""
-        path = f"{self.folder}.json"
-        holder = self._holder(path)
-        if holder:
-            return holder
-        valid_until = time.monotonic() + self.timing.seconds
-        self._path = path
-        self._write(expires=self.timing.clock() + self.timing.seconds)
-        time.sleep(self.timing.settle)
-        winner = parse_lease(self.storage.read(path))
-        if winner is None or winner.token != self.entry.token:
-            self._path = ""
-            return winner or self.entry
-        self._valid_until = valid_until
-        return None
-
     def _renew(self) -> None:
         while not self._stop.wait(self.timing.seconds / 4):
             valid_until = time.monotonic() + self.timing.seconds
@@ -232,8 +212,6 @@ class Lease:
         entry = parse_lease(self.storage.read(self._path)) if self._path else None
         if entry is None or entry.token != self.entry.token:
             return False
-        if not self.storage.creates_atomically:
-            return True
         numbers = self._numbers()
         return bool(numbers) and self._file(numbers[-1]) == self._path
 
@@ -242,7 +220,9 @@ class Lease:
         entry = parse_lease(self.storage.read(path))
         if entry is None or entry.expires == 0.0:
             return None
-        if is_dead(entry.machine, entry.pid):
+        if entry.is_alive:
+            return entry
+        if entry.is_dead:
             if not entry.writes:
                 return None
             # If this run dies as well before that time, the next one must wait, too.

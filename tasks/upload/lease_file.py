@@ -32,6 +32,8 @@ class LeaseEntry:
     machine: str = ""
     """`this_machine()` of the holder: `pid` is valid there. Empty if it is unknown."""
     pid: int = 0
+    process_start: str = ""
+    """`process_start(pid)`: tells the process from a later one with the same number."""
     writes: bool = True
     """Whether CVAT may be processing a request of the holder, or of a dead holder before it, that
     changes annotations."""
@@ -42,6 +44,23 @@ class LeaseEntry:
         name = f"{self.run_name!r} ({self.run_id})" if self.run_name else f"{self.run_id}"
         return f"run {name} on {self.host}"
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the holder runs on this machine for certain, whatever the clock says."""
+        return self._is_here and process_start(self.pid) == self.process_start != ""
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the holder ran on this machine and has ended for certain."""
+        if not self._is_here:
+            return False
+        start = process_start(self.pid)
+        return start != self.process_start if start else not process_exists(self.pid)
+
+    @property
+    def _is_here(self) -> bool:
+        return bool(self.machine) and self.machine == this_machine()
+
 
 @frozen(kw_only=True)
 class LeaseTiming:
@@ -49,9 +68,6 @@ class LeaseTiming:
 
     seconds: float = 60.0
     """How long the lease is valid after each renewal."""
-    settle: float = 3.0
-    """Without atomic create: how long a claim must remain before it counts. Longer than a write
-    takes."""
     poll: float = 2.0
     """How often to look whether another run's lease has ended."""
     allowance: float = CLOCK_ALLOWANCE
@@ -66,10 +82,11 @@ def lease_folder(server: str, task_id: int) -> str:
 
 def current_writer(storage: Storage, *, server: str, task_id: int) -> LeaseEntry | None:
     """Return who holds the lease of a CVAT task, or None."""
-    folder = lease_folder(server, task_id)
-    paths = [f"{folder}.json", *(stored.path for stored in storage.list(folder))]
-    for entry in (parse_lease(storage.read(path)) for path in paths):
-        if entry is not None and entry.expires + CLOCK_ALLOWANCE > time.time():
+    for stored in storage.list(lease_folder(server, task_id)):
+        entry = parse_lease(storage.read(stored.path))
+        if entry is None or entry.expires == 0.0:
+            continue
+        if entry.is_alive or entry.expires + CLOCK_ALLOWANCE > time.time():
             return entry
     return None
 
@@ -104,17 +121,28 @@ def this_machine() -> str:
         return ""
 
 
-def is_dead(machine: str, pid: int) -> bool:
-    """Return whether process `pid` on `machine` has ended for certain.
+ENDED = "ended"
 
-    `machine` is what `this_machine()` returned in that process.
+
+def process_start(pid: int) -> str:
+    """Return when the process began, in clock ticks since the boot.
+
+    Returns ENDED if it has ended and is only kept for its parent, and an empty string if the system
+    does not tell (outside Linux, or a process of another user).
     """
-    if not machine or machine != this_machine():
-        return False
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return ENDED if status[0] in "ZX" else status[19]
+
+
+def process_exists(pid: int) -> bool:
+    """Return whether there is a process with this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return True
+        return False
     except PermissionError:
         pass  # it runs as another user
-    return False
+    return True

@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,7 @@ def test_detections_that_json_cannot_hold_are_not_cached(storage: FolderStorage)
 class Broken:
     """Storage whose disk has failed."""
 
-    creates_atomically = True
+    pack_size = 0
 
     def __getattr__(self, name: str) -> Any:
         def fail(*args: Any, **options: Any) -> Any:
@@ -116,32 +115,6 @@ def test_failing_storage_does_not_fail_a_run() -> None:
     index.add(0, {0: A})
     assert index.read(0) == {}
     assert prune_if_due(broken) is None
-
-
-class Remote:
-    """Storage that is not a folder. It answers only when four threads use it at the same time."""
-
-    creates_atomically = False
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.meet = threading.Barrier(4)
-
-    def read(self, path: str) -> bytes | None:
-        self.meet.wait(timeout=120)
-        return self.files.get(path)
-
-    def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
-        if not path.endswith("about.json"):
-            self.meet.wait(timeout=120)
-        self.files[path] = content
-
-
-def test_remote_storage_is_used_by_several_threads() -> None:
-    cache = cache_in(Remote())  # type: ignore[arg-type]
-    detected = {f"{n:02d}" * 32: FOUND[: n % 2] for n in range(4)}
-    cache.put_many(detected)
-    assert cache.get_many([*detected, *detected]) == detected
 
 
 def test_get_many_from_a_folder(storage: FolderStorage) -> None:
@@ -184,8 +157,9 @@ def test_without_hard_links_each_image_has_its_own_file(
 
     monkeypatch.setattr(os, "link", refuse)
     cache = cache_in(storage)
-    cache.put_many({A: FOUND, B: ()})
-    assert cache.get_many([A, B]) == {A: FOUND, B: ()}
+    for _ in range(2):  # the first write finds out
+        cache.put_many({A: FOUND, B: ()})
+        assert cache.get_many([A, B]) == {A: FOUND, B: ()}
     sizes = {f.size for f in entries(storage)}
     assert len(sizes) == 2, "each file holds one image"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -52,6 +53,17 @@ def test_a_crash_before_the_rename_keeps_the_old_file(
     os.utime(left[0], (0, 0))
     list(storage.list(""))
     assert not left[0].exists()
+
+
+def test_a_folder_without_hard_links_holds_no_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*names: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(StorageError, match="has no hard links"):
+        FolderStorage(tmp_path).create("lease", b"first")
 
 
 def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:

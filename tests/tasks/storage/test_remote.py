@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,32 @@ def test_errors_of_a_filesystem_do_not_leak_secrets() -> None:
         assert "secret" not in str(caught.value)
 
 
+class Meeting:
+    """A filesystem that answers only when four threads use it at the same time."""
+
+    dircache = SimpleNamespace()
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.meet = threading.Barrier(4)
+
+    def rm_file(self, path: str) -> None: ...
+
+    def pipe_file(self, path: str, content: bytes) -> None:
+        self.meet.wait(timeout=120)
+        self.files[path] = content
+
+    def cat_file(self, path: str) -> bytes:
+        self.meet.wait(timeout=120)
+        return self.files[path]
+
+
+def test_many_files_are_read_and_written_at_the_same_time() -> None:
+    storage = BlockStorage(SimpleNamespace(basepath="memory://b", filesystem=Meeting()), "b")
+    storage.write_many([([f"{n}"], b"%d" % n) for n in range(4)])
+    assert storage.read_many([f"{n}" for n in range(4)]) == {f"{n}": b"%d" % n for n in range(4)}
+
+
 def test_writes_of_other_machines_are_visible_immediately(s3: str) -> None:
     import s3fs
 
@@ -71,16 +98,17 @@ def test_conditional_writes_are_tested_before_use(
 ) -> None:
     url = f"{s3}/{tmp_path.name}"
     storage = open_storage(url)
-    assert storage.creates_atomically
+    assert storage.create("other", b"")
+    storage.delete("other")
     assert list(open_storage(url)._filesystem.find(url)) == []  # type: ignore[attr-defined]
     careless = open_storage(url)
     filesystem = careless._filesystem  # type: ignore[attr-defined]
     put = filesystem.pipe_file
     with monkeypatch.context() as patch:
         patch.setattr(filesystem, "pipe_file", lambda path, content, mode="": put(path, content))
-        assert not careless.creates_atomically
-        assert careless.create("lease", b"first")
-        assert not careless.create("lease", b"second")
+        with pytest.raises(StorageError, match="two runs could write to the same CVAT task"):
+            careless.create("lease", b"first")
+        assert careless.read("lease") is None
 
 
 def test_create_succeeds_if_an_earlier_attempt_did(s3: str, tmp_path: Path) -> None:
@@ -95,7 +123,7 @@ def test_create_fails_if_another_is_creating(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     storage = open_storage(f"{s3}/{tmp_path.name}")
-    assert storage.creates_atomically
+    assert storage.create("other", b"")
     answer = RuntimeError(code)
     answer.response = {"Error": {"Code": code}}  # type: ignore[attr-defined]
 

@@ -41,6 +41,20 @@ def test_write_read_list_delete(storage: Storage) -> None:
     assert storage.read("a") is None
 
 
+def test_many_files_are_written_and_read(storage: Storage) -> None:
+    storage.write("a/1", b"old")
+    storage.write_many([(["a/1", "b/2"], b"shared"), (["c"], b"alone")])
+    assert storage.read_many(["a/1", "b/2", "c", "none"]) == {
+        "a/1": b"shared",
+        "b/2": b"shared",
+        "c": b"alone",
+    }
+    storage.write("b/2", b"new")
+    assert storage.read("a/1") == b"shared"
+    assert storage.read_many([]) == {}
+    storage.write_many([])
+
+
 def test_create_does_not_overwrite(storage: Storage) -> None:
     assert storage.create("lease", b"first")
     assert not storage.create("lease", b"second")

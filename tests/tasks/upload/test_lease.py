@@ -14,15 +14,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 import cvat_flows.tasks.upload.lease as lease_module
 from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError, open_storage
 from cvat_flows.tasks.upload.lease import Lease, LeaseLost, TaskIsBusy, task_lease
 from cvat_flows.tasks.upload.lease_file import (
     CLOCK_ALLOWANCE,
+    LeaseEntry,
     LeaseTiming,
-    is_dead,
     parse_lease,
+    process_start,
     this_machine,
 )
 from cvat_flows.tasks.upload.manifest_file import RunStamp
@@ -57,7 +59,7 @@ def take(storage: Storage) -> Take:
             task_id=task_id,
             run=run,
             wait=wait,
-            timing=LeaseTiming(**{"poll": 0.01, "settle": 0.02, **timing}),
+            timing=LeaseTiming(**{"poll": 0.01, **timing}),
         )
 
     return take
@@ -99,11 +101,26 @@ def test_the_second_run_gets_its_turn(take: Take) -> None:
     assert order == ["first", "second"]
 
 
+def on_another_machine(lease: Lease) -> None:
+    """Let the lease look as if its holder could not be seen from here."""
+    lease.entry = evolve(lease.entry, machine="another")
+    lease._write(expires=lease.timing.clock() + lease.timing.seconds)
+
+
+@pytest.mark.parametrize("step", [3600.0, 1e9, -3600.0])
+def test_a_living_process_holds_its_lease_whatever_the_clock_says(take: Take, step: float) -> None:
+    with take(FIRST, seconds=0.4) as lease:
+        lease._stop.set()  # it could not even renew
+        with pytest.raises(TaskIsBusy), take(SECOND, clock=lambda: time.time() + step):
+            pass
+
+
 def test_a_killed_writer_blocks_until_its_lease_ends(take: Take) -> None:
     now = time.time()
     killed = take(FIRST, seconds=60, clock=lambda: now)
     lease = killed.__enter__()
     lease._stop.set()  # no renewal, no release: it is dead
+    on_another_machine(lease)
     soon = now + 60 + CLOCK_ALLOWANCE
     with pytest.raises(TaskIsBusy), take(SECOND, clock=lambda: soon - 1):
         pass
@@ -146,12 +163,47 @@ def test_other_files_beside_a_lease_are_ignored(tmp_path: Path, take: Take) -> N
         lease.check()
 
 
-def test_running_and_remote_processes_are_not_dead() -> None:
-    assert not is_dead(this_machine(), os.getpid())
-    assert not is_dead(this_machine(), 1)
-    assert not is_dead("another", 2**22 + 1)
-    assert not is_dead("", 2**22 + 1)
-    assert is_dead(this_machine(), 2**22 + 1)  # above the highest number there can be
+def entry_of(pid: int, machine: str | None = None, start: str | None = None) -> LeaseEntry:
+    return LeaseEntry(
+        token="t",
+        run_id="r",
+        run_name="",
+        host="h",
+        expires=0.0,
+        machine=this_machine() if machine is None else machine,
+        pid=pid,
+        process_start=process_start(pid) if start is None else start,
+    )
+
+
+NO_PROCESS = 2**22 + 1
+"""Above the highest process number there can be."""
+
+
+@pytest.mark.parametrize(
+    ("entry", "alive", "dead"),
+    [
+        (entry_of(os.getpid()), True, False),
+        (entry_of(1), True, False),
+        (entry_of(NO_PROCESS), False, True),
+        (entry_of(NO_PROCESS, machine="another"), False, False),
+        (entry_of(os.getpid(), machine=""), False, False),
+        # The number is in use again, by a process that began later.
+        (entry_of(os.getpid(), start="1"), False, True),
+    ],
+)
+def test_only_what_is_certain_counts(entry: LeaseEntry, alive: bool, dead: bool) -> None:
+    assert (entry.is_alive, entry.is_dead) == (alive, dead)
+
+
+def test_a_process_that_was_not_waited_for_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    entry = entry_of(child.pid)
+    assert entry.is_alive
+    child.kill()
+    wait_until(lambda: entry.is_dead, what="the process has ended")
+    child.communicate()
+    assert entry.is_dead
 
 
 def test_a_lease_is_renewed(take: Take) -> None:
@@ -193,8 +245,7 @@ def test_one_of_many_runs_writes_at_a_time(take: Take) -> None:
     done: list[int] = []
 
     def work(n: int) -> None:
-        # In object storage a claim must remain longer than a write takes.
-        with take(RunStamp(id=str(n)), wait=HANG_TIMEOUT, settle=1.0):
+        with take(RunStamp(id=str(n)), wait=HANG_TIMEOUT):
             inside.append(n)
             counts.append(len(inside))
             time.sleep(0.01)
