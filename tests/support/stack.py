@@ -205,6 +205,16 @@ class Stack:
         )
         return [run for run in runs if not run["auto_scheduled"]]
 
+    def events(self, name: str, task_id: int) -> list[dict[str, Any]]:
+        """Return the recorded events about a CVAT task, as they were sent."""
+        recorded = self.ask("events/filter", {"filter": {"event": {"name": [name]}}})["events"]
+        sent = ("id", "occurred", "event", "resource", "related", "payload")
+        return [
+            {key: event[key] for key in sent}
+            for event in recorded
+            if event["payload"]["task_id"] == task_id
+        ]
+
     def describe_runs(self) -> list[str]:
         """Describe the annotating runs, for the message of a failed test."""
         return [
