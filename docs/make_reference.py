@@ -61,7 +61,7 @@ flags. How to write rules: [operations.md](operations.md#choose-tasks-with-rules
 
 MAINTAIN = """\
 Parameters of the flow `maintain` and its deployment, `MaintainParameters` in Python. Its command is
-`cvat-flows cache prune`, which has bounds of its own.
+`cvat-flows cache prune`, which has its own limits.
 """
 
 SINGLE = """\
