@@ -16,7 +16,7 @@ from pathlib import Path
 from prefect import flow
 
 from bench.runs import Function
-from cvat_flows.flows.annotate import run_here
+from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 

@@ -13,9 +13,10 @@ from attrs import frozen
 from aa_functions.reference import FunctionReference, load_function
 from bench.stage import Stage
 from bench.without_prefect import without_prefect
-from cvat_flows.flows.annotate import annotate, run_here
+from cvat_flows.flows.annotate import annotate
+from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.live import LiveInputs, hand_over
+from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 
 
 @frozen(kw_only=True)
@@ -59,7 +60,7 @@ def plain_run(stage: Stage, task_id: int, function: Any) -> float:
     client = stage.client()
     parameters = _parameters(task_id)
     begin = time.perf_counter()
-    with hand_over(LiveInputs(client=client, function=function)), without_prefect():
+    with use_live_inputs(LiveInputs(client=client, function=function)), without_prefect():
         report = annotate(parameters)
     seconds = time.perf_counter() - begin
     if report.stopped or report.failed_count:

@@ -72,7 +72,7 @@ def without_prefect() -> Iterator[None]:
                     task = _PlainTask(value.fn, threads)
                     patches.enter_context(patch.object(module, name, task))
         patches.enter_context(
-            patch.object(detect, "step_for_detecting", lambda: detect.detect_unlimited)
+            patch.object(detect, "choose_detect_task", lambda: detect.detect_unlimited)
         )
         for module in (report, progress, artifacts):
             patches.enter_context(patch.object(module, "get_run_logger", lambda: logger))

@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from aa_functions.reference import FunctionReferenceError, LoadedFunction, load_function
-from cvat_flows.flows.annotate import Finished, run_here
+from cvat_flows.flows.in_process import Finished, result_of, run_here
 from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.run.upload import function_name, options_digest
@@ -67,7 +67,7 @@ def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
 def sweep_here(parameters: AnnotateNewTasksParameters) -> SweepReport:
     """Run the flow in this process. Raises what kept it from looking for tasks at all."""
     state = cast(State[Any], annotate_new_tasks_flow(parameters, return_state=True))
-    result = state.result(raise_on_failure=False)
+    result = result_of(state)
     if isinstance(result, SweepFailed):
         return result.report
     if isinstance(result, BaseException):

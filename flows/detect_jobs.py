@@ -1,10 +1,9 @@
-"""The flow `detect-jobs`: detect on some jobs of a CVAT task for a run that annotates all of it.
+"""The flow `detect-jobs`: detect on some jobs of a CVAT task for a run that annotates the task.
 
-It leaves its detections in the cache and writes nothing to CVAT (flows.run.split).
+It writes its detections to the cache and nothing to CVAT; see flows.run.split.
 """
 
-# No postponed annotations where a flow is: `serve` hands it to another process by value, and there
-# the names in them are not found.
+# No `from __future__ import annotations` in a module with a flow: see flows.annotate.
 
 from collections import deque
 from typing import Any
@@ -21,18 +20,18 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.detect import BATCHES_IN_FLIGHT
 from cvat_flows.flows.run.log import filter_engine_log
-from cvat_flows.flows.run.prepare import caches_of, make_run, match_labels
+from cvat_flows.flows.run.prepare import make_caches, make_plan, make_run, match_labels
 from cvat_flows.tasks.cvat.server_block import find_settings
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Batch
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import (
     detect,
     fetch_frames,
     fetch_labels,
     fetch_media,
-    plan_frames,
     read_cached,
 )
 from cvat_flows.tasks.storage import open_storage
@@ -40,47 +39,44 @@ from cvat_flows.tasks.storage import open_storage
 _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=4 * BATCHES_IN_FLIGHT)
 
 
-class OtherFunction(CvatFlowsError):
-    """The function that this worker has is not the one that was asked for."""
+class FunctionDiffers(CvatFlowsError):
+    """This worker's function is not the one that the main run uses."""
 
 
 class DetectJobsParameters(BaseModel):
-    """Filled in by the run that asks for help."""
+    """Filled in by the main run, which annotates the task."""
 
     model_config = ConfigDict(extra="forbid")
 
-    task: AnnotateTaskParameters = Field(description="What to detect on: frames and jobs")
-    fingerprint: str = Field(description="Of the function that the asking run uses")
+    task: AnnotateTaskParameters = Field(
+        description="Options of the main run, with the jobs and frames of this run"
+    )
+    fingerprint: str = Field(description="Fingerprint of the main run's function")
 
 
 @flow(name="detect-jobs", task_runner=_RUNNER, persist_result=False)
 def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
-    """Detect on some jobs of a CVAT task that another run annotates with split='jobs'."""
+    """Detect on some jobs of a CVAT task that a main run annotates with split='jobs'."""
     filter_engine_log()
     try:
         plan = detect_jobs(parameters)
     except (CvatFlowsError, FunctionReferenceError) as error:
         return Failed(message=str(error), data=error)
-    return Completed(message=f"looked at {plan.frame_count:,} frames")
+    return Completed(message=f"processed {counted(plan.frame_count, 'frame')}")
 
 
 def detect_jobs(parameters: DetectJobsParameters) -> Plan:
-    """Run the steps up to detecting, the last frames first: the asking run comes from the front."""
+    """Run the steps up to detection, from the last frame to the first.
+
+    The main run comes from the other end.
+    """
     wanted = parameters.task
     client = connect_for_run(find_settings(wanted.server))
     media = fetch_media(client, wanted.task_id)
     function = load_function(wanted.reference)
-    _check(function, parameters)
+    _check_fingerprint(function, parameters)
     labels = fetch_labels(client, wanted.task_id)
-    plan = plan_frames(
-        media,
-        {
-            "frames": wanted.frames,
-            "jobs": wanted.jobs,
-            "frames_per_run": wanted.frames_per_run,
-            "include_ground_truth": wanted.include_ground_truth,
-        },
-    )
+    plan = make_plan(media, wanted)
     batches = plan.batches[::-1]
     run = make_run(
         client,
@@ -89,7 +85,7 @@ def detect_jobs(parameters: DetectJobsParameters) -> Plan:
         match_labels(function, labels, wanted),
         wanted,
         batches=batches,
-        caches=caches_of(open_storage(), media, function, wanted),
+        caches=make_caches(open_storage(), media, function, wanted),
     )
     with run:
         _detect(run, batches)
@@ -97,9 +93,9 @@ def detect_jobs(parameters: DetectJobsParameters) -> Plan:
 
 
 def _detect(run: AnnotationRun, batches: tuple[Batch, ...]) -> None:
-    """Fetch and detect, a bounded number of batches in flight.
+    """Fetch and detect, several batches at a time.
 
-    A frame that fails is left to the asking run, which tries it again and reports it.
+    Failed frames are left to the main run, which retries and reports them.
     """
     in_flight: deque[tuple[Batch, PrefectFuture[Any]]] = deque()
     before: list[PrefectFuture[Any]] = []
@@ -128,9 +124,9 @@ def _finish(run: AnnotationRun, batch: Batch, detected: PrefectFuture[Any]) -> N
         run.discard(batch)
 
 
-def _check(function: LoadedFunction, parameters: DetectJobsParameters) -> None:
+def _check_fingerprint(function: LoadedFunction, parameters: DetectJobsParameters) -> None:
     if function.fingerprint != parameters.fingerprint:
-        raise OtherFunction(
-            f"the function {function.title!r} of this worker is not the one of the run that asked "
-            "for help: have the same code, weights and library versions on all workers"
+        raise FunctionDiffers(
+            f"the function {function.title!r} of this worker differs from the main run's: install "
+            "the same code, weights and library versions on all workers"
         )

@@ -15,7 +15,8 @@ from cvat_sdk.datasets import UnsupportedDatasetError
 
 from aa_functions import BadFunctionError
 from aa_functions.reference import wrap_function
-from cvat_flows.flows.annotate import FramesFailed, run_here
+from cvat_flows.flows.annotate import FramesFailed
+from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.cvat.task import TaskHasNoData

@@ -11,7 +11,6 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from cvat_flows.flows.annotate import run_here
 from cvat_flows.flows.commands.command import (
     Command,
     add_task_arguments,
@@ -19,6 +18,7 @@ from cvat_flows.flows.commands.command import (
     task_values,
     use_server_arguments,
 )
+from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.reports.run_report import RunReport

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 
-from cvat_flows.flows.annotate import run_here
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
 from cvat_flows.flows.commands.command import (
     Command,
@@ -18,6 +17,7 @@ from cvat_flows.flows.commands.command import (
     task_values,
     use_server_arguments,
 )
+from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.matching.mapping import WILDCARD
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     use_server_arguments(arguments)
     finished = run_here(
         parameters,
-        LiveInputs(progress=TerminalProgress(), look_at_done=True, at_most=MAX_PICTURES),
+        LiveInputs(progress=TerminalProgress(), include_done=True, max_frames=MAX_PICTURES),
     )
     report = finished.report_or_raise()
     show(report, finished.url)

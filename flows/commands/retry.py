@@ -19,7 +19,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
-from cvat_flows.flows.annotate import annotate_task_flow, run_again_here
+from cvat_flows.flows.annotate import annotate_task_flow
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
 from cvat_flows.flows.commands.command import (
     Command,
@@ -29,6 +29,7 @@ from cvat_flows.flows.commands.command import (
     server_options,
     use_server_arguments,
 )
+from cvat_flows.flows.in_process import run_again_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs

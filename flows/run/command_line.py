@@ -1,4 +1,4 @@
-"""Command lines that do again what a run did."""
+"""Command lines that repeat a run."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from typing import Any
 
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 
-_APART = {"task_id", "function", "function_parameters", "clear_existing"}
+_NOT_OPTIONS = {"task_id", "function", "function_parameters", "clear_existing"}
 _TYPES = {int: "int", float: "float", str: "str", bool: "bool"}
 
 
-def call_of(
+def command_for(
     parameters: AnnotateTaskParameters,
     *,
     command: str = "annotate",
     without: Collection[str] = (),
     **changed: Any,
 ) -> str:
-    """The command line for these parameters, options in their defaults left out.
+    """Return the command line for these parameters, without options that have their defaults.
 
-    `changed` are fields with other values, `without` fields to leave out. What a command line
-    cannot hold (function parameters that are lists or mappings, null in place of a default) makes
-    it the flow's parameters in JSON.
+    If a command line cannot express a value (a function parameter that is a list or mapping, or
+    null in place of a default), return the flow's parameters as JSON instead.
+
+    Args:
+        command: Name of the command.
+        without: Fields to leave out.
+        changed: Fields with other values than in `parameters`.
     """
     values = parameters.model_dump() | changed
     words = ["cvat-flows", command, str(parameters.task_id)]
@@ -33,7 +37,7 @@ def call_of(
     options = {
         name: values[name]
         for name, field in AnnotateTaskParameters.model_fields.items()
-        if name not in _APART and name not in without and values[name] != field.default
+        if name not in _NOT_OPTIONS and name not in without and values[name] != field.default
     }
     given = parameters.function_parameters
     if None in options.values() or any(type(value) not in _TYPES for value in given.values()):

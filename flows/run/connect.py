@@ -8,31 +8,31 @@ from prefect.runtime import deployment
 
 from cvat_flows.tasks.cvat.connection import CannotConnect, ServerSettings, connect
 
-PATIENCE = 300.0
-"""Seconds in which a deployment's run waits for a CVAT that is being restarted."""
-LONGEST_WAIT = 30.0
-"""Seconds between two attempts."""
+RECONNECT_TIMEOUT = 300.0
+"""Seconds that a deployment's run waits for CVAT, for example while CVAT restarts."""
+MAX_DELAY = 30.0
+"""Maximum seconds between two attempts."""
 
 
 def connect_for_run(settings: ServerSettings) -> Client:
-    """Log in to CVAT. A deployment's run waits for a server that does not answer now: at night
-    nobody is there to start it again; a person who has mistyped an address wants to know.
+    """Log in to CVAT. Raises CannotConnect.
 
-    Raises CannotConnect.
+    A deployment's run waits for a server that does not answer: at night nobody can start the run
+    again. Any other run fails right away: the person who started it may have mistyped the address.
     """
-    return connect_patiently(settings) if deployment.id else connect(settings)
+    return connect_with_retries(settings) if deployment.id else connect(settings)
 
 
-def connect_patiently(settings: ServerSettings) -> Client:
-    """Log in, and try what may pass again. Raises CannotConnect."""
-    end = time.monotonic() + PATIENCE
-    wait = 1.0
+def connect_with_retries(settings: ServerSettings) -> Client:
+    """Log in to CVAT and retry transient errors. Raises CannotConnect."""
+    end = time.monotonic() + RECONNECT_TIMEOUT
+    delay = 1.0
     while True:
         try:
             return connect(settings)
         except CannotConnect as error:
-            if not error.is_transient or time.monotonic() + wait > end:
+            if not error.is_transient or time.monotonic() + delay > end:
                 raise
-            get_run_logger().warning("%s; trying again in %g s", error, wait)
-        time.sleep(wait)
-        wait = min(2 * wait, LONGEST_WAIT)
+            get_run_logger().warning("%s; next attempt in %g s", error, delay)
+        time.sleep(delay)
+        delay = min(2 * delay, MAX_DELAY)

@@ -1,4 +1,4 @@
-"""Run the chain fetch, detect, validate, remap for every batch, a bounded number in flight."""
+"""Run the steps fetch, detect, validate and remap for every batch, several batches at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture
 
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import Progress
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.frames import Batch, Outcome
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun
@@ -34,45 +36,54 @@ from cvat_flows.tasks.steps import (
 _Step = Task[[AnnotationRun, Batch], Any]
 
 BATCHES_IN_FLIGHT = 3
-"""One with the model, one that is got ready for it, one whose results are looked at: so images of
-two batches are in memory. More of them is not only memory: pages that were not in use before cost
-as much time as half of the decoding."""
+"""One batch is fetched, one is in the model, and one is checked, so memory holds the images of two.
+More batches would also be slower: writing to fresh memory costs half as much time as decoding."""
 THREADS = 4 * BATCHES_IN_FLIGHT + 8
-"""A thread for each step of each batch in flight (those that wait cost nothing), and some for
-failed frames that are tried again."""
+"""One thread for each step of each batch, and some for the retries of failed frames. Steps that
+wait for others cost nothing."""
 
 
 def detect_all(
-    run: AnnotationRun, plan: Plan, report: RunReport, *, allowed: int, progress: Progress
+    run: AnnotationRun,
+    plan: Plan,
+    report: RunReport,
+    parameters: AnnotateTaskParameters,
+    progress: Progress,
 ) -> None:
-    """Bring every batch's outcomes to the spool and the report.
+    """Detect on all batches. Write the outcomes to the spool and to the report.
 
-    Ends early, with `report.stopped` set, when more than `allowed` frames have failed. Raises what
-    made a whole batch fail (CVAT gone, an error of our own).
+    Stops early and sets `report.stopped` if more frames fail than `max_failed_frames` allows.
+    Raises the error that failed a whole batch, for example when CVAT is unavailable.
     """
-    detecting = cache(step_for_detecting)
+    allowed = parameters.failed_frames_allowed(plan.budget_base)
+    detect_task = cache(choose_detect_task)
     in_flight: deque[_Chain] = deque()
+
+    def finish_first() -> None:
+        _finish_batch(in_flight[0], run, report, allowed)
+        progress.advance(len(in_flight.popleft().batch.frames))
+
     try:
         for batch in plan.batches:
             if len(in_flight) >= BATCHES_IN_FLIGHT:
-                _settle(in_flight[0], run, report, allowed, progress)
-                in_flight.popleft()
+                finish_first()
                 if report.stopped:
                     return
-            before = [chain.detected for chain in in_flight]
-            in_flight.append(_Chain(run, batch, detecting, before))
+            detected = [chain.detected for chain in in_flight]
+            in_flight.append(_Chain(run, batch, detect_task, detected))
         while in_flight and not report.stopped:
-            _settle(in_flight[0], run, report, allowed, progress)
-            in_flight.popleft()
+            finish_first()
     finally:
         run.turns.cancel()
         for chain in in_flight:
             chain.abandon(run)
 
 
-def step_for_detecting() -> _Step:
-    """`detect`, or what does the same if the tag has no limit now; one made later counts from the
-    next run on."""
+def choose_detect_task() -> _Step:
+    """Return `detect` if its tag has a limit on the server, else `detect_unlimited`.
+
+    A limit that is created later counts from the next run on.
+    """
     with get_client(sync_client=True) as client:
         try:
             client.read_global_concurrency_limit_by_name(f"tag:{GPU_TAG}")
@@ -88,82 +99,73 @@ class _Chain:
         self,
         run: AnnotationRun,
         batch: Batch,
-        detecting: Callable[[], _Step],
+        detect_task: Callable[[], _Step],
         detected: Sequence[PrefectFuture[Any]],
     ) -> None:
-        """`detected`: the detections on the batches in flight before this one, in order."""
+        """`detected` are the detect runs of the batches in flight before this one, in order."""
         self.batch = batch
-        fetched = _after(fetch_frames, run, batch, detected[:-1])
-        step = read_cached if run.source.is_cached(batch) else detecting()
-        # Functions are called in the order of the frames, one call at a time, as the protocol's
-        # authors expect: a plain function need not be safe to share between threads. The run may
-        # begin while the function is busy, so that it need not wait for Prefect in between; but
-        # a slot is not held by a batch that waits.
+        fetched = _submit(fetch_frames, run, batch, detected[:-1])
+        step = read_cached if run.source.is_cached(batch) else detect_task()
+        # A plain function need not be thread-safe, so it is called for one batch at a time, in the
+        # order of the frames: `turns` makes the batches wait inside their task runs. A task run
+        # starts while the function is busy with the batch before; then nothing waits for Prefect
+        # in between. But a run that holds a slot must not wait inside: it starts afterwards.
         run.turns.enqueue(batch.index)
-        one_at_a_time = step is detect or run.strict
-        before = detected if one_at_a_time else detected[:-1]
-        self.detected = _after(step, run, batch, [fetched, *before])
-        validated = _after(validate, run, batch, [self.detected])
-        remapped = _after(remap, run, batch, [validated])
+        start_after_all = step is detect or run.strict
+        before = detected if start_after_all else detected[:-1]
+        self.detected = _submit(step, run, batch, [fetched, *before])
+        validated = _submit(validate, run, batch, [self.detected])
+        remapped = _submit(remap, run, batch, [validated])
         self.futures = (fetched, self.detected, validated, remapped)
 
     def finish(self) -> None:
-        """Wait for the end of the chain. Raises what made one of its runs fail."""
+        """Wait for the last step. Raises the error of a step that failed."""
         last = self.futures[-1]
         last.wait()
-        # No step begins before the one before it has completed. Each look at a result is costly.
+        # A step starts only if the one before has completed, so the last state tells all. Reading
+        # results is slow.
         if not last.state.is_completed():
             for future in self.futures:
                 future.result()
 
     def abandon(self, run: AnnotationRun) -> None:
+        """Wait for the steps that are running and drop their results."""
         for future in self.futures:
             future.wait()
         run.discard(self.batch)
 
 
-def _after(
-    step: _Step,
-    run: AnnotationRun,
-    batch: Batch,
-    before: Sequence[PrefectFuture[Any]],
+def _submit(
+    step: _Step, run: AnnotationRun, batch: Batch, wait_for: Sequence[PrefectFuture[Any]]
 ) -> PrefectFuture[None]:
-    return step.submit(run, batch, wait_for=before, return_state=False)
+    return step.submit(run, batch, wait_for=wait_for, return_state=False)
 
 
-def _settle(
-    chain: _Chain, run: AnnotationRun, report: RunReport, allowed: int, progress: Progress
-) -> None:
-    """Take a batch's outcomes, try its failed frames again, spool what came of it."""
+def _finish_batch(chain: _Chain, run: AnnotationRun, report: RunReport, allowed: int) -> None:
+    """Collect a batch's outcomes, retry its failed frames, and write them to spool and report."""
     chain.finish()
     outcomes = {outcome.frame.number: outcome for outcome in run.take_outcomes(chain.batch)}
     failed = [outcome for outcome in outcomes.values() if outcome.failure]
     if not run.strict:
-        # One more than may fail is enough to know that the run has to stop. When a hundred have
-        # failed on their own, too, it is no accident: others get no attempt and no run any more.
+        # One more failed frame than allowed is enough to know that the run must stop. And after
+        # the first hundred failed frames, no others are retried and shown.
         room = run.pictures.failed.room if run.pictures else MAX_SHOWN
-        for outcome in _redo(run, failed[: min(allowed - report.failed_count + 1, room)]):
+        for outcome in _retry(run, failed[: min(allowed - report.failed_count + 1, room)]):
             outcomes[outcome.frame.number] = outcome
     report.add(outcomes.values())
     if run.pictures:
         run.pictures.add_outcomes(outcomes.values())
     run.spool.write(chain.batch, (evolve(o, detections=None) for o in outcomes.values()))
-    progress.advance(len(outcomes))
     if report.failed_count > allowed:
-        first = report.failed[0]
-        looked_at = report.failed_count + report.count("annotated")
-        report.stopped = (
-            f"stopped and uploaded nothing: {report.failed_count:,} of {looked_at:,} frames "
-            f"failed, {allowed:,} may (max_failed_frames); the first is frame {first.frame} "
-            f"{first.name}: {first.error}"
-        )
+        report.stopped = _why_stopped(report, allowed)
 
 
-def _redo(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
-    redone: dict[int, Outcome] = {}
+def _retry(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
+    """Retry failed frames one by one, each in a task run that shows its failure if it remains."""
+    retried: dict[int, Outcome] = {}
 
     def keep(outcome: Outcome) -> None:
-        redone[outcome.frame.number] = outcome
+        retried[outcome.frame.number] = outcome
 
     futures = [
         show_failure.submit(run, outcome, outcome.failure)
@@ -174,4 +176,14 @@ def _redo(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
     ]
     for future in futures:
         future.wait()
-    return list(redone.values())
+    return list(retried.values())
+
+
+def _why_stopped(report: RunReport, allowed: int) -> str:
+    first = report.failed[0]
+    processed = counted(report.failed_count + report.count("annotated"), "frame")
+    return (
+        f"Nothing uploaded: {report.failed_count:,} of {processed} failed, the limit is "
+        f"{allowed:,}. Raise it with --max-failed-frames. The first failed frame is {first.frame} "
+        f"{first.name}: {first.error}"
+    )

@@ -11,24 +11,24 @@ from urllib.parse import urljoin
 
 from prefect.settings import get_current_settings
 
-_PATIENCE = 2.0
-"""Seconds that the server gets to say which UI it prefers."""
+_TIMEOUT = 2.0
+"""Seconds to wait for the server's answer."""
 
 
 def run_url(state: Any) -> str | None:
-    """Address of the flow run that ended in `state`; None if no UI serves it."""
+    """Return the address of the flow run that ended in `state`; None without a Prefect server."""
     run_id = state.state_details.flow_run_id
     return flow_run_url(run_id) if run_id else None
 
 
 def flow_run_url(run_id: object) -> str | None:
-    """Address of a flow run in the UI of the Prefect server in use; None without a server."""
+    """Return the address of a flow run in the Prefect UI; None without a Prefect server."""
     base = _ui()
     return f"{base}/runs/flow-run/{run_id}" if base else None
 
 
 def artifact_url(artifact_id: object) -> str | None:
-    """Address of an artifact in the UI of the Prefect server in use; None without a server."""
+    """Return the address of an artifact in the Prefect UI; None without a Prefect server."""
     base = _ui()
     return f"{base}/artifacts/artifact/{artifact_id}" if base else None
 
@@ -42,9 +42,12 @@ def _ui() -> str | None:
 
 @lru_cache(maxsize=8)
 def preferred_ui(base: str) -> str:
-    """The address below which the server's default UI lies: a path without it opens V1."""
+    """Return the base address of the server's default UI.
+
+    Prefect's own `url_for` always links to UI V1 and knows no artifacts.
+    """
     try:
-        with urllib.request.urlopen(f"{base}/ui-settings", timeout=_PATIENCE) as answer:
+        with urllib.request.urlopen(f"{base}/ui-settings", timeout=_TIMEOUT) as answer:
             settings = json.load(answer)
         if settings.get("default_ui") == "v2" and settings.get("v2_base_url"):
             return urljoin(f"{base}/", str(settings["v2_base_url"])).rstrip("/")

@@ -1,4 +1,4 @@
-"""Live objects that a caller in this process hands to the flow.
+"""Objects that a caller in this process passes to the flow.
 
 A client, a function object or a progress bar cannot be flow parameters: Prefect stores those.
 """
@@ -19,7 +19,7 @@ from cvat_flows.tasks.model.media import TaskMedia
 
 
 class Progress(Protocol):
-    """Told how far a run is, in frames."""
+    """Receives the progress of a run, in frames."""
 
     def start(self, total: int, description: str) -> None: ...
     def advance(self, frames: int) -> None: ...
@@ -27,7 +27,7 @@ class Progress(Protocol):
 
 
 class NoProgress:
-    """Progress that nobody looks at."""
+    """Ignores the progress."""
 
     def start(self, total: int, description: str) -> None:
         return
@@ -41,40 +41,40 @@ class NoProgress:
 
 @frozen(kw_only=True)
 class LiveInputs:
-    """What the caller has already."""
+    """Objects and settings that exist only in the caller's process."""
 
     client: Client | None = None
     function: LoadedFunction | None = None
     progress: Progress = field(factory=NoProgress)
     strict: bool = False
-    """Let the exception of the first frame at fault out as it is (the SDK driver's way)."""
-    look_at_done: bool = False
-    """Look at frames that have been done, too."""
-    at_most: int | None = None
-    """If no frames are named, only the first so many."""
+    """Raise the original exception of the first failed frame, as the SDK's driver does."""
+    include_done: bool = False
+    """Also process frames that this function has annotated before."""
+    max_frames: int | None = None
+    """If the parameters name no frames, process only this many from the start."""
 
-    def first_frames(self, media: TaskMedia, jobs: Collection[int] | None) -> str | None:
-        """The frames to annotate if none are named; None for all."""
-        if self.at_most is None:
+    def default_frames(self, media: TaskMedia, jobs: Collection[int] | None) -> str | None:
+        """Return the frames to process if the parameters name none. None: all."""
+        if self.max_frames is None:
             return None
         wanted = None if jobs is None else frozenset(jobs)
         numbers = (
             n for n in range(media.size) if wanted is None or wanted & {*media.job_ids_of(n)}
         )
-        return ",".join(map(str, islice(numbers, self.at_most))) or None
+        return ",".join(map(str, islice(numbers, self.max_frames))) or None
 
 
 _live: ContextVar[LiveInputs | None] = ContextVar("live_inputs", default=None)
 
 
 def live_inputs() -> LiveInputs:
-    """What the caller handed over; nothing, if the run was started by a deployment."""
+    """Return what the caller passed. A deployment's run has the defaults."""
     return _live.get() or LiveInputs()
 
 
 @contextmanager
-def hand_over(inputs: LiveInputs) -> Iterator[None]:
-    """Make `inputs` known to flows that are called inside."""
+def use_live_inputs(inputs: LiveInputs) -> Iterator[None]:
+    """Pass `inputs` to the flows called inside this context."""
     token = _live.set(inputs)
     try:
         yield

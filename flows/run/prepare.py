@@ -1,8 +1,8 @@
-"""What a run over a CVAT task is made of, from its parameters."""
+"""Make the parts of a run from its parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from cvat_sdk import Client
 
@@ -14,6 +14,7 @@ from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
 from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.detect.runner import FunctionRunner
+from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.result import SpecMatch
@@ -21,8 +22,11 @@ from cvat_flows.tasks.model.frames import Batch
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.run import AnnotationRun
-from cvat_flows.tasks.steps import match_spec
+from cvat_flows.tasks.steps import match_spec, plan_frames
 from cvat_flows.tasks.storage import Storage
+
+Caches = tuple[DetectionCache | None, ContentIndex | None]
+"""The cache of detections, and the index of the images' content hashes."""
 
 
 def match_labels(
@@ -41,6 +45,34 @@ def match_labels(
     )
 
 
+def make_plan(
+    media: TaskMedia,
+    parameters: AnnotateTaskParameters,
+    *,
+    default_frames: str | None = None,
+    annotated: Collection[int] = frozenset(),
+    done: Collection[int] = frozenset(),
+) -> Plan:
+    """Decide which frames to annotate, in which batches.
+
+    Args:
+        default_frames: Frames to annotate if the parameters name none. None: all.
+        annotated: Frames to skip because they have annotations.
+        done: Frames to skip because this function has annotated them.
+    """
+    return plan_frames(
+        media,
+        {
+            "frames": parameters.frames or default_frames,
+            "jobs": parameters.jobs,
+            "frames_per_run": parameters.frames_per_run,
+            "include_ground_truth": parameters.include_ground_truth,
+            "annotated": annotated,
+            "done": done,
+        },
+    )
+
+
 def make_run(
     client: Client,
     media: TaskMedia,
@@ -49,10 +81,10 @@ def make_run(
     parameters: AnnotateTaskParameters,
     *,
     batches: Sequence[Batch],
-    caches: tuple[DetectionCache | None, ContentIndex | None],
+    caches: Caches,
     strict: bool = False,
 ) -> AnnotationRun:
-    """Put a run together; `batches` come in the order in which they will be asked for."""
+    """Make what the task runs share. Images are fetched in the order of `batches`."""
     cache, content = caches
     return AnnotationRun(
         client=client,
@@ -79,14 +111,13 @@ def make_run(
     )
 
 
-def caches_of(
+def make_caches(
     storage: Storage,
     media: TaskMedia,
     function: LoadedFunction,
     parameters: AnnotateTaskParameters,
-) -> tuple[DetectionCache | None, ContentIndex | None]:
-    """The cache of detections and the index of images; none for a function whose results cannot
-    be told from those of another."""
+) -> Caches:
+    """Open the caches, if the parameters allow them and the function has a fingerprint."""
     if function.fingerprint is None or not parameters.use_cache:
         return None, None
     cache = DetectionCache(

@@ -1,4 +1,4 @@
-"""Progress of a run for those who look at it in Prefect: a bar, and a line in the log at times."""
+"""Show a run's progress in Prefect: a progress artifact, and now and then a log line."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from uuid import UUID
 from prefect.logging import get_run_logger
 
 from cvat_flows.flows.run.live import Progress
-from cvat_flows.tasks.reports.artifacts import add_progress_bar, update_progress_bar
+from cvat_flows.tasks.model.text import counted
+from cvat_flows.tasks.reports.artifacts import update_progress_bar, add_progress_bar
 from cvat_flows.tasks.reports.run_report import RunReport
 
-BAR_EVERY = 2.0
-"""Seconds between two updates of the bar: each is a request to the Prefect server."""
-LINE_AFTER = 5.0
-"""Seconds until the first line in the log; the longer a run takes, the further apart they are."""
-LINE_EVERY_AT_MOST = 60.0
+BAR_INTERVAL = 2.0
+"""Seconds between two updates of the bar. Each is a request to the Prefect server."""
+MIN_LINE_INTERVAL = 5.0
+"""Seconds until the first log line. The interval grows with the duration of the run."""
+MAX_LINE_INTERVAL = 60.0
 
 
-class ShownProgress:
-    """Passes progress on to the caller's own, and shows it in Prefect.
+class PrefectProgress:
+    """Forwards progress to the caller's progress object and shows it in Prefect.
 
-    A thread of its own asks Prefect: a server that is slow holds up no frame. A context manager,
-    which waits at its end for what is under way.
+    Requests to Prefect run in a separate thread, so a slow server delays no frame. On exit, the
+    context manager waits for pending requests.
     """
 
     def __init__(
@@ -39,10 +40,10 @@ class ShownProgress:
         self._begin = self._next_bar = self._next_line = 0.0
         self._total = self._done = 0
         self._bar: Future[UUID | None] | None = None
-        self._under_way: Future[Any] | None = None
+        self._pending: Future[Any] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="progress")
 
-    def __enter__(self) -> ShownProgress:
+    def __enter__(self) -> PrefectProgress:
         return self
 
     def __exit__(
@@ -57,27 +58,28 @@ class ShownProgress:
         self._inner.start(total, description)
         self._total = total
         self._begin = self._clock()
-        self._next_bar = self._begin + BAR_EVERY
-        self._next_line = self._begin + LINE_AFTER
+        self._next_bar = self._begin + BAR_INTERVAL
+        self._next_line = self._begin + MIN_LINE_INTERVAL
         if total:
-            self._bar = self._aside(add_progress_bar, f"{total:,} frames to do")
-            get_run_logger().info("%s: %s frames to do", description, f"{total:,}")
+            frames = f"{counted(total, 'frame')} to do"
+            self._bar = self._in_thread(add_progress_bar, frames)
+            get_run_logger().info("%s: %s", description, frames)
 
     def advance(self, frames: int) -> None:
         self._inner.advance(frames)
         self._done += frames
         now = self._clock()
-        if now >= self._next_bar and (self._under_way is None or self._under_way.done()):
+        if now >= self._next_bar and (self._pending is None or self._pending.done()):
             self._show(self._text(now))
-            self._next_bar = now + BAR_EVERY
+            self._next_bar = now + BAR_INTERVAL
         if now >= self._next_line:
             get_run_logger().info("%s", self._text(now))
             self._next_line = now + min(
-                LINE_EVERY_AT_MOST, max(LINE_AFTER, (now - self._begin) / 8)
+                MAX_LINE_INTERVAL, max(MIN_LINE_INTERVAL, (now - self._begin) / 8)
             )
 
     def uploading(self) -> None:
-        """All frames have been looked at; what was found is on its way to CVAT."""
+        """Show that all frames are processed and the upload has started."""
         self._show(f"{self._counts()}, uploading")
 
     def finish(self) -> None:
@@ -87,19 +89,19 @@ class ShownProgress:
     def _show(self, text: str) -> None:
         bar, percent = self._bar, self._percent()
         if bar is not None:
-            self._aside(lambda: update_progress_bar(bar.result(), percent, text))
+            self._in_thread(lambda: update_progress_bar(bar.result(), percent, text))
 
-    def _aside(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Call in the thread, which has to know the flow run."""
-        self._under_way = self._thread.submit(copy_context().run, call, *arguments)
-        return self._under_way
+    def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Call in the thread, with this thread's flow run as context."""
+        self._pending = self._thread.submit(copy_context().run, call, *arguments)
+        return self._pending
 
     def _percent(self) -> float:
         return min(100.0, round(100 * self._done / self._total, 1)) if self._total else 100.0
 
     def _counts(self) -> str:
         failed = self._report.failed_count
-        text = f"{self._done:,} of {self._total:,} frames"
+        text = f"{self._done:,} of {counted(self._total, 'frame')}"
         return f"{text}, {failed:,} failed" if failed else text
 
     def _text(self, now: float) -> str:
@@ -107,12 +109,12 @@ class ShownProgress:
         speed = self._done / seconds
         text = f"{self._counts()}, {speed:.1f} frames/s"
         if speed and self._done < self._total:
-            text += f", {in_words((self._total - self._done) / speed)} left"
+            text += f", {format_duration((self._total - self._done) / speed)} left"
         return text
 
 
-def in_words(seconds: float) -> str:
-    """A time as a person says it: `40 s`, `12 min`, `3.5 h`."""
+def format_duration(seconds: float) -> str:
+    """Format a duration: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

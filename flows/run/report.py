@@ -1,6 +1,6 @@
-"""Show a run in the Prefect UI: its name and tags, and at its end its reports and its table.
+"""Show a run in the Prefect UI: its name, its tags, and its reports when it ends.
 
-A report that cannot be made or stored is a warning in the log: the annotations are what counts.
+A report that cannot be written is only a warning in the log: what counts are the annotations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.command_line import call_of
+from cvat_flows.flows.run.command_line import command_for
 from cvat_flows.flows.run.links import artifact_url
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.detect.pruning import RESULTS
@@ -40,24 +40,31 @@ from cvat_flows.tasks.reports.table import to_csv, to_parquet
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.storage import Storage
 
-PATIENCE = 1.0
-"""Seconds that fetching pictures of cached frames may take at the end of a run."""
-PATIENCE_PREVIEW = 20.0
-"""The same of a run that writes nothing: its pictures are what it is for."""
+PICTURES_TIMEOUT = 1.0
+"""Seconds for fetching pictures of cached frames when a run ends."""
+PREVIEW_PICTURES_TIMEOUT = 20.0
+"""The same for a dry run, which exists for its pictures."""
 _NONE_FAILED = "no frame failed"
-_NOT_ALONE = {"max_failed_frames", "dry_run", "existing", "split", "split_runs", "only_unannotated"}
-"""Options that mean nothing for a single frame that is looked at without writing."""
+_NOT_FOR_ONE_FRAME = {
+    "max_failed_frames",
+    "dry_run",
+    "existing",
+    "split",
+    "split_runs",
+    "only_unannotated",
+}
+"""Options without a meaning for the preview of a single frame."""
 
 
-def show_name(parameters: AnnotateTaskParameters, media: TaskMedia, live: LiveInputs) -> None:
-    """Name the flow run after the CVAT task and the function, and tag it to be filtered by."""
+def name_flow_run(parameters: AnnotateTaskParameters, media: TaskMedia, live: LiveInputs) -> None:
+    """Put the CVAT task and the function into the flow run's name and tags."""
     function = live.function.title if live.function else parameters.function_name
     tags = [f"cvat-task:{media.task_id}", f"function:{on_one_line(function, 80)}"]
     if media.project_name:
         tags.append(f"project:{on_one_line(media.project_name, 80)}")
     task = f'{media.task_id} "{shorten_name(media.name, 60)}"'
     name = f"annotate {task} · {on_one_line(function, 60)}"
-    with _only_a_warning("the run's name"):
+    with _warn_on_error("the run's name"):
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:
             return
@@ -68,14 +75,14 @@ def show_name(parameters: AnnotateTaskParameters, media: TaskMedia, live: LiveIn
         run.tags = sorted({*run.tags, *tags})
 
 
-def show_pictures(
+def collect_pictures(
     run: AnnotationRun,
     plan: Plan,
     report: RunReport,
     function: LoadedFunction,
     parameters: AnnotateTaskParameters,
 ) -> None:
-    """Have the run keep what is to be shown of it."""
+    """Let the run collect sample pictures and failed frames for its reports."""
     numbers = array("q", (frame.number for batch in plan.batches for frame in batch.frames))
     run.pictures = RunPictures(
         client=run.client,
@@ -83,15 +90,15 @@ def show_pictures(
         match=run.match,
         labels=report.labels,
         reproduction=Reproduction(
-            function=_function_in_words(function),
+            function=_describe_function(function),
             fingerprint=function.fingerprint,
-            command=_alone(parameters, function),
+            command=_preview_command(parameters, function),
         ),
         samples=SamplePictures(numbers=numbers, max_count=MAX_PICTURES, size=PICTURE_SIZE)
         if parameters.dry_run
         else SamplePictures(numbers=numbers),
     )
-    report.command = "" if function.reference is None else call_of(parameters)
+    report.command = "" if function.reference is None else command_for(parameters)
 
 
 def publish(
@@ -100,43 +107,45 @@ def publish(
     parameters: AnnotateTaskParameters,
     storage: Storage,
 ) -> None:
-    """Write the per-frame table to the storage and the reports to Prefect."""
+    """Finish the report. Write the per-frame table to the storage and the reports to Prefect."""
+    report.finish()
     pictures = run.pictures
     if pictures is None:
         return
     report.step_seconds = run.timer.totals()
     if report.stopped is None:
-        with _only_a_warning("the pictures of cached frames"):
-            pictures.fetch_missing(timeout=PATIENCE_PREVIEW if parameters.dry_run else PATIENCE)
+        with _warn_on_error("the pictures of cached frames"):
+            timeout = PREVIEW_PICTURES_TIMEOUT if parameters.dry_run else PICTURES_TIMEOUT
+            pictures.fetch_missing(timeout=timeout)
     samples = pictures.samples.samples
     files = report.files
-    with _only_a_warning("the per-frame table"):
+    with _warn_on_error("the per-frame table"):
         table = report.table()
         folder = results_folder(report.media)
         for name, content in (("frames.parquet", to_parquet), ("frames.csv", to_csv)):
             storage.write(f"{folder}/{name}", content(table), durable=False)
             files.append(("per-frame table", f"{folder}/{name}"))
     if parameters.dry_run:
-        with _only_a_warning("the preview page"):
+        with _warn_on_error("the preview page"):
             threshold = (parameters.label_thresholds or {}).get(WILDCARD, parameters.conf_threshold)
             page = preview_page(report, samples, threshold=threshold)
             path = f"{folder}/preview.html"
             storage.write(path, page.encode("utf-8", "replace"), durable=False)
             files.insert(0, ("page with a slider for the threshold", path))
-    with _only_a_warning("the report"):
+    with _warn_on_error("the report"):
         make = preview_markdown if parameters.dry_run else report_markdown
         what = "preview" if parameters.dry_run else "report"
         _put(make(report, samples, files=files), report, what, _short_sentence(report))
-    with _only_a_warning("the table of failed frames"):
+    with _warn_on_error("the table of failed frames"):
         table_path = files[-1][1] if files else ""
         _put_failed(run, report, table_path)
     get_run_logger().info("CVAT task: %s", report.media.task_url)
 
 
 def results_folder(media: TaskMedia) -> str:
-    """The folder in the storage of what this flow run writes about itself.
+    """Return the storage folder for this flow run's files.
 
-    Made of ids and dates alone: no name from outside reaches a path.
+    Its path consists of ids and dates, so no untrusted name gets into it.
     """
     started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     run = str(flow_run.id or "local")[:8]
@@ -144,8 +153,10 @@ def results_folder(media: TaskMedia) -> str:
 
 
 def _put_failed(run: AnnotationRun, report: RunReport, table_path: str) -> None:
-    """The table of failed frames. Without any, only where an earlier run had some: else the
-    latest of the task's history would go on naming them."""
+    """Write the table of failed frames.
+
+    A run without failed frames writes it only to replace the table of an earlier run.
+    """
     assert run.pictures is not None
     description = _NONE_FAILED
     if report.failed_count:
@@ -173,7 +184,7 @@ def _short_sentence(report: RunReport) -> str:
     return report.sentence.partition(": frame ")[0]
 
 
-def _function_in_words(function: LoadedFunction) -> str:
+def _describe_function(function: LoadedFunction) -> str:
     if function.reference is None:
         return f"{function.title} (a live object)"
     parameters = ", ".join(f"{k}={v!r}" for k, v in function.reference.parameters.items())
@@ -181,19 +192,25 @@ def _function_in_words(function: LoadedFunction) -> str:
     return f"{name}({parameters})" if parameters else name
 
 
-def _alone(parameters: AnnotateTaskParameters, function: LoadedFunction) -> Callable[[Frame], str]:
+def _preview_command(
+    parameters: AnnotateTaskParameters, function: LoadedFunction
+) -> Callable[[Frame], str]:
     def command(frame: Frame) -> str:
         if function.reference is None:
-            return f"# frame {frame.number}: the function is an object of the program that ran it"
-        return call_of(
-            parameters, command="preview", without=_NOT_ALONE, frames=str(frame.number), jobs=None
+            return f"# frame {frame.number}: no command, because the function is a live object"
+        return command_for(
+            parameters,
+            command="preview",
+            without=_NOT_FOR_ONE_FRAME,
+            frames=str(frame.number),
+            jobs=None,
         )
 
     return command
 
 
 @contextmanager
-def _only_a_warning(what: str) -> Iterator[None]:
+def _warn_on_error(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:

@@ -1,9 +1,8 @@
-"""Have other workers detect on the later jobs of a CVAT task while this run begins with the first.
+"""Let other workers detect on the later jobs of a CVAT task while the main run starts in front.
 
-The run goes through all frames as it always does, from front to back, and it alone uploads. The
-others (flows.detect_jobs) go through the jobs they were given from back to front and leave their
-detections in the cache. So the result is that of one run, a helper that dies costs nothing, and a
-helper that never starts keeps nobody waiting.
+The main run processes all frames from first to last as always, and only it uploads. Each helper run
+(flows.detect_jobs) processes its jobs from last to first and writes detections to the cache. The
+result is the same as without helpers. A helper that crashes or never starts does no harm.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -28,67 +28,66 @@ from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.frames import Batch
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.run_report import RunReport
 
 DEPLOYMENT = "detect-jobs/detect-jobs"
-LONGEST_OPTION = 250_000
-"""Characters of the option `frames`."""
+MAX_FRAMES_LENGTH = 250_000
+"""Maximum length of the option `frames`: Prefect accepts 512 KiB of parameters."""
 _NOT_STARTED = {StateType.SCHEDULED, StateType.PENDING}
 
 
 class CannotSplit(CvatFlowsError):
-    """A task cannot be split as it was asked to be."""
+    """The option `split` cannot be used here."""
 
 
 @frozen(kw_only=True)
 class Part:
-    """Jobs whose frames one flow run detects on."""
+    """The jobs and frames for one flow run."""
 
     jobs: tuple[int, ...]
     frames: tuple[int, ...] = field(repr=False)
 
 
 @contextmanager
-def helpers(
+def split_detection(
     plan: Plan, function: LoadedFunction, parameters: AnnotateTaskParameters, report: RunReport
 ) -> Iterator[None]:
-    """Ask for flow runs that detect on parts of the plan, if the parameters say so.
+    """Start helper runs for parts of the plan if the parameters say so. Raises CannotSplit.
 
-    On the way out those that have not begun are cancelled, and all of them if the run was
-    stopped. Raises CannotSplit.
+    On exit, cancel the helpers that have not started, or all of them if the main run stopped.
     """
     if parameters.split is None:
         yield
         return
-    _check(function, parameters)
+    _check_splittable(function, parameters)
     parts = split_plan(plan, parameters.split_runs + 1)[1:]
     runs: list[FlowRun] = []
     done = False
     try:
         for part in parts:
-            runs.append(_ask(part, function, parameters))
-        get_run_logger().info("%s flow runs detect on later jobs", len(runs))
+            runs.append(_start_helper(part, function, parameters))
+        get_run_logger().info("started %s to detect on later jobs", counted(len(runs), "flow run"))
         yield
         done = True
     finally:
-        with suppress(Exception):  # what is left of them finds everything in the cache
-            _call_off(runs, running=not done or report.stopped is not None)
+        with suppress(Exception):  # A helper that goes on does no harm.
+            _cancel_helpers(runs, running=not done or report.stopped is not None)
 
 
 def split_plan(plan: Plan, count: int) -> list[Part]:
-    """Cut a plan between jobs into at most `count` parts with about as many frames each."""
+    """Divide a plan into at most `count` parts of whole jobs with about equal numbers of frames."""
     jobs = [
         (job_id, [frame.number for batch in group for frame in batch.frames])
-        for job_id, group in groupby(plan.batches, key=_job_of)
+        for job_id, group in groupby(plan.batches, key=attrgetter("job_id"))
     ]
     total = sum(len(frames) for _, frames in jobs)
     groups: dict[int, list[tuple[int, list[int]]]] = {}
     before = 0
     for job_id, frames in jobs:
-        # A job belongs where its middle lies.
-        place = int((before + len(frames) / 2) * count / total)
-        groups.setdefault(place, []).append((job_id, frames))
+        # The middle of the job decides which part it belongs to.
+        index = int((before + len(frames) / 2) * count / total)
+        groups.setdefault(index, []).append((job_id, frames))
         before += len(frames)
     return [
         Part(
@@ -100,7 +99,7 @@ def split_plan(plan: Plan, count: int) -> list[Part]:
 
 
 def as_ranges(numbers: Sequence[int]) -> str:
-    """Frame numbers as the option `frames` takes them: "0-20,30"."""
+    """Format frame numbers for the option `frames`: "0-20,30"."""
     ranges: list[list[int]] = []
     for number in sorted(numbers):
         if ranges and number == ranges[-1][1] + 1:
@@ -110,35 +109,36 @@ def as_ranges(numbers: Sequence[int]) -> str:
     return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in ranges)
 
 
-def as_option(numbers: Sequence[int]) -> str:
-    """The frames for a helper's parameters, of which Prefect takes 512 KiB: all from the first to
-    the last if the ranges are too many. Those in between are detected in vain, or known."""
+def frames_option(numbers: Sequence[int]) -> str:
+    """Format frame numbers for a helper's parameters.
+
+    If the text is too long, return one range from the first to the last frame. The helper then also
+    detects on frames that nobody needs.
+    """
     text = as_ranges(numbers)
-    return text if len(text) <= LONGEST_OPTION else f"{min(numbers)}-{max(numbers)}"
+    return text if len(text) <= MAX_FRAMES_LENGTH else f"{min(numbers)}-{max(numbers)}"
 
 
-def _job_of(batch: Batch) -> int:
-    return batch.job_id
-
-
-def _check(function: LoadedFunction, parameters: AnnotateTaskParameters) -> None:
+def _check_splittable(function: LoadedFunction, parameters: AnnotateTaskParameters) -> None:
     if function.reference is None or function.fingerprint is None:
         raise CannotSplit(
-            f"split={parameters.split!r} needs a function that other workers can load by its "
-            f"module or file; {function.title!r} is a live object"
+            f"--split {parameters.split} needs a function that other workers can load from a "
+            f"module or file, but {function.title!r} is a live object"
         )
     if not parameters.use_cache:
         raise CannotSplit(
-            f"split={parameters.split!r} needs the cache of detections: leave use_cache on"
+            f"--split {parameters.split} needs the cache of detections: remove --no-use-cache"
         )
 
 
-def _ask(part: Part, function: LoadedFunction, parameters: AnnotateTaskParameters) -> FlowRun:
+def _start_helper(
+    part: Part, function: LoadedFunction, parameters: AnnotateTaskParameters
+) -> FlowRun:
     task = parameters.model_copy(
         update={
             "split": None,
             "jobs": list(part.jobs),
-            "frames": as_option(part.frames),
+            "frames": frames_option(part.frames),
             "only_unannotated": False,
         }
     )
@@ -150,26 +150,26 @@ def _ask(part: Part, function: LoadedFunction, parameters: AnnotateTaskParameter
             flow_run_name=f"detect {parameters.task_id} · jobs {jobs}"[:200],
             parameters={"parameters": wanted},
             timeout=0,
-            # PostgreSQL has an index on the key, which takes no text of hundreds of jobs.
+            # A digest, because PostgreSQL cannot index a text with hundreds of jobs.
             idempotency_key=f"{flow_run.id} {sha256(jobs.encode()).hexdigest()[:16]}",
         )
     except ObjectNotFound as error:
         raise CannotSplit(
-            f"split={parameters.split!r} needs the deployment {DEPLOYMENT!r}: make it with "
-            "`cvat-flows setup`, or leave split empty"
+            f"--split {parameters.split} needs the deployment {DEPLOYMENT!r}: create it with "
+            "`cvat-flows setup`, or remove --split"
         ) from error
     assert isinstance(run, FlowRun)
     return run
 
 
-def _call_off(runs: Sequence[FlowRun], *, running: bool) -> None:
+def _cancel_helpers(runs: Sequence[FlowRun], *, running: bool) -> None:
     with get_client(sync_client=True) as client:
         for one in runs:
             state = client.read_flow_run(UUID(str(one.id))).state
             if state is None or state.is_final():
                 continue
             if state.type in _NOT_STARTED:
-                message = "The run that it was to help has done its part, too."
+                message = "Not needed: the main run has finished."
                 client.set_flow_run_state(one.id, Cancelled(message=message))
             elif running:
                 client.set_flow_run_state(one.id, Cancelling())

@@ -1,4 +1,4 @@
-"""Upload a run's outcomes, a job at a time, and keep the record of it."""
+"""Upload the outcomes of a run job by job, and record them in the manifest."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from prefect.runtime import flow_run
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.prepare import caches_of
+from cvat_flows.flows.run.prepare import Caches, make_caches
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
-from cvat_flows.tasks.detect.cache import DetectionCache
-from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, Plan
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
@@ -32,7 +30,7 @@ from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.manifest_summary import write_summary
 from cvat_flows.tasks.upload.result import UploadOptions
 
-_CHANGE_NO_RESULT = {
+_NOT_IN_DIGEST = {
     "task_id",
     "function",
     "function_parameters",
@@ -53,15 +51,14 @@ _CHANGE_NO_RESULT = {
     "split_runs",
     "wait_for_writer",
 }
-"""Parameters that do not change what is annotated on a frame; the function's own are in its
-fingerprint."""
+"""Parameters that do not change a frame's annotations, or are part of the fingerprint."""
 
 _OURS = {"annotated", "pending"}
 
 
 @frozen(kw_only=True)
 class RunRecord:
-    """What a run knows of earlier ones, and where it keeps what it does itself."""
+    """The manifest and the storage of a run: what earlier runs did, and what this one does."""
 
     client: Client
     media: TaskMedia
@@ -70,10 +67,10 @@ class RunRecord:
     storage: Storage
     manifest: Manifest
     lease: Lease | None
-    """None in a dry run, which writes nothing."""
+    """None in a dry run."""
 
     def annotated_frames(self) -> frozenset[int]:
-        """Frames that hold a tag or a shape, if only the others are wanted."""
+        """Return the frames that have a tag or a shape, if `only_unannotated` is set."""
         if not self.parameters.only_unannotated:
             return frozenset()
         wanted = self.parameters.jobs
@@ -88,15 +85,15 @@ class RunRecord:
         return frozenset(number for number in found if not self._is_ours(number))
 
     def _is_ours(self, number: int) -> bool:
-        """Whether this function, in any version, has annotated the frame or begun to."""
+        """Return whether any version of this function has annotated the frame or started to."""
         jobs = self.media.frame(number, jobs=self.parameters.jobs).job_ids
         records = (self.manifest.record(job_id, number) for job_id in jobs)
         return any(known is not None and known.state in _OURS for known in records)
 
     def done_frames(self) -> frozenset[int]:
-        """Frames that this function, as it is now, has annotated with these options.
+        """Return the frames that this version of the function has annotated with these options.
 
-        When everything else is to be cleared they have to be looked at all the same.
+        Return none for existing='clear', which must process them to remove other annotations.
         """
         if self.function.fingerprint is None or self.parameters.existing == "clear":
             return frozenset()
@@ -105,10 +102,9 @@ class RunRecord:
         )
         return frozenset(frame.number for frame in frames if self.manifest.is_done(frame))
 
-    def caches(self) -> tuple[DetectionCache | None, ContentIndex | None]:
-        """The cache of detections and the index of images; none for a function whose results
-        cannot be told from those of another."""
-        return caches_of(self.storage, self.media, self.function, self.parameters)
+    def caches(self) -> Caches:
+        """Open the caches of the run."""
+        return make_caches(self.storage, self.media, self.function, self.parameters)
 
 
 @contextmanager
@@ -119,9 +115,9 @@ def open_record(
     labels: tuple[Label, ...],
     parameters: AnnotateTaskParameters,
 ) -> Iterator[RunRecord]:
-    """Open the manifest and become the one writer of the CVAT task.
+    """Open the manifest and become the only writer of the CVAT task.
 
-    Raises TaskIsBusy if another run stays the writer for longer than is waited.
+    Raises TaskIsBusy if another run still writes after `wait_for_writer` seconds.
     """
     storage = open_storage()
     stamp = RunStamp(
@@ -162,7 +158,7 @@ def open_record(
 
 
 def function_name(function: LoadedFunction) -> str:
-    """What the manifests of a function go by: the same for all its versions and parameters."""
+    """Return the name that manifests use: the same for all versions and parameters."""
     reference = function.reference
     if reference is None:
         return function.title
@@ -170,22 +166,22 @@ def function_name(function: LoadedFunction) -> str:
 
 
 def result_digest(parameters: AnnotateTaskParameters, labels: tuple[Label, ...]) -> str:
-    """Digest of what, beside the function and the image, decides a frame's annotations.
+    """Return a digest of the options and labels, which decide a frame's annotations.
 
-    It begins with `options_digest`: a sweep compares that alone, so that it need not ask CVAT for
-    the labels of every task.
+    The function and the image decide them, too, but are not part of this digest. It starts with
+    `options_digest`. A sweep compares only that part, so it does not need every task's labels.
     """
     return options_digest(parameters) + hashlib.sha256(repr(labels).encode()).hexdigest()[:16]
 
 
 def options_digest(parameters: AnnotateTaskParameters) -> str:
-    """Digest of the options that decide a frame's annotations."""
-    options = parameters.model_dump(mode="json", exclude=_CHANGE_NO_RESULT)
+    """Return a digest of the options that decide a frame's annotations."""
+    options = parameters.model_dump(mode="json", exclude=_NOT_IN_DIGEST)
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunReport) -> None:
-    """Upload what is in the spool, job by job; a frame that CVAT rejects becomes a failed one."""
+    """Upload the spool job by job. A frame that CVAT rejects becomes a failed frame."""
     parameters = record.parameters
     options = UploadOptions(
         existing=parameters.existing,

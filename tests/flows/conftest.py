@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cvat_sdk import Client
 
-from cvat_flows.flows.annotate import Finished, run_here
+from cvat_flows.flows.in_process import Finished, run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 

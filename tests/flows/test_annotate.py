@@ -13,7 +13,7 @@ from cvat_sdk import models
 from prefect.client.orchestration import get_client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.run.detect import step_for_detecting
+from cvat_flows.flows.run.detect import choose_detect_task
 from cvat_flows.tasks.detect.pruning import Limits, prune_to
 from cvat_flows.tasks.model.frames import Batch
 from cvat_flows.tasks.run import AnnotationRun
@@ -150,7 +150,7 @@ def test_detecting_has_the_tag_and_waits_for_a_slot_where_there_is_a_limit(
 ) -> None:
     task = make_task(2)
     with limit_of_the_tag(limited):
-        assert (step_for_detecting() is detect) == limited
+        assert (choose_detect_task() is detect) == limited
         run = task_run(annotate(task), f"detect frames 0-1 · job {task.get_jobs()[0].id}")
     assert run.tags == ["gpu"]
 
@@ -266,8 +266,10 @@ def test_an_unreadable_image_fails_its_frame(
 def test_over_the_budget_nothing_is_uploaded(make_task: Callable[..., Any], annotate: Any) -> None:
     task = make_task(10)
     finished = annotate(task, function_parameters={"fail": "img_0001.jpg,img_0002.jpg"})
-    assert "stopped and uploaded nothing: 2 of 10 frames failed" in str(finished.error)
-    assert "img_0001.jpg" in str(finished.error)
+    assert str(finished.error).startswith(
+        "Nothing uploaded: 2 of 10 frames failed, the limit is 1. "
+        "Raise it with --max-failed-frames. The first failed frame is 1 img_0001.jpg: "
+    )
     assert frames_of(task) == []
 
 

@@ -11,7 +11,7 @@ from cvat_sdk import Client
 from bench.without_prefect import without_prefect
 from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.live import LiveInputs, hand_over
+from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from tests.flows.conftest import frames_of
 
 
@@ -25,7 +25,7 @@ def test_the_same_frames_are_annotated_and_the_same_fail(
         function_parameters={"fail": "img_0005.jpg"},
         frames_per_run=3,
     )
-    with hand_over(LiveInputs(client=client)), without_prefect():
+    with use_live_inputs(LiveInputs(client=client)), without_prefect():
         report = annotate(parameters)
     assert report.sentence == (
         "11 of 12 frames annotated, 1 failed (1 function error): frame 5 img_0005.jpg"

@@ -13,7 +13,7 @@ from cvat_flows.flows.commands.annotate import COMMAND
 from cvat_flows.flows.commands.command import build, task_values
 from cvat_flows.flows.commands.preview import COMMAND as PREVIEW
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.command_line import call_of
+from cvat_flows.flows.run.command_line import command_for
 from tests.tasks.reports.report_factory import HOSTILE
 
 APART = {"task_id", "function", "function_parameters"}
@@ -45,23 +45,23 @@ def parsed(call: str) -> AnnotateTaskParameters:
 @pytest.mark.parametrize("options", CASES, ids=range(len(CASES)))
 def test_the_call_gives_the_same_parameters(options: dict[str, Any]) -> None:
     parameters = AnnotateTaskParameters(task_id=123, **options)
-    again = parsed(call_of(parameters)).model_dump(exclude={"clear_existing"})
+    again = parsed(command_for(parameters)).model_dump(exclude={"clear_existing"})
     assert again == parameters.model_dump(exclude={"clear_existing"})
 
 
 def test_what_no_command_line_can_hold_is_given_as_json() -> None:
     parameters = AnnotateTaskParameters(task_id=123, function_parameters={"names": ["a", "b"]})
-    given = json.loads(call_of(parameters, frames="5"))["parameters"]
+    given = json.loads(command_for(parameters, frames="5"))["parameters"]
     assert given["function_parameters"] == {"names": ["a", "b"]}
     assert given["frames"] == "5"
     any_number = AnnotateTaskParameters(task_id=123, max_shapes_per_frame=None)
-    given = json.loads(call_of(any_number))["parameters"]
+    given = json.loads(command_for(any_number))["parameters"]
     assert AnnotateTaskParameters(**given) == any_number
 
 
 def test_a_single_frame_is_looked_at_with_the_command_preview() -> None:
     parameters = AnnotateTaskParameters(task_id=123, jobs=[1], conf_threshold=0.5)
-    call = call_of(parameters, command="preview", without={"jobs"}, frames="5")
+    call = command_for(parameters, command="preview", without={"jobs"}, frames="5")
     words = shlex.split(call)
     assert words[1] == PREVIEW.name
     parser = argparse.ArgumentParser()

@@ -13,7 +13,7 @@ from prefect.logging import disable_run_logger
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.run import connect
-from cvat_flows.flows.run.connect import connect_for_run, connect_patiently
+from cvat_flows.flows.run.connect import connect_for_run, connect_with_retries
 from cvat_flows.tasks.cvat.connection import CannotConnect, ServerSettings
 
 
@@ -44,7 +44,7 @@ def test_a_run_waits_for_a_server_that_is_being_restarted(
     sandbox: SandboxProcess, settings: ServerSettings, pauses: list[float]
 ) -> None:
     restarting(sandbox, 3)
-    client = connect_patiently(settings)
+    client = connect_with_retries(settings)
     assert pauses == [1.0, 2.0, 4.0][: len(pauses)]
     assert pauses
     assert client.users.retrieve_current_user().username == settings.username
@@ -54,13 +54,13 @@ def test_a_dead_address_is_given_up_in_the_end(
     settings: ServerSettings, pauses: list[float]
 ) -> None:
     with pytest.raises(CannotConnect, match="cannot be reached"):
-        connect_patiently(evolve(settings, host="http://127.0.0.1:9"))
+        connect_with_retries(evolve(settings, host="http://127.0.0.1:9"))
     assert pauses == [1.0, 2.0, 4.0, 8.0]
 
 
 def test_wrong_credentials_are_final(settings: ServerSettings, pauses: list[float]) -> None:
     with pytest.raises(CannotConnect, match="does not accept the credentials"):
-        connect_patiently(evolve(settings, password="wrong"))
+        connect_with_retries(evolve(settings, password="wrong"))
     assert pauses == []
 
 

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from aa_functions.reference import FunctionReference, LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.report import publish, show_pictures
+from cvat_flows.flows.run.report import collect_pictures, publish
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.frames import Batch, Outcome
@@ -117,7 +117,7 @@ def test_reports_of_ten_thousand_failed_frames_stay_below_two_megabytes(
         fingerprint="f" * 64,
         title="yolov8n",
     )
-    show_pictures(run, plan, report, function, AnnotateTaskParameters(task_id=123))
+    collect_pictures(run, plan, report, function, AnnotateTaskParameters(task_id=123))
     pictures = run.pictures
     monkeypatch.setattr(RunPictures, "_image", lambda self, frame: noise())
     pictures.add_outcomes(others)

@@ -11,7 +11,7 @@ import pytest
 from cvat_sdk import Client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.annotate import Finished, run_here
+from cvat_flows.flows.in_process import Finished, run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from tests.tasks.fetch.film import film

@@ -11,7 +11,7 @@ import pytest
 
 from cvat_flows.flows.run import progress as progress_module
 from cvat_flows.flows.run.live import NoProgress
-from cvat_flows.flows.run.progress import ShownProgress, in_words
+from cvat_flows.flows.run.progress import PrefectProgress, format_duration
 from tests.support.waiting import HANG_TIMEOUT
 from tests.tasks.reports.report_factory import failed, media_of, names_of, report_of
 
@@ -48,7 +48,7 @@ def run(seconds: float, *, step: float, frames: int, total: int) -> Clock:
     media = media_of(names_of(10))
     report = report_of(media, [failed(media.frame(0))])
     clock = Clock()
-    with ShownProgress(NoProgress(), report, clock) as progress:
+    with PrefectProgress(NoProgress(), report, clock) as progress:
         progress.start(total, "annotating task 1")
         while clock.now < seconds:
             clock.now += step
@@ -92,7 +92,7 @@ def test_a_slow_server_holds_up_no_frame(
     monkeypatch.setattr(progress_module, "update_progress_bar", update_progress_bar)
     media = media_of(names_of(10))
     clock = Clock()
-    with ShownProgress(NoProgress(), report_of(media, []), clock) as progress:
+    with PrefectProgress(NoProgress(), report_of(media, []), clock) as progress:
         progress.start(100, "annotating task 1")
         assert progress._bar is not None
         progress._bar.result(HANG_TIMEOUT)
@@ -109,4 +109,4 @@ def test_a_slow_server_holds_up_no_frame(
     ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (7200, "2.0 h")]
 )
 def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert format_duration(seconds) == words

@@ -14,7 +14,7 @@ import pytest
 from cvat_sdk import Client, models
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.annotate import run_again_here
+from cvat_flows.flows.in_process import run_again_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from tests.conftest import draw_images

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import FlowRun
 from aa_functions.reference import FunctionReference, LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run import split
-from cvat_flows.flows.run.split import as_option, as_ranges, helpers, split_plan
+from cvat_flows.flows.run.split import as_ranges, frames_option, split_detection, split_plan
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.selection import parse_frames
 from cvat_flows.tasks.model.frames import Batch, Frame
@@ -58,11 +58,11 @@ def test_ranges_are_read_back(numbers: set[int]) -> None:
 
 
 def test_frames_that_prefect_would_not_take_become_one_range() -> None:
-    assert as_option([3, 4, 9]) == "3-4,9"
-    assert as_option(range(7, 200_000, 2)) == "7-199999"
+    assert frames_option([3, 4, 9]) == "3-4,9"
+    assert frames_option(range(7, 200_000, 2)) == "7-199999"
 
 
-def test_helpers_are_called_off_when_one_cannot_be_asked_for(
+def test_helpers_are_cancelled_if_one_cannot_be_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keys: list[str] = []
@@ -78,7 +78,7 @@ def test_helpers_are_called_off_when_one_cannot_be_asked_for(
 
     monkeypatch.setattr(split, "run_deployment", run_deployment)
     monkeypatch.setattr(
-        split, "_call_off", lambda runs, *, running: called_off.append(([*runs], running))
+        split, "_cancel_helpers", lambda runs, *, running: called_off.append(([*runs], running))
     )
     function = LoadedFunction(
         function=None, reference=FunctionReference(file=Path("f.py")), fingerprint="f", title="f"
@@ -87,7 +87,7 @@ def test_helpers_are_called_off_when_one_cannot_be_asked_for(
     report: Any = None
     with (
         pytest.raises(ConnectionError),
-        helpers(plan_of([1] * 1500), function, parameters, report),
+        split_detection(plan_of([1] * 1500), function, parameters, report),
     ):
         raise AssertionError("it was to fail before")
     assert called_off == [(asked, True)]
