@@ -17,11 +17,8 @@ from cvat_flows import (
     MaintainParameters,
     SweepRule,
 )
-from cvat_flows.flows.commands.command import (
-    Command,
-    add_function_arguments,
-    add_server_arguments,
-)
+from cvat_flows.flows.commands.command import Command, add_function_arguments
+from cvat_flows.flows.commands.server_options import add_server_arguments
 
 PAGE = Path(__file__).with_name("reference.md")
 

@@ -1,4 +1,4 @@
-"""The command `cvat-flows`: exit status 0, 1 with failed frames, 2 for a mistake in the call."""
+"""The command `cvat-flows`. Exit status: 0, 1 if frames failed, 2 for a usage error."""
 
 from __future__ import annotations
 
@@ -41,39 +41,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cvat-flows {arguments.command}: {error}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
-        print("interrupted; run it again and it goes on where it was", file=sys.stderr)
+        print("interrupted: run the command again to continue", file=sys.stderr)
         return INTERRUPTED
     return status
 
 
 def _commands(given: Sequence[str]) -> list[EntryPoint]:
-    """The command that is called; all of them (slower to import) if that is not clear."""
+    """Return the command that `given` names, or all commands, which take longer to import."""
     known = sorted(entry_points(group="cvat_flows.commands"), key=lambda entry: entry.name)
     return [entry for entry in known if given and entry.name == given[0]] or known
 
 
 def set_prefect_defaults() -> None:
-    """Leave the terminal to the progress bar; the log of a run is in Prefect all the same.
+    """Set the defaults of Prefect's settings for the command line, unless the user has set them.
 
-    So it is the console's handler that is silenced: a level for all would empty Prefect's log, too.
-
-    Prefect reads its settings when it is imported, hence the imports inside `main`.
+    Must be called before the first import of Prefect, which reads its settings then.
     """
-    # The SDK's connections warn of every attempt; what came of them is in the error.
+    # The SDK's connections warn about every attempt. The error at the end says enough.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     for name, value in {
+        # Only the console: the runs' logs still reach the Prefect server.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # Without a server set up Prefect starts its own: 20 s are not enough on a busy machine.
+        # If no server is configured, Prefect starts a temporary one. Its default of 20 s is too
+        # short on a busy machine.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        # A server that is started from here records task runs a hundred at a time: 10 ms of its
-        # processor time a run instead of 31 (each event was a transaction of its own).
+        # The temporary server records task runs in batches: a third of the processor time.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-        # Nobody looks at the event feed of a server that ends with the command, and automations
-        # belong to the server that was set up. Two thirds of what is left of its work.
+        # It ends with the command, so nobody reads its events and no automation runs.
         "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     }.items():

@@ -11,13 +11,8 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict
 
-from cvat_flows.flows.commands.command import (
-    Command,
-    add_function_arguments,
-    add_server_arguments,
-    function_of,
-    use_server_arguments,
-)
+from cvat_flows.flows.commands.command import Command, add_function_arguments, function_values
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -124,7 +119,7 @@ def _function_reference(arguments: argparse.Namespace) -> FunctionReference:
 
     name = DEFAULT_FUNCTION
     if arguments.function_module or arguments.function_file:
-        name = function_of(arguments)["function"]
+        name = function_values(arguments)["function"]
     return FunctionReference.named(name, arguments.function_parameters or {})
 
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvat_flows.flows.commands.command import Command, add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 
 if TYPE_CHECKING:
     from cvat_flows.deployments.setup.changes import Change

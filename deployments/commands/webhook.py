@@ -8,16 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvat_flows.deployments.webhook.secret import SECRET_VARIABLE, read_secret
-from cvat_flows.flows.commands.command import (
-    Command,
-    UsageError,
-    add_function_arguments,
-    add_server_arguments,
-    build,
-    function_of,
-    use_server_arguments,
-)
+from cvat_flows.flows.commands.command import Command, add_function_arguments, function_values
+from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.usage_error import UsageError
 
 if TYPE_CHECKING:
     from cvat_flows.flows.sweep.rules import SweepRule
@@ -76,7 +70,7 @@ def _rules(arguments: argparse.Namespace) -> list[SweepRule]:
             "--rules names the functions: leave out --function-module and --function-file"
         )
     if function_given:
-        return [build(SweepRule, function_of(arguments))]
+        return [build(SweepRule, function_values(arguments))]
     file = arguments.rules or os.environ.get(RULES_VARIABLE)
     return read_rules(Path(file)) if file else [build(SweepRule, {})]
 

@@ -1,5 +1,5 @@
-"""Commands of `cvat-flows` about what the flows do, one module each.
+"""The commands of `cvat-flows` that run flows or show their results, one module each.
 
-They are found by the entry points of group `cvat_flows.commands` (pyproject.toml), so that a
-command may live in a package that the flows know nothing of.
+The entry points of the group `cvat_flows.commands` (pyproject.toml) name the commands, so a command
+can also be in another package.
 """

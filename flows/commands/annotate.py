@@ -11,27 +11,25 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from cvat_flows.flows.commands.command import (
-    Command,
-    add_task_arguments,
-    build,
-    task_values,
-    use_server_arguments,
-)
+from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
+from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.reports.run_report import RunReport
 
-_APART = {"task_id", "function", "function_parameters"}
+MAX_FAILURES = 20
+"""Failed frames that are printed."""
+_NOT_OPTIONS = {"task_id", "function", "function_parameters"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_task_arguments(parser, without=_APART)
+    add_task_arguments(parser, exclude=_NOT_OPTIONS)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    parameters = build(AnnotateTaskParameters, task_values(arguments, without=_APART))
+    parameters = build(AnnotateTaskParameters, task_values(arguments, exclude=_NOT_OPTIONS))
     use_server_arguments(arguments)
     finished = run_here(parameters, LiveInputs(progress=TerminalProgress()))
     show(finished.report_or_raise(), finished.url)
@@ -39,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class TerminalProgress:
-    """A bar on the terminal: frames done, frames a second, time left."""
+    """A progress bar on the terminal, with frames per second and the time left."""
 
     def __init__(self) -> None:
         self._bars = Bars(
@@ -67,7 +65,7 @@ class TerminalProgress:
 
 
 def show(report: RunReport, url: str | None) -> None:
-    """Print what a person wants to know after a run."""
+    """Print the result of a run."""
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
@@ -92,16 +90,16 @@ def show(report: RunReport, url: str | None) -> None:
     console.print(table)
     if report.failed:
         failures = Table("frame", "name", "step", "error", title="failed frames")
-        for row in report.failed[:20]:
+        for row in report.failed[:MAX_FAILURES]:
             failures.add_row(str(row.frame), Text(row.name), row.step or "", Text(row.error))
         console.print(failures)
-        if len(report.failed) > 20:
-            print(f"and {len(report.failed) - 20:,} more", file=sys.stderr)
+        if report.failed_count > MAX_FAILURES:
+            print(f"and {report.failed_count - MAX_FAILURES:,} more", file=sys.stderr)
 
 
 COMMAND = Command(
     name="annotate",
-    help="Annotate a CVAT task: what works is uploaded, failed frames are listed.",
+    help="Annotate a CVAT task: upload the good frames, list the failed ones.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,4 @@
-"""`cvat-flows annotate-new`: find the CVAT tasks that are new, and annotate them."""
+"""`cvat-flows annotate-new`: find new CVAT tasks and annotate them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rich.text import Text
 from cvat_flows.flows.annotate_new import sweep_here
 from cvat_flows.flows.commands.command import (
     Command,
-    UsageError,
     add_function_arguments,
-    add_model_arguments,
+    function_values,
+)
+from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
+from cvat_flows.flows.commands.server_options import (
     add_server_arguments,
-    build,
-    function_of,
-    model_values,
-    server_options,
+    given_server_options,
     use_server_arguments,
 )
+from cvat_flows.flows.commands.usage_error import UsageError, flag
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import (
     RULES_VARIABLE,
@@ -32,8 +32,8 @@ from cvat_flows.flows.sweep.rules import (
 )
 from cvat_flows.tasks.cvat.server_block import command_line_settings
 
-_OF_THE_SWEEP = {"rules", "rules_file", "limit"}
-_OF_THE_RULE = {"function", "function_parameters", "name", "organization"}
+_NOT_SWEEP_OPTIONS = {"rules", "rules_file", "limit"}
+_NOT_RULE_OPTIONS = {"function", "function_parameters", "name", "organization"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,11 +41,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--rules",
         metavar="FILE",
         dest="rules_file",
-        help="YAML file with a list of rules (default: the variable CVAT_FLOWS_RULES)",
+        help="YAML file with a list of rules (default: the file that CVAT_FLOWS_RULES names)",
     )
     add_function_arguments(parser, required=False)
-    add_model_arguments(parser, SweepRule, without=_OF_THE_RULE)
-    add_model_arguments(parser, AnnotateNewTasksParameters, without=_OF_THE_SWEEP)
+    add_model_arguments(parser, SweepRule, exclude=_NOT_RULE_OPTIONS)
+    add_model_arguments(parser, AnnotateNewTasksParameters, exclude=_NOT_SWEEP_OPTIONS)
     add_server_arguments(parser)
 
 
@@ -53,15 +53,15 @@ def run(arguments: argparse.Namespace) -> int:
     parameters = build(
         AnnotateNewTasksParameters,
         {
-            **model_values(arguments, AnnotateNewTasksParameters, without=_OF_THE_SWEEP),
+            **model_values(arguments, AnnotateNewTasksParameters, exclude=_NOT_SWEEP_OPTIONS),
             **_rules(arguments),
         },
     )
     use_server_arguments(arguments)
     if command_line_settings.get() and parameters.run_in == "deployment":
         raise UsageError(
-            f"{server_options(arguments)[0]}: workers have settings of their own, and with "
-            "--run-in deployment they annotate; name the server for all by --server BLOCK"
+            f"{given_server_options(arguments)[0]} does not work with --run-in deployment, because "
+            "workers have their own settings: use --server BLOCK"
         )
     report = sweep_here(parameters)
     show(report)
@@ -69,10 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show(report: SweepReport) -> None:
-    """Print what the sweep did."""
+    """Print the result of the sweep."""
     console = Console()
     if report.rows:
-        table = Table("task", "name", "rule", "outcome", "what")
+        table = Table("task", "name", "rule", "outcome", "details")
         for row in report.rows:
             table.add_row(
                 str(row.task.id), Text(row.task.name), Text(row.rule), row.outcome, Text(row.text)
@@ -82,28 +82,28 @@ def show(report: SweepReport) -> None:
 
 
 def _rules(arguments: argparse.Namespace) -> dict[str, Any]:
-    """A file of rules, or one rule made of the options; not both."""
-    rule = model_values(arguments, SweepRule, without=_OF_THE_RULE)
+    """Return the parameters for a rules file, or for one rule made from the options."""
+    rule = model_values(arguments, SweepRule, exclude=_NOT_RULE_OPTIONS)
     if arguments.function_module or arguments.function_file:
-        rule |= function_of(arguments)
+        rule |= function_values(arguments)
     if not arguments.rules_file:
         if not rule.keys() - {"limit"} and os.environ.get(RULES_VARIABLE):
             return rule
         if not rule:
             raise RulesError(
-                "say which CVAT tasks are meant: --rules FILE, or options such as --projects cars"
+                "select CVAT tasks with --rules FILE or with options such as --projects cars"
             )
         return {"rules": [build(SweepRule, rule)]}
     limit = rule.pop("limit", None)
     if rule:
-        given = ", ".join(f"--{name.replace('_', '-')}" for name in rule)
-        raise RulesError(f"{given} cannot be added to the rules of a file: write it into the file")
+        given = ", ".join(map(flag, rule))
+        raise RulesError(f"{given} cannot be combined with --rules: write it into the file")
     return {"rules_file": arguments.rules_file, "limit": limit}
 
 
 COMMAND = Command(
     name="annotate-new",
-    help="Annotate the CVAT tasks that are new by rules: once now, as the nightly sweep does.",
+    help="Annotate the new CVAT tasks that fit rules, like the nightly sweep.",
     configure=configure,
     run=run,
 )

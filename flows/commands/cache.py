@@ -1,4 +1,4 @@
-"""`cvat-flows cache`: look at the cached detections, and prune them."""
+"""`cvat-flows cache`: show the cached detections, or prune them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "action", choices=("show", "prune"), nargs="?", default="show", help="default: show"
     )
     parser.add_argument(
-        "--max-age", type=float, metavar="DAYS", help="prune: remove what is older than this"
+        "--max-age", type=float, metavar="DAYS", help="prune: delete detections older than this"
     )
     parser.add_argument(
-        "--max-size", type=float, metavar="GB", help="prune: then the oldest beyond this size"
+        "--max-size",
+        type=float,
+        metavar="GB",
+        help="prune: then delete the oldest beyond this size",
     )
 
 

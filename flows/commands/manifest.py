@@ -1,4 +1,4 @@
-"""`cvat-flows manifest`: what this project knows to have put into a CVAT task."""
+"""`cvat-flows manifest`: show what this project has uploaded to a CVAT task."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cvat_flows.flows.commands.command import (
-    Command,
-    add_server_arguments,
-    task_id_of,
-    use_server_arguments,
-)
+from cvat_flows.flows.commands.command import Command, add_task_id_argument, parse_task_id
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.tasks.cvat.server_block import find_settings
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.manifest import Manifest, functions_of_task
@@ -24,23 +20,23 @@ from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
-    parser.add_argument("--frames", action="store_true", help="a row for each frame")
+    add_task_id_argument(parser)
+    parser.add_argument("--frames", action="store_true", help="print a row for each frame")
     parser.add_argument(
-        "--json", action="store_true", help="print the whole content as JSON, a line a frame"
+        "--json", action="store_true", help="print everything as JSON, one line for each frame"
     )
     parser.add_argument("--server", metavar="BLOCK", help="name of the CVATServer block")
     add_server_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    task_id = task_id_of(arguments)
+    task_id = parse_task_id(arguments)
     use_server_arguments(arguments)
     server = find_settings(arguments.server).host.rstrip("/")
     storage = open_storage()
     names = functions_of_task(storage, server=server, task_id=task_id)
     if not names:
-        print(f"task {task_id} on {server}: no manifest; nothing was uploaded to it from here")
+        print(f"task {task_id} on {server}: no manifest, so nothing was uploaded with this storage")
     for name in names:
         manifest = Manifest(
             storage, server=server, task_id=task_id, function=name, run=RunStamp(id="")
@@ -62,18 +58,18 @@ Row = tuple[int, int, FrameRecord]
 
 
 def _runs(function: str, rows: list[Row]) -> Table:
-    """A row for each run: frames that it was the last to write, annotations that it put there."""
+    """Make a table of the runs: the frames they wrote last, the annotations they created."""
     table = Table(title=Text(function))
     table.add_column("run", no_wrap=True)
-    for heading in ("when", "fingerprint", "last to write", "annotations"):
+    for heading in ("when", "fingerprint", "frames written last", "annotations"):
         table.add_column(heading)
     last: dict[str, list[FrameRecord]] = {}
-    put: Counter[str] = Counter()
+    created: Counter[str] = Counter()
     for _, _, record in rows:
         last.setdefault(record.run.id, []).append(record)
-        put.update(item.run for item in record.items if item.run)
+        created.update(item.run for item in record.items if item.run)
     for run_id in sorted(
-        {*last, *put}, key=lambda i: max((r.when for r in last.get(i, [])), default="")
+        {*last, *created}, key=lambda i: max((r.when for r in last.get(i, [])), default="")
     ):
         records = last.get(run_id, [])
         states = Counter(record.state for record in records)
@@ -82,7 +78,7 @@ def _runs(function: str, rows: list[Row]) -> Table:
             max((record.when for record in records), default=""),
             records[0].run.fingerprint[:12] if records else "",
             ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "-",
-            str(put[run_id]),
+            str(created[run_id]),
         )
     return table
 
@@ -103,7 +99,7 @@ def _frames(function: str, rows: list[Row]) -> Table:
 
 COMMAND = Command(
     name="manifest",
-    help="Show what was put into a CVAT task from here: by run, or frame by frame.",
+    help="Show what was uploaded to a CVAT task, by run or by frame.",
     configure=configure,
     run=run,
 )

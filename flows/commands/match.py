@@ -1,4 +1,4 @@
-"""`cvat-flows match`: compare a function's labels with a CVAT task's and run nothing."""
+"""`cvat-flows match`: compare a function's labels with a CVAT task's labels."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from aa_functions.reference import load_function
-from cvat_flows.flows.commands.command import (
-    Command,
-    add_task_arguments,
-    build,
-    task_values,
-    use_server_arguments,
-)
+from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
+from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.labels import fetch_labels
@@ -25,17 +21,18 @@ from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.match import compare_spec
 from cvat_flows.tasks.matching.result import MISMATCHES, MatchRow
 from cvat_flows.tasks.model.labels import labels_of_spec
+from cvat_flows.tasks.model.text import counted
 
 _USED = {"server", "allow_unmatched_labels", "conv_mask_to_poly", "label_mapping"}
-_APART = set(AnnotateTaskParameters.model_fields) - _USED
+_NOT_OPTIONS = set(AnnotateTaskParameters.model_fields) - _USED
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_task_arguments(parser, without=_APART)
+    add_task_arguments(parser, exclude=_NOT_OPTIONS)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    parameters = build(AnnotateTaskParameters, task_values(arguments, without=_APART))
+    parameters = build(AnnotateTaskParameters, task_values(arguments, exclude=_NOT_OPTIONS))
     use_server_arguments(arguments)
     client = connect(find_settings(parameters.server))
     media = fetch_media(client, parameters.task_id)
@@ -51,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(match_table(comparison.rows, title=f"{function.title} and {media}"))
     if comparison.mismatches:
         console.print(
-            f"{len(comparison.mismatches)} do not fit: rename labels in CVAT, give a "
-            "--label-mapping, or use --allow-unmatched-labels"
+            f"{counted(len(comparison.mismatches), 'mismatch', 'mismatches')}: rename labels in "
+            "CVAT, or use --label-mapping or --allow-unmatched-labels"
         )
         return 2
     console.print("the function fits the task")
@@ -60,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def match_table(rows: tuple[MatchRow, ...], *, title: str) -> Table:
-    """What was compared, a row each; what does not fit in red, the nearest name as a hint."""
+    """Make a table of all comparisons: mismatches in red, with the nearest name as a hint."""
     table = Table("", "function", "type", "task", "type", "", title=Text(title))
     for row in rows:
         hint = f" (nearest: {row.hint})" if row.hint else ""
@@ -83,7 +80,7 @@ def match_table(rows: tuple[MatchRow, ...], *, title: str) -> Table:
 
 COMMAND = Command(
     name="match",
-    help="Compare a function's labels with a CVAT task's, without running anything.",
+    help="Compare a function's labels with a CVAT task's labels, without annotating.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,4 @@
-"""`cvat-flows preview`: show what annotating would do, on a page, and write nothing to CVAT."""
+"""`cvat-flows preview`: show on a page what annotating would do. Nothing is written to CVAT."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from typing import Any
 from rich.console import Console
 
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
-from cvat_flows.flows.commands.command import (
-    Command,
-    UsageError,
-    add_task_arguments,
-    build,
-    task_values,
-    use_server_arguments,
-)
+from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
+from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.server_options import use_server_arguments
+from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
@@ -24,7 +20,7 @@ from cvat_flows.tasks.matching.mapping import WILDCARD
 from cvat_flows.tasks.reports.preview import MAX_PICTURES
 from cvat_flows.tasks.storage import open_storage
 
-_APART = {
+_NOT_OPTIONS = {
     "task_id",
     "function",
     "function_parameters",
@@ -34,34 +30,34 @@ _APART = {
     "split_runs",
     "wait_for_writer",
 }
-_EVERY_FRAME_MAY_FAIL = 10**9
+_ALL_FRAMES = 10**9
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_task_arguments(parser, without=_APART)
+    add_task_arguments(parser, exclude=_NOT_OPTIONS)
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE",
-        help="where to write the page (default: preview-TASK_ID.html)",
+        help="file for the page (default: preview-TASK_ID.html)",
     )
     parser.add_argument(
         "--lowest-score",
         type=float,
         metavar="SCORE",
-        help="ask the function for detections down to this score, so that the slider can go below "
+        help="lowest score that the page's slider can show; pass it to the function instead of "
         "--conf-threshold",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    values = task_values(arguments, without=_APART)
+    values = task_values(arguments, exclude=_NOT_OPTIONS)
     parameters = build(
         AnnotateTaskParameters,
         {
             **_with_lowest_score(values, arguments.lowest_score),
             "dry_run": True,
-            "max_failed_frames": _EVERY_FRAME_MAY_FAIL,
+            "max_failed_frames": _ALL_FRAMES,
         },
     )
     use_server_arguments(arguments)
@@ -74,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     page = next((path for _, path in report.files if path.endswith(".html")), None)
     content = open_storage().read(page) if page else None
     if content is None:
-        raise RuntimeError("the page could not be written to the storage; the run's log says why")
+        raise RuntimeError("the page could not be written to the storage: see the run's log")
     output = arguments.output or Path(f"preview-{parameters.task_id}.html")
     try:
         output.write_bytes(content)
@@ -85,8 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _with_lowest_score(values: dict[str, Any], lowest: float | None) -> dict[str, Any]:
-    """Detect from `lowest` on, and let the threshold that was asked for decide what would be
-    created, as the labels' own thresholds do: after the model."""
+    """Detect down to `lowest`, and apply the threshold after the model, like label thresholds."""
     if lowest is None:
         return values
     threshold = build(AnnotateTaskParameters, {"task_id": 1, **values}).conf_threshold
@@ -107,8 +102,8 @@ def _with_lowest_score(values: dict[str, Any], lowest: float | None) -> dict[str
 
 COMMAND = Command(
     name="preview",
-    help=f"Show on a page what annotating would do (up to {MAX_PICTURES} frames); write "
-    "nothing to CVAT.",
+    help=f"Show what annotating would do, on a page with up to {MAX_PICTURES} frames. Nothing "
+    "is written to CVAT.",
     configure=configure,
     run=run,
 )

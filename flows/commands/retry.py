@@ -1,4 +1,4 @@
-"""`cvat-flows retry`: run a flow run again; what it has done already is not done twice."""
+"""`cvat-flows retry`: run a flow run again to do what is missing."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from prefect.states import Scheduled
 
 from cvat_flows.flows.annotate import annotate_task_flow
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
-from cvat_flows.flows.commands.command import (
-    Command,
-    UsageError,
+from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.server_options import (
     add_server_arguments,
-    build,
-    server_options,
+    given_server_options,
     use_server_arguments,
 )
+from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.in_process import run_again_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.links import flow_run_url
@@ -37,11 +37,12 @@ from cvat_flows.flows.sweep.known_runs import ENDED_BADLY, in_states, parameters
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-_LOOKED_AT = 200
+_MAX_RUNS = 200
+"""Runs that are searched for the latest failed one."""
 
 
 class CannotRetry(CvatFlowsError):
-    """There is no such run, or it is not one that can be retried."""
+    """The run does not exist or cannot be retried."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,13 +50,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "flow_run",
         nargs="?",
         metavar="RUN",
-        help="id, address in the UI or name of the flow run (default: the latest one of "
-        "annotate-task that failed, dry runs left aside)",
+        help="id, name or UI address of the flow run (default: the latest failed run of "
+        "annotate-task that is not a dry run)",
     )
     parser.add_argument(
         "--here",
         action="store_true",
-        help="run it in this process, also if a deployment's workers could",
+        help="run in this process, even if the run belongs to a deployment",
     )
     add_server_arguments(parser)
 
@@ -65,38 +66,38 @@ def run(arguments: argparse.Namespace) -> int:
         found = find_run(client, arguments.flow_run)
         parameters = check(client, found)
         if found.deployment_id is not None and not arguments.here:
-            given = server_options(arguments)
+            given = given_server_options(arguments)
             if given:
                 raise UsageError(
-                    f"{', '.join(given)}: the run goes to a worker, which has settings of its own; "
-                    "leave it out, or run it in this process with --here"
+                    f"{', '.join(given)} does not work here, because a worker with its own "
+                    "settings runs it: remove it, or run in this process with --here"
                 )
             client.set_flow_run_state(
                 found.id, Scheduled(message="Retried by cvat-flows"), force=True
             )
-            print(f"{found.name}: waits for a worker {flow_run_url(found.id) or ''}".rstrip())
+            print(f"{found.name}: waiting for a worker {flow_run_url(found.id) or ''}".rstrip())
             return 0
     use_server_arguments(arguments, block=parameters.server)
-    print(f"again: {found.name}", file=sys.stderr)
+    print(f"running again: {found.name}", file=sys.stderr)
     finished = run_again_here(found, parameters, LiveInputs(progress=TerminalProgress()))
     show(finished.report_or_raise(), finished.url)
     return 1 if finished.error else 0
 
 
 def find_run(client: SyncPrefectClient, wanted: str | None) -> FlowRun:
-    """The run that is meant. Raises CannotRetry if there is none, or more than one."""
+    """Find the run. Raises CannotRetry if there is none, or more than one."""
     ours = FlowFilter(name=FlowFilterName(any_=[annotate_task_flow.name]))
     if wanted is None:
         runs = client.read_flow_runs(
             flow_filter=ours,
             flow_run_filter=FlowRunFilter(state=in_states(ENDED_BADLY)),
             sort=FlowRunSort.START_TIME_DESC,
-            limit=_LOOKED_AT,
+            limit=_MAX_RUNS,
         )
         for latest in runs:
             if not parameters_of(latest).get("dry_run"):
                 return latest
-        raise CannotRetry("no run of annotate-task has failed: there is nothing to retry")
+        raise CannotRetry("no run of annotate-task has failed, so there is nothing to retry")
     found = _ID.search(wanted)
     if found:
         try:
@@ -110,27 +111,29 @@ def find_run(client: SyncPrefectClient, wanted: str | None) -> FlowRun:
     )
     if len(runs) != 1:
         count = "several flow runs" if runs else "no flow run"
-        raise CannotRetry(f"{count} of annotate-task named {wanted!r}: give the id of the one")
+        raise CannotRetry(f"{count} of annotate-task named {wanted!r}: give the run's id")
     return runs[0]
 
 
 def check(client: SyncPrefectClient, found: FlowRun) -> AnnotateTaskParameters:
-    """Parameters of a run that can be retried. Raises CannotRetry."""
+    """Check that a run can be retried, and return its parameters. Raises CannotRetry."""
     flow_name = client.read_flow(found.flow_id).name
     if flow_name != annotate_task_flow.name:
         raise CannotRetry(
-            f"{found.name!r} is a run of the flow {flow_name!r}: `cvat-flows retry` takes runs of "
-            "annotate-task; for others there is `prefect flow-run retry`"
+            f"{found.name!r} is a run of the flow {flow_name!r}, but `cvat-flows retry` accepts "
+            "only runs of annotate-task: use `prefect flow-run retry`"
         )
     if found.state is None or not found.state.is_final():
         state = found.state.name if found.state else "unknown"
-        raise CannotRetry(f"{found.name!r} has not ended (its state is {state}): wait for its end")
+        raise CannotRetry(
+            f"{found.name!r} has not ended (its state is {state}): wait until it ends"
+        )
     return build(AnnotateTaskParameters, parameters_of(found))
 
 
 COMMAND = Command(
     name="retry",
-    help="Run a failed run again: only what is missing is done.",
+    help="Run a failed run again: do only what is missing.",
     configure=configure,
     run=run,
 )

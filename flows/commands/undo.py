@@ -1,4 +1,4 @@
-"""`cvat-flows undo`: take back what was put into a CVAT task and nobody has changed."""
+"""`cvat-flows undo`: delete uploaded annotations that nobody has changed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cvat_flows.flows.commands.command import (
-    Command,
-    add_server_arguments,
-    task_id_of,
-    use_server_arguments,
-)
+from cvat_flows.flows.commands.command import Command, add_task_id_argument, parse_task_id
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.server_block import find_settings
 from cvat_flows.tasks.storage import open_storage
@@ -25,18 +21,23 @@ from cvat_flows.tasks.upload.undo import undo
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task_id", metavar="TASK_ID", help="id of the CVAT task")
+    add_task_id_argument(parser)
     parser.add_argument(
-        "--run", metavar="ID", dest="run_id", help="only what this run put there (default: all)"
+        "--run",
+        metavar="ID",
+        dest="run_id",
+        help="delete only annotations of this run (default: all)",
     )
-    parser.add_argument("--function", metavar="NAME", help="only what this function found")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted")
+    parser.add_argument(
+        "--function", metavar="NAME", help="delete only annotations of this function"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be deleted")
     parser.add_argument("--server", metavar="BLOCK", help="name of the CVATServer block")
     add_server_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    task_id = task_id_of(arguments)
+    task_id = parse_task_id(arguments)
     use_server_arguments(arguments)
     settings = find_settings(arguments.server)
     undone = undo(
@@ -66,13 +67,13 @@ def run(arguments: argparse.Namespace) -> int:
     for problem in problems:
         console.print(Text(problem))
     if any(job.left for job in undone):
-        console.print("left: changed or removed by people since")
+        console.print("left: annotations that people have changed or deleted")
     return 1 if problems else 0
 
 
 COMMAND = Command(
     name="undo",
-    help="Delete what was put into a CVAT task from here and nobody has changed since.",
+    help="Delete annotations that this project uploaded to a CVAT task and nobody has changed.",
     configure=configure,
     run=run,
 )

@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 
 from cvat_flows.flows.run.live import Progress
 from cvat_flows.tasks.model.text import counted
-from cvat_flows.tasks.reports.artifacts import update_progress_bar, add_progress_bar
+from cvat_flows.tasks.reports.artifacts import add_progress_bar, update_progress_bar
 from cvat_flows.tasks.reports.run_report import RunReport
 
 BAR_INTERVAL = 2.0

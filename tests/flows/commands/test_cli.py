@@ -14,13 +14,9 @@ from pydantic import SecretStr
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.cli import main
-from cvat_flows.flows.commands.command import (
-    UsageError,
-    add_server_arguments,
-    add_task_arguments,
-    task_values,
-    use_server_arguments,
-)
+from cvat_flows.flows.commands.command import add_task_arguments, task_values
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.tasks.cvat import connection
 from cvat_flows.tasks.cvat.server_block import CVATServer, find_settings, settings_without_block
 from tests.flows.conftest import frames_of
@@ -89,16 +85,22 @@ def test_options_reach_the_flow(make_task: Callable[..., Any], cli: Any) -> None
         (["-p", "label=str:cat"], "label 'cat' is not in the task"),
         (["-p", "nonsense=int:1"], "nonsense"),
         (["--label-thresholds", "{cat: 0.5}"], "no label 'cat'"),
-        (["--label-thresholds", "0.5"], "neither a file nor a mapping"),
+        (["--label-thresholds", "0.5"], "is neither a file nor a mapping"),
         (["--label-mapping", "{cart: car}"], "cart"),
         (["--label-mapping", "{car: car, car: null}"], "'car' is given twice, again on line 1"),
         (["--clear-existing", "--existing", "replace"], "choose one"),
         (["--server", "no-such-block"], "no-such-block"),
-        (["--auth", "admin:admin"], "--auth cannot stand alone: --server-host and --auth"),
-        (["--server-port", "8080"], "--server-port cannot stand alone"),
-        (["--profile", "mine", "--server-port", "8080"], "--profile names the server: leave out"),
-        (["--profile", "mine", "--auth", "a:b"], "leave out --auth"),
-        (["--server", "main", "--profile", "mine"], "block 'main' names the server: leave out"),
+        (["--auth", "admin:admin"], "--auth is not enough: give --server-host and --auth together"),
+        (["--server-port", "8080"], "--server-port is not enough: give --server-host and --auth"),
+        (
+            ["--profile", "mine", "--server-port", "8080"],
+            "--profile selects the server: remove",
+        ),
+        (["--profile", "mine", "--auth", "a:b"], "remove --auth"),
+        (
+            ["--server", "main", "--profile", "mine"],
+            "block 'main' selects the server",
+        ),
         (["--organization", "nowhere"], "has no organization 'nowhere'"),
     ],
 )
@@ -115,13 +117,13 @@ def test_mistakes_are_named_with_status_2(
 
 
 def test_a_mapping_may_be_longer_than_the_name_of_a_file(tmp_path: Path) -> None:
-    apart = {"task_id", "function", "function_parameters"}
+    excluded = {"task_id", "function", "function_parameters"}
 
     def given(text: str) -> object:
         parser = argparse.ArgumentParser()
-        add_task_arguments(parser, without=apart)
+        add_task_arguments(parser, exclude=excluded)
         words = ["5", "--function-module", "mine", "--label-thresholds", text]
-        return task_values(parser.parse_args(words), without=apart)["label_thresholds"]
+        return task_values(parser.parse_args(words), exclude=excluded)["label_thresholds"]
 
     scores = {f"label {n}": n / 1000 for n in range(1000)}
     assert given(json.dumps(scores)) == scores
@@ -242,7 +244,7 @@ def test_options_that_workers_would_not_see_are_refused(cli: Any) -> None:
         *("annotate-new", "--projects", "cars", "--run-in", "deployment"),
         *("--server-host", "https://cvat.example", "--auth", "a:b"),
     )
-    assert (status, "--server-host: workers have settings of their own" in err) == (2, True)
+    assert (status, "--server-host does not work with --run-in deployment" in err) == (2, True)
 
 
 def test_match_lists_what_fits_and_what_does_not(make_task: Callable[..., Any], cli: Any) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from cvat_flows.flows.commands.annotate import COMMAND
-from cvat_flows.flows.commands.command import build, task_values
+from cvat_flows.flows.commands.command import task_values
+from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.preview import COMMAND as PREVIEW
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.command_line import command_for
 from tests.tasks.reports.report_factory import HOSTILE
 
-APART = {"task_id", "function", "function_parameters"}
+EXCLUDED = {"task_id", "function", "function_parameters"}
 
 CASES: list[dict[str, Any]] = [
     {},
@@ -39,7 +40,7 @@ def parsed(call: str) -> AnnotateTaskParameters:
     parser = argparse.ArgumentParser()
     COMMAND.configure(parser)
     arguments = parser.parse_args(words)
-    return build(AnnotateTaskParameters, task_values(arguments, without=APART))
+    return build(AnnotateTaskParameters, task_values(arguments, exclude=EXCLUDED))
 
 
 @pytest.mark.parametrize("options", CASES, ids=range(len(CASES)))

@@ -446,7 +446,7 @@ def test_the_command_line(
     assert main(["annotate-new", *options]) == 0
     assert "nothing new: 1 done before" in capsys.readouterr().out
     assert main(["annotate-new"]) == 2
-    assert "say which CVAT tasks are meant" in capsys.readouterr().err
+    assert "select CVAT tasks with --rules FILE" in capsys.readouterr().err
     assert main(["annotate-new", "--rules", "no-such-file.yaml"]) == 2
 
 
