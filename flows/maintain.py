@@ -1,7 +1,6 @@
-"""The flow `maintain`: keep what the project stores within bounds."""
+"""The flow `maintain`: limit the size and age of stored files."""
 
-# No postponed annotations where a flow is: `serve` hands it to another process by value, and there
-# the names in them are not found.
+# No `from __future__ import annotations` in a module with a flow: see flows.annotate.
 
 from datetime import timedelta
 from typing import Any
@@ -11,56 +10,64 @@ from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
 from cvat_flows.tasks.detect.pruning import MAX_AGE, MAX_BYTES, Limits, Pruned, prune_to
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.storage import open_storage
 
 
 class MaintainParameters(BaseModel):
-    """How much is kept. Manifests are never touched: they are the record, not a cache."""
+    """Limits for stored files. Manifests are never deleted: they are records, not a cache."""
 
     model_config = ConfigDict(extra="forbid")
 
     cache_days: int = Field(
-        default=MAX_AGE.days, ge=0, description="Detections older than this many days are removed"
+        default=MAX_AGE.days, ge=0, description="Delete cached detections older than this many days"
     )
     cache_gigabytes: float = Field(
         default=MAX_BYTES / 1e9,
         ge=0,
-        description="Beyond this size the oldest detections are removed, in GB",
+        description="Delete the oldest cached detections beyond this size in GB",
     )
     results_days: int = Field(
         default=MAX_AGE.days,
         ge=0,
-        description="Per-frame tables and previews older than this many days are removed",
+        description="Delete per-frame tables and previews older than this many days",
     )
     results_gigabytes: float = Field(
         default=MAX_BYTES / 1e9,
         ge=0,
-        description="Beyond this size the oldest tables and previews are removed, in GB",
+        description="Delete the oldest tables and previews beyond this size in GB",
     )
 
 
 @flow(name="maintain", flow_run_name="prune caches", persist_result=False)
 def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
-    """Prune the caches of detections, which are detected anew when they are needed, and results.
+    """Delete old detections from the cache, and old per-frame tables and previews.
 
-    Runs of annotate-task keep to these bounds, too: one of them prunes each day.
+    Deleted detections are detected again when needed. Runs of annotate-task also apply the limits,
+    once a day.
+
+    Args:
+        parameters: The limits.
+
+    Returns:
+        What was deleted and what is left.
     """
-    wanted = parameters or MaintainParameters()
+    limits = parameters or MaintainParameters()
     pruned = prune_to(
         open_storage(),
         Limits(
-            max_age=timedelta(days=wanted.cache_days),
-            max_bytes=int(wanted.cache_gigabytes * 1e9),
-            results_max_age=timedelta(days=wanted.results_days),
-            results_max_bytes=int(wanted.results_gigabytes * 1e9),
+            max_age=timedelta(days=limits.cache_days),
+            max_bytes=int(limits.cache_gigabytes * 1e9),
+            results_max_age=timedelta(days=limits.results_days),
+            results_max_bytes=int(limits.results_gigabytes * 1e9),
         ),
     )
     return Completed(message=sentence(pruned), data=pruned)
 
 
 def sentence(pruned: Pruned) -> str:
-    """What was removed and what is left."""
+    """Describe what was deleted and what is left."""
     return (
-        f"{pruned.removed:,} files removed ({pruned.removed_size / 1e6:,.1f} MB), "
+        f"{counted(pruned.removed, 'file')} deleted ({pruned.removed_size / 1e6:,.1f} MB), "
         f"{pruned.kept:,} kept ({pruned.kept_size / 1e6:,.1f} MB)"
     )

@@ -12,10 +12,10 @@ from aa_functions.reference import LoadedFunction
 from cvat_flows.deployments.webhook.announcement import Announcement
 from cvat_flows.deployments.webhook.prefect_calls import HTTPX_SETTINGS, without_retries
 from cvat_flows.flows.annotate import annotate_task_flow
-from cvat_flows.flows.annotate_new import client_of, function_of, new_for
 from cvat_flows.flows.run.upload import options_digest
 from cvat_flows.flows.sweep.find import Finding, find_new
 from cvat_flows.flows.sweep.known_runs import read_known_runs
+from cvat_flows.flows.sweep.rule_parts import client_for, function_for, why_new_for
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.storage import Storage, open_storage
 
@@ -37,10 +37,10 @@ class ReadyTaskFinder:
         self.storage: Storage = open_storage()
         loaded: dict[str, LoadedFunction] = {}
         self.rules = [
-            (rule.model_copy(update={"limit": None}), function_of(rule, loaded)) for rule in rules
+            (rule.model_copy(update={"limit": None}), function_for(rule, loaded)) for rule in rules
         ]
         for rule, _ in self.rules:
-            client_of(rule, None)
+            client_for(rule, None)
 
     def scan(self, task_ids: Collection[int]) -> ScanResult:
         """Read the tasks from CVAT, whatever their deliveries said.
@@ -55,9 +55,9 @@ class ReadyTaskFinder:
         for rule, function in self.rules:
             if not remaining:
                 break
-            client = client_of(rule, None)
-            is_new = new_for(rule, function, self.storage, host=client.api_map.host)
-            for finding in find_new(client, rule, is_new, only=remaining):
+            client = client_for(rule, None)
+            why_new = why_new_for(rule, function, self.storage, host=client.api_map.host)
+            for finding in find_new(client, rule, why_new, only=remaining):
                 remaining.discard(finding.task.id)
                 if finding.state == "new":
                     new.append((finding, function))
@@ -72,8 +72,8 @@ class ReadyTaskFinder:
                 known = read_known_runs(prefect, annotate_task_flow.name, server=None)
             for finding, function in new:
                 # A run that uploads makes CVAT deliver `update:task` for its own task.
-                if finding.task.id not in known.under_way:
-                    failed = known.ended_badly.get(finding.task.id)
+                if finding.task.id not in known.active:
+                    failed = known.unsuccessful.get(finding.task.id)
                     result.ready.append(_announcement(finding, function, failed))
         return result
 

@@ -33,7 +33,7 @@ from cvat_flows.flows.in_process import run_again_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs
-from cvat_flows.flows.sweep.known_runs import ENDED_BADLY, in_states, parameters_of
+from cvat_flows.flows.sweep.known_runs import UNSUCCESSFUL_STATES, in_states, parameters_of
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -90,7 +90,7 @@ def find_run(client: SyncPrefectClient, wanted: str | None) -> FlowRun:
     if wanted is None:
         runs = client.read_flow_runs(
             flow_filter=ours,
-            flow_run_filter=FlowRunFilter(state=in_states(ENDED_BADLY)),
+            flow_run_filter=FlowRunFilter(state=in_states(UNSUCCESSFUL_STATES)),
             sort=FlowRunSort.START_TIME_DESC,
             limit=_MAX_RUNS,
         )

@@ -1,4 +1,4 @@
-"""Hand CVAT tasks to the deployment `annotate-task`, each once."""
+"""Start runs of the deployment `annotate-task`, one for each CVAT task."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from cvat_flows.tasks.model.text import on_one_line
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.lease_file import current_writer
 
-_BEGUN = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
+_STARTED_STATES = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
 STARTUP_GRACE = timedelta(minutes=10)
-"""From its start a run has so long to load its function and to take its CVAT task."""
+"""How long a run may take to load its function and get the lease of its CVAT task."""
 
 
 class NoDeployment(CvatFlowsError):
-    """The deployment that tasks are to be handed to is not there."""
+    """The deployment does not exist."""
 
 
 class HandOver:
-    """Asks for runs of a deployment, one for each CVAT task."""
+    """Starts runs of a deployment."""
 
     def __init__(self, deployment: str, storage: Storage) -> None:
         self.deployment = deployment
@@ -44,9 +44,9 @@ class HandOver:
         function: LoadedFunction,
         server: str | None,
     ) -> None:
-        """Ask for a run for each task, but for those that have one under way.
+        """Start a run for each task that has no active run. Raises NoDeployment.
 
-        A task whose last run ended badly gets a new one: one attempt a sweep. Raises NoDeployment.
+        A task whose last run failed gets a new run: one attempt for each sweep.
         """
         if not findings:
             return
@@ -55,12 +55,12 @@ class HandOver:
                 deployment = client.read_deployment_by_name(self.deployment)
             except ObjectNotFound as error:
                 raise NoDeployment(
-                    f"Prefect has no deployment {self.deployment!r}: make it with `cvat-flows "
-                    "setup`, or let the sweep annotate in its own process (run_in='process')"
+                    f"Prefect has no deployment {self.deployment!r}: create it with `cvat-flows "
+                    "setup`, or annotate in the sweep's process with --run-in process"
                 ) from error
             known = read_known_runs(client, self.deployment.partition("/")[0], server=server)
             for finding in findings:
-                runs = known.under_way.get(finding.task.id, [])
+                runs = known.active.get(finding.task.id, [])
                 dead = [run for run in runs if self._is_dead(run, finding, server)]
                 for run in dead:
                     _mark_crashed(client, run)
@@ -68,7 +68,7 @@ class HandOver:
                     report.add(finding, "under way", "a run for it has not ended yet")
                     continue
                 parameters = finding.rule.for_task(finding.task.id, server=server)
-                failed = dead[-1] if dead else known.ended_badly.get(finding.task.id)
+                failed = dead[-1] if dead else known.unsuccessful.get(finding.task.id)
                 try:
                     made = client.create_flow_run_from_deployment(
                         deployment.id,
@@ -76,42 +76,45 @@ class HandOver:
                         idempotency_key=_key(finding, function, options_digest(parameters), failed),
                     )
                 except PrefectHTTPStatusError as error:
-                    # It may be this task's options alone that Prefect does not take.
-                    report.add(finding, "failed", on_one_line(f"Prefect took no run: {error}", 300))
+                    # The reason may be this task's options, so the other tasks go on.
+                    text = on_one_line(f"Prefect refused the run: {error}", 300)
+                    report.add(finding, "failed", text)
                     continue
                 url = flow_run_url(made.id)
                 if made.state is not None and made.state.is_final():
-                    text = f"a run of today for the same has ended: {made.state.name}"
+                    text = f"the same run has already ended today: {made.state.name}"
                     report.add(finding, "not repeated", text, run_url=url)
                 else:
                     report.add(finding, "handed over", finding.reason, run_url=url)
 
     def _is_dead(self, run: FlowRun, finding: Finding, server: str | None) -> bool:
-        """Whether a run has begun long ago and nobody writes to its CVAT task.
+        """Return whether a run has started some time ago but has no lease of its CVAT task.
 
-        Prefect learns of a dead worker from events, which may get lost; a run at work has a lease.
+        Prefect detects dead workers by events, which can get lost. A live run has a lease.
         """
-        if run.state is None or run.state.type not in _BEGUN:
+        if run.state is None or run.state.type not in _STARTED_STATES:
             return False
         if datetime.now(UTC) - run.state.timestamp < STARTUP_GRACE:
             return False
         if parameters_of(run).get("server") != server:
-            return False  # it may be the task of this number of another CVAT
+            return False  # It may be a task with the same id on another CVAT server.
         host = finding.task.url.rpartition("/tasks/")[0]
         return current_writer(self.storage, server=host, task_id=finding.task.id) is None
 
 
 def _mark_crashed(client: SyncPrefectClient, run: FlowRun) -> None:
     message = (
-        f"It began more than {STARTUP_GRACE.seconds // 60} minutes ago and does not hold its CVAT "
-        "task: its worker died."
+        f"The worker died: the run started more than {STARTUP_GRACE.seconds // 60} minutes ago and "
+        "has no lease of its CVAT task."
     )
     client.set_flow_run_state(run.id, Crashed(message=message), force=True)
 
 
 def _key(finding: Finding, function: LoadedFunction, options: str, failed: FlowRun | None) -> str:
-    """The same request on the same day is one run, however many sweeps ask; but Prefect gives the
-    run of a key whatever became of it, so one that ended badly makes it another request."""
+    """Return the idempotency key, so that several sweeps on the same day start one run.
+
+    Prefect returns the run of a known key even if it failed, so a failed run changes the key.
+    """
     return ":".join(
         [
             "cvat-flows",

@@ -1,4 +1,4 @@
-"""What Prefect knows of the runs that annotate CVAT tasks: those under way, those gone wrong."""
+"""Read from Prefect which runs annotate CVAT tasks now, and which have failed lately."""
 
 from __future__ import annotations
 
@@ -22,52 +22,55 @@ from prefect.client.schemas.sorting import FlowRunSort
 from cvat_flows.tasks.cvat.connection import ServerSettingsError
 from cvat_flows.tasks.cvat.server_block import find_settings
 
-UNDER_WAY = [
+ACTIVE_STATES = [
     StateType.SCHEDULED,
     StateType.PENDING,
     StateType.RUNNING,
     StateType.PAUSED,
     StateType.CANCELLING,
 ]
-ENDED_BADLY = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
+UNSUCCESSFUL_STATES = [StateType.FAILED, StateType.CRASHED, StateType.CANCELLED]
 _PAGE = 200
 
 
 @frozen(kw_only=True)
 class KnownRuns:
-    """Runs by CVAT task. Dry runs are left out: they annotate nothing and hold no lease."""
+    """Runs by id of the CVAT task, without dry runs: they annotate nothing and have no lease."""
 
-    under_way: Mapping[int, Sequence[FlowRun]]
-    ended_badly: Mapping[int, FlowRun]
-    """The latest of a task that failed, crashed or was cancelled, today or yesterday (UTC)."""
+    active: Mapping[int, Sequence[FlowRun]]
+    unsuccessful: Mapping[int, FlowRun]
+    """The latest run that failed, crashed or was cancelled today or yesterday (UTC)."""
 
 
 def read_known_runs(client: SyncPrefectClient, flow: str, *, server: str | None) -> KnownRuns:
-    """Runs of the flow on the CVAT server that `server` names, whoever asked for them: two
-    requests, one for each 200 runs more, and one for each other block that runs name.
+    """Read the runs of the flow on a CVAT server, no matter who started them.
 
-    Not by CVAT task: a run that has not begun is found by its parameters alone, and Prefect does
-    not filter by those.
+    Reads the runs of all tasks with two requests and one more for each further 200 runs: Prefect
+    cannot filter runs by parameters, and a run that has not started has no tag of its task.
+
+    Args:
+        flow: Name of the flow.
+        server: Name of the CVATServer block.
     """
-    is_elsewhere = _Elsewhere(server)
-    under_way: dict[int, list[FlowRun]] = {}
-    waiting = FlowRunFilter(state=in_states(UNDER_WAY))
-    for task_id, run in _runs(client, flow, waiting, FlowRunSort.ID_DESC):
-        if not is_elsewhere(run):
-            under_way.setdefault(task_id, []).append(run)
-    # A whole day and more, so that what is known of a run does not change between two sweeps.
+    is_on_other_server = _IsOnOtherServer(server)
+    active: dict[int, list[FlowRun]] = {}
+    not_ended = FlowRunFilter(state=in_states(ACTIVE_STATES))
+    for task_id, run in _runs(client, flow, not_ended, FlowRunSort.ID_DESC):
+        if not is_on_other_server(run):
+            active.setdefault(task_id, []).append(run)
+    # From midnight, so that two sweeps on one day see the same runs.
     midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
-    lately = FlowRunFilterEndTime(after_=midnight - timedelta(days=1))  # type: ignore[arg-type]
-    ended: dict[int, FlowRun] = {}
-    bad = FlowRunFilter(state=in_states(ENDED_BADLY), end_time=lately)
-    for task_id, run in _runs(client, flow, bad, FlowRunSort.END_TIME_DESC):
-        if not is_elsewhere(run):
-            ended.setdefault(task_id, run)
-    return KnownRuns(under_way=under_way, ended_badly=ended)
+    recently = FlowRunFilterEndTime(after_=midnight - timedelta(days=1))  # type: ignore[arg-type]
+    unsuccessful: dict[int, FlowRun] = {}
+    failed = FlowRunFilter(state=in_states(UNSUCCESSFUL_STATES), end_time=recently)
+    for task_id, run in _runs(client, flow, failed, FlowRunSort.END_TIME_DESC):
+        if not is_on_other_server(run):
+            unsuccessful.setdefault(task_id, run)
+    return KnownRuns(active=active, unsuccessful=unsuccessful)
 
 
-class _Elsewhere:
-    """Whether a run is surely on another CVAT server, where its task's number is another task's."""
+class _IsOnOtherServer:
+    """Tells whether a run certainly uses another CVAT server, where ids mean other tasks."""
 
     def __init__(self, server: str | None) -> None:
         self._server = server
@@ -92,7 +95,7 @@ class _Elsewhere:
 
 
 def parameters_of(run: FlowRun) -> Mapping[str, Any]:
-    """What the run annotates, and how."""
+    """Return the options of a run, by name."""
     return run.parameters.get("parameters") or {}
 
 
@@ -119,5 +122,5 @@ def _runs(
 
 
 def in_states(types: list[StateType]) -> FlowRunFilterState:
-    """The runs in one of these states."""
+    """Return a filter for runs in one of these states."""
     return FlowRunFilterState(type=FlowRunFilterStateType(any_=types))

@@ -1,4 +1,4 @@
-"""What a sweep found and did: one row for each CVAT task that it looked at closely."""
+"""The report of a sweep: one row for each CVAT task that it annotated or could not annotate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
-from cvat_flows.flows.sweep.find import Finding, ListedTask
+from cvat_flows.flows.sweep.find import Finding
+from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.tasks.model.text import on_one_line, shorten_name
 from cvat_flows.tasks.reports.sweep_markdown import SweepLine, sweep_markdown
 
@@ -30,7 +31,7 @@ _SHOWN_FINDINGS = frozenset({"import failed", "unsupported", "beyond the limit"}
 
 @frozen(kw_only=True)
 class SweepRow:
-    """What became of one CVAT task."""
+    """The outcome of one CVAT task."""
 
     task: ListedTask
     rule: str
@@ -46,12 +47,12 @@ class SweepReport:
     rows: list[SweepRow] = field(factory=list)
     rule_errors: list[str] = field(factory=list)
     done: int = 0
-    """Tasks in which nothing is left to do."""
+    """Number of tasks with nothing left to do."""
     waiting: int = 0
-    """Tasks without data yet: left for the next sweep."""
+    """Number of tasks without data, which wait for the next sweep."""
 
     def add_findings(self, findings: Iterable[Finding]) -> None:
-        """Take in what is decided before anything is annotated."""
+        """Add what is decided before anything is annotated."""
         for finding in findings:
             if finding.state == "done":
                 self.done += 1
@@ -78,12 +79,12 @@ class SweepReport:
 
     @property
     def failed(self) -> bool:
-        """Whether a person has something to look at now."""
+        """Whether the sweep needs a person's attention."""
         return bool(self.rule_errors or self.of("failed") or self.of("not reached"))
 
     @property
     def sentence(self) -> str:
-        """The state message of the flow run: what happened, and which tasks failed."""
+        """One sentence, the flow run's state message: the outcomes, and which tasks failed."""
         counts = Counter(row.outcome for row in self.rows)
         parts = [f"{count:,} {outcome}" for outcome, count in counts.items()]
         parts += [f"{self.done:,} done before"] if self.done else []
@@ -101,8 +102,7 @@ class SweepReport:
         return on_one_line("; ".join([text, *self.rule_errors]))
 
     def markdown(self) -> str:
-        """The report as a table with links, for an artifact."""
-        # What needs a look comes first.
+        """Return the report as markdown with links. Rows that need attention come first."""
         urgent = ("failed", "not reached", "import failed")
         counts: Counter[str] = Counter(row.outcome for row in self.rows)
         counts.update({"done before": self.done, "without data yet": self.waiting})

@@ -1,4 +1,4 @@
-"""What a sweep looks for: rules that say which CVAT tasks get which function with which options."""
+"""The rules of a sweep: which CVAT tasks to annotate, with which function and options."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ Reason = Literal["failed", "frames", "function"]
 
 RULES_VARIABLE = "CVAT_FLOWS_RULES"
 
-_RULES_OWN = {"task_id", "function", "function_parameters", "server", "clear_existing"}
+_NOT_IN_OPTIONS = {"task_id", "function", "function_parameters", "server", "clear_existing"}
 
 
 class RulesError(CvatFlowsError):
-    """A file of rules cannot be read, or a rule in it is wrong."""
+    """A rules file cannot be read, or a rule is wrong."""
 
 
 class SweepRule(BaseModel):
-    """Which CVAT tasks are annotated, with which function. An empty condition always holds."""
+    """Which CVAT tasks to annotate, with which function. An empty condition is always true."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(default="", description="Name of the rule in reports")
+    name: str = Field(default="", description="Name of the rule, for reports")
     projects: list[str] = Field(
-        default_factory=list, description="Names or ids of CVAT projects; empty: all tasks"
+        default_factory=list, description="Names or ids of CVAT projects. Empty: all tasks."
     )
     task_name: str | None = Field(
         default=None,
-        description="Pattern of the task's name with the wildcards * and ?, case ignored",
+        description="Pattern for the task's name, with the wildcards * and ?; ignores case",
     )
     labels: list[str] = Field(
-        default_factory=list, description="Labels that the task must have, all of them"
+        default_factory=list, description="Labels that the task must have (all of them)"
     )
     subsets: list[str] = Field(
-        default_factory=list, description="Subsets, for example Train; empty: any"
+        default_factory=list, description="Subsets, for example Train. Empty: any."
     )
     assignees: list[str] = Field(default_factory=list, description="User names of the assignee")
     statuses: list[Status] = Field(
         default_factory=list,
-        description="Stage of the task; empty: any. Tasks that people have completed are usually "
-        "left alone with [annotation]",
+        description="Stages of the task. Empty: any. [annotation] leaves out tasks that people "
+        "have completed.",
     )
     organization: str | None = Field(
         default=None,
-        description="Slug of the organization whose tasks are listed; empty: as the server block "
-        "says",
+        description="Short name of the CVAT organization. Empty: the organization of the server "
+        "block.",
     )
     filter: str | None = Field(
         default=None,
-        description="CVAT filter in JSON logic, as CVAT's own task list makes it; it holds in "
-        "addition to the rest",
+        description="CVAT filter in JSON logic, as CVAT's task list creates it. Applies in "
+        "addition to the other conditions.",
     )
     function: FunctionName = DEFAULT_FUNCTION
     function_parameters: FunctionParameters = Field(default_factory=dict)
@@ -74,17 +74,17 @@ class SweepRule(BaseModel):
     )
     only_unannotated: bool = Field(
         default=True,
-        description="Only frames that have no tag and no shape yet, and those that a changed "
-        "function is to do again: people's work is left as it is",
+        description="Annotate only frames that have no tag and no shape, and frames that a changed "
+        "function must annotate again. People's work is not touched.",
     )
     again_when: list[Reason] = Field(
         default=["failed", "frames"],
-        description="What makes a task new again that this function has done: frames that failed, "
-        "frames that were added or restored, a changed function (its code, weights, parameters or "
-        "options; with existing: replace in the options the old annotations go)",
+        description="When to annotate a finished task again: frames failed (failed), frames were "
+        "added or restored (frames), or the function's code, weights, parameters or options "
+        "changed (function; add existing: replace to the options to delete the old annotations)",
     )
     limit: int | None = Field(
-        default=None, ge=1, description="How many CVAT tasks at most; empty: all that are new"
+        default=None, ge=1, description="Maximum number of CVAT tasks. Empty: all new tasks."
     )
     order: Literal["oldest", "newest"] = Field(
         default="oldest", description="Which CVAT tasks come first"
@@ -97,14 +97,14 @@ class SweepRule(BaseModel):
 
     @model_validator(mode="after")
     def _options_are_known(self) -> SweepRule:
-        own = sorted(_RULES_OWN & set(self.options))
+        own = sorted(_NOT_IN_OPTIONS & set(self.options))
         if own:
-            raise ValueError(f"options: {', '.join(own)} cannot stand there")
+            raise ValueError(f"options: {', '.join(own)} not allowed here")
         self.for_task(1)
         return self
 
     def for_task(self, task_id: int, *, server: str | None = None) -> AnnotateTaskParameters:
-        """The parameters of annotating one CVAT task by this rule."""
+        """Return the parameters for annotating one CVAT task by this rule."""
         return AnnotateTaskParameters(
             **{
                 "only_unannotated": self.only_unannotated,
@@ -122,56 +122,59 @@ class SweepRule(BaseModel):
 
 
 class AnnotateNewTasksParameters(BaseModel):
-    """Which CVAT tasks a sweep looks at, and where it annotates them."""
+    """The rules of a sweep, and where it annotates."""
 
     model_config = ConfigDict(extra="forbid")
 
     rules: list[SweepRule] = Field(
-        default_factory=list, description="Rules; the first that fits a CVAT task counts"
+        default_factory=list,
+        description="Rules. A CVAT task belongs to the first rule that it fits.",
     )
     rules_file: str | None = Field(
         default=None,
-        description="YAML file with a list of rules, on the machine that sweeps; they come after "
-        "those above. With neither, the file that the worker's variable CVAT_FLOWS_RULES names",
+        description="YAML file with more rules, on the machine that runs the sweep. Without any "
+        "rules: the file that the worker's variable CVAT_FLOWS_RULES names.",
     )
     server: ServerBlock = None
     run_in: Literal["process", "deployment"] = Field(
         default="process",
-        description="Annotate in the sweep's own process, one task after the other with the model "
-        "loaded once; or hand each task to the deployment",
+        description="Annotate in the sweep's process, one task after the other (process), or start "
+        "a run of the deployment for each task (deployment)",
     )
     deployment: str = Field(
         default="annotate-task/annotate-task",
-        description="Deployment that the tasks are handed to, as flow/deployment",
+        description="Deployment for run_in=deployment, as flow/deployment",
     )
     limit: int | None = Field(
-        default=None, ge=1, description="How many CVAT tasks at most in all; empty: no limit"
+        default=None,
+        ge=1,
+        description="Maximum number of CVAT tasks, all rules together. Empty: no limit.",
     )
-    dry_run: bool = Field(default=False, description="Say what is new, annotate nothing")
+    dry_run: bool = Field(default=False, description="List the new tasks, annotate nothing")
 
     def all_rules(self) -> list[SweepRule]:
-        """The rules as given and those of the file. Raises RulesError if there are none."""
+        """Return the rules, then those of the file. Raises RulesError if there are none."""
         file = self.rules_file or (None if self.rules else os.environ.get(RULES_VARIABLE))
         rules = [*self.rules, *(read_rules(Path(file)) if file else [])]
         if not rules:
             raise RulesError(
-                "no rule says which CVAT tasks are meant: give one, for example "
-                f"rules=[{{projects: [cars]}}], or a file in rules_file or {RULES_VARIABLE}"
+                "no rules select CVAT tasks: give rules, for example [{projects: [cars]}], a "
+                f"rules_file, or a file in the variable {RULES_VARIABLE}"
             )
         return rules
 
 
 def read_rules(path: Path) -> list[SweepRule]:
-    """Read rules from YAML: a list, or a mapping with the list under `rules`. Raises RulesError."""
+    """Read rules from a YAML file: a list, or a mapping with a list `rules`. Raises RulesError."""
     try:
         content = load_yaml(path.read_text())
     except OSError as error:
-        raise RulesError(f"the file of rules {path} cannot be read ({error.strerror})") from error
+        raise RulesError(f"the rules file {path} cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise RulesError(f"the file of rules {path} is no YAML: {error}") from error
+        raise RulesError(f"the rules file {path} is not YAML: {error}") from error
     rows = content.get("rules") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not rows:
-        raise RulesError(f"the file of rules {path} holds no list of rules")
+        raise RulesError(f"the rules file {path} has no list of rules")
     return [_rule(path, number, row) for number, row in enumerate(rows, 1)]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cvat_flows.flows.sweep.find import FilterError, task_filter, why_new
+from cvat_flows.flows.sweep.find import why_new
+from cvat_flows.flows.sweep.listing import FilterError, task_filter
 from cvat_flows.flows.sweep.rules import (
     AnnotateNewTasksParameters,
     RulesError,
@@ -42,10 +43,10 @@ def summary(frames: int = 10, skipped: int = 0, done: Any = None, **states: int)
         (summary(skipped=10), ["failed"], None),
         (summary(done={"f1 o1": 4}), [], "6 frames left"),
         (summary(done={"f1 o1": 9}, failed=1), [], None),
-        (summary(done={"f1 o1": 9}, failed=1), ["failed"], "1 failed frames"),
-        (summary(done={"f1 o1": 8}, failed=1), [], "1 frames left"),
+        (summary(done={"f1 o1": 9}, failed=1), ["failed"], "1 failed frame"),
+        (summary(done={"f1 o1": 8}, failed=1), [], "1 frame left"),
         (summary(done={"f1 o1": 8}, undone=2), ["failed", "frames"], None),
-        (summary(frames=8, done={"f1 o1": 8}), ["frames"], "10 frames, were 8"),
+        (summary(frames=8, done={"f1 o1": 8}), ["frames"], "10 frames, before: 8"),
         (summary(frames=8, done={"f1 o1": 8}), [], None),
         (summary(done={"f0 o1": 10}), ["failed", "frames"], None),
         (
@@ -91,7 +92,7 @@ def test_conditions_go_to_cvat() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '"x"'])
 def test_a_wrong_filter_is_named(text: str) -> None:
-    with pytest.raises(FilterError, match="rule lanes: its filter is no JSON"):
+    with pytest.raises(FilterError, match="rule lanes: its filter is not JSON"):
         task_filter(SweepRule(name="lanes", filter=text))
 
 
@@ -141,10 +142,10 @@ def test_rules_from_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a: [", "is no YAML"),
+        ("a: [", "is not YAML"),
         ("rules:\n- {projects: [a], projects: [b]}", "'projects' is given twice, again on line 2"),
-        ("", "holds no list of rules"),
-        ("rules: 3", "holds no list of rules"),
+        ("", "has no list of rules"),
+        ("rules: 3", "has no list of rules"),
         ("- projekts: [cars]", "rule 1 of .*: projekts: Extra inputs"),
         ("- {name: cars, order: random}", r"rule 1 \(cars\) of .*: order: "),
         ("- {options: {frames_per_run: 0}}", "frames_per_run"),
@@ -158,7 +159,7 @@ def test_a_wrong_file_is_explained(tmp_path: Path, content: str, message: str) -
 
 
 def test_no_rules_is_a_mistake() -> None:
-    with pytest.raises(RulesError, match="no rule says which CVAT tasks are meant"):
+    with pytest.raises(RulesError, match="no rules select CVAT tasks"):
         AnnotateNewTasksParameters().all_rules()
     with pytest.raises(RulesError, match="cannot be read"):
         AnnotateNewTasksParameters(rules_file="/no/such/file").all_rules()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cvat_flows.flows.sweep.find import ListedTask
+from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport, SweepRow
 from cvat_flows.tasks.reports.sweep_markdown import MAX_ROWS
 from tests.tasks.reports.markdown_reader import read
@@ -18,7 +18,6 @@ def row(number: int, outcome: str, *, name: str = "street", text: str = "") -> S
         frames=3,
         dimension="2d",
         project_id=None,
-        updated_date="",
         url=f"https://cvat.example.com/tasks/{number}",
     )
     return SweepRow(

@@ -1,0 +1,55 @@
+"""Make what a rule needs: a client, the function, and the check for new tasks."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from cvat_sdk import Client
+
+from aa_functions.reference import LoadedFunction, load_function
+from cvat_flows.flows.run.connect import connect_for_run
+from cvat_flows.flows.run.upload import function_name, options_digest
+from cvat_flows.flows.sweep.find import WhyNew, why_new
+from cvat_flows.flows.sweep.listing import ListedTask
+from cvat_flows.flows.sweep.rules import SweepRule
+from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.storage import Storage
+from cvat_flows.tasks.upload.manifest_summary import read_summary
+
+
+def client_for(rule: SweepRule, server: str | None) -> Client:
+    """Log in to the rule's organization. Raises CannotConnect, ServerSettingsError."""
+    settings = find_settings(server)
+    if rule.organization is not None:
+        settings = evolve(settings, organization=rule.organization)
+    return connect_for_run(settings)
+
+
+def function_for(rule: SweepRule, loaded: dict[str, LoadedFunction]) -> LoadedFunction:
+    """Load the rule's function, once for all rules that share `loaded`.
+
+    Raises FunctionReferenceError.
+    """
+    key = repr((rule.function, sorted(rule.function_parameters.items())))
+    if key not in loaded:
+        loaded[key] = load_function(rule.for_task(1).reference)
+    return loaded[key]
+
+
+def why_new_for(
+    rule: SweepRule, function: LoadedFunction, storage: Storage, *, host: str
+) -> WhyNew:
+    """Return a check that decides from a task's manifest whether it is new to the function."""
+    name = function_name(function)
+    fingerprint = function.fingerprint or ""
+    options = options_digest(rule.for_task(1))
+
+    def check(task: ListedTask) -> str | None:
+        return why_new(
+            read_summary(storage, server=host, task_id=task.id, function=name),
+            frames=task.frames,
+            fingerprint=fingerprint,
+            options=options,
+            again_when=rule.again_when,
+        )
+
+    return check
