@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from cvat_flows.flows.commands.command import UsageError
+from cvat_flows.flows.commands.usage_error import UsageError
 
 SECRET_VARIABLE = "CVAT_FLOWS_WEBHOOK_SECRET"
 MIN_SECRET_LENGTH = 16
