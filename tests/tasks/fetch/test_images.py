@@ -42,7 +42,7 @@ def test_a_picture_keeps_its_mode_and_can_be_decoded_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda content: b"",
         lambda content: b"not an image at all",
@@ -54,9 +54,9 @@ def test_a_picture_keeps_its_mode_and_can_be_decoded_again() -> None:
 )
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
 def test_damaged_images_raise_nothing_but_image_unreadable(
-    kind: str, spoil: Callable[[bytes], bytes]
+    kind: str, damage: Callable[[bytes], bytes]
 ) -> None:
-    content = spoil(file_of(noise(), kind))
+    content = damage(file_of(noise(), kind))
     try:
         image = decode_image(content)
     except ImageUnreadable:

@@ -122,7 +122,7 @@ def test_several_threads(server: ChunkServer) -> None:
 BAD = b"no image"
 
 
-def spoiled(server: ChunkServer, number: int, content: bytes) -> None:
+def replace_file(server: ChunkServer, number: int, content: bytes) -> None:
     server.files[number] = content
 
 
@@ -136,7 +136,7 @@ def spoiled(server: ChunkServer, number: int, content: bytes) -> None:
     ids=["empty", "text", "truncated"],
 )
 def test_an_unreadable_image_fails_alone(server: ChunkServer, content: bytes, words: str) -> None:
-    spoiled(server, 5, content)
+    replace_file(server, 5, content)
     loaded = fetch_all(server)
     assert widths(loaded) == ALL | {5: None}
     failure = loaded[5].outcome.failure
@@ -153,7 +153,7 @@ def test_a_decompression_bomb_fails_alone(
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 49 * 30 // 2 + 10)
     bomb = io.BytesIO()
     PIL.Image.new("L", (500, 500)).save(bomb, "PNG")
-    spoiled(server, 2, bomb.getvalue())
+    replace_file(server, 2, bomb.getvalue())
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 500 * 500 // 2 - 1)
     loaded = fetch_all(server)
     assert widths(loaded) == ALL | {2: None}
@@ -189,7 +189,7 @@ def test_frames_that_a_chunk_lacks_are_downloaded_alone(server: ChunkServer) -> 
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda server: server.chunk_of(archive(server.files[4:8])[:-300]),
         lambda server: server.chunk_of(archive(server.files[4:8]), X_Checksum="5"),
@@ -206,16 +206,16 @@ def test_frames_that_a_chunk_lacks_are_downloaded_alone(server: ChunkServer) -> 
 )
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_chunk_that_arrives_damaged_is_downloaded_again(
-    server: ChunkServer, spoil: Callable[[ChunkServer], Reply], times: int
+    server: ChunkServer, damage: Callable[[ChunkServer], Reply], times: int
 ) -> None:
-    server.chunk_reply[1] = [spoil(server)] * times
+    server.chunk_reply[1] = [damage(server)] * times
     assert widths(fetch_all(server)) == ALL
     assert server.asked["chunk", 1] == times + 1
     assert not any(kind == "frame" for kind, _ in server.asked)
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda server: server.chunk_of(archive(server.files[4:8]), X_Checksum="5"),
         lambda server: server.chunk_of(BAD),
@@ -226,9 +226,9 @@ def test_a_chunk_that_arrives_damaged_is_downloaded_again(
     ids=["checksum", "no archive", "directory", "500", "504"],
 )
 def test_a_chunk_that_stays_damaged_is_fetched_frame_by_frame(
-    server: ChunkServer, spoil: Callable[[ChunkServer], Reply]
+    server: ChunkServer, damage: Callable[[ChunkServer], Reply]
 ) -> None:
-    server.chunk_reply[1] = [spoil(server)] * 50
+    server.chunk_reply[1] = [damage(server)] * 50
     server.frame_reply[6] = [reply(500)] * 50
     server.frame_reply[7] = [reply(400, b"[]")]
     loaded = fetch_all(server)
@@ -433,7 +433,7 @@ def test_an_image_known_from_another_task_is_not_decoded(
 def test_unreadable_images_are_not_added_to_the_index(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
-    spoiled(server, 5, BAD)
+    replace_file(server, 5, BAD)
     options = known(server, storage)
     fetch_all(server, **options)
     assert sorted(options["content"].read(1)) == [4, 6, 7]
@@ -469,7 +469,7 @@ def test_content_that_changed_is_not_read_from_the_index(
     for one in fetch_all(server, **options):
         if one.frame.number != 4:
             options["cache"].put_many({one.outcome.content_hash: FOUND})
-    spoiled(server, 5, png(60))
+    replace_file(server, 5, png(60))
     server.updated = "2026-12-24T00:00:00Z"
     loaded = fetch_all(server, **options)
     assert loaded[5].outcome.content_hash == hash_file(png(60))

@@ -11,7 +11,7 @@ from cvat_sdk import Client, models
 
 from cvat_flows.tasks.storage import FolderStorage
 from tests.support.fault_proxy import PASS, Exchange, Fault, FaultProxy
-from tests.tasks.upload.upload_bench import Bench, Spoiled
+from tests.tasks.upload.upload_bench import Bench, FaultyClient
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def bench(make_bench: Callable[..., Bench]) -> Bench:
 
 
 @pytest.fixture
-def spoil(client: Client) -> Iterator[Callable[..., Spoiled]]:
+def with_faults(client: Client) -> Iterator[Callable[..., FaultyClient]]:
     """Make a client whose requests for annotations can have faults.
 
     `decide(index, action, exchange)` returns the fault of a request, or None. `action` is "read",
@@ -73,7 +73,9 @@ def spoil(client: Client) -> Iterator[Callable[..., Spoiled]]:
     """
     open_proxies: list[FaultProxy] = []
 
-    def spoil(decide: Callable[[int, str, Exchange], Fault | None] | None = None) -> Spoiled:
+    def with_faults(
+        decide: Callable[[int, str, Exchange], Fault | None] | None = None,
+    ) -> FaultyClient:
         log: list[str] = []
 
         def on_exchange(exchange: Exchange) -> Fault:
@@ -89,8 +91,8 @@ def spoil(client: Client) -> Iterator[Callable[..., Spoiled]]:
         other = Client(proxy.url, check_server_version=False)
         other.api_client.cookies.update(client.api_client.cookies)
         other.api_client.configuration.api_key.update(client.api_client.configuration.api_key)
-        return Spoiled(client=other, proxy=proxy, log=log)
+        return FaultyClient(client=other, proxy=proxy, log=log)
 
-    yield spoil
+    yield with_faults
     for proxy in open_proxies:
         proxy.__exit__()

@@ -13,9 +13,9 @@ from cvat_sdk import models
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.job import NotWritable
 from tests.support.fault_proxy import Fault
-from tests.tasks.upload.upload_bench import Bench, Spoiled
+from tests.tasks.upload.upload_bench import Bench, FaultyClient
 
-Spoil = Callable[..., Spoiled]
+WithFaults = Callable[..., FaultyClient]
 MakeBench = Callable[..., Bench]
 
 
@@ -52,7 +52,9 @@ def test_a_lost_manifest_does_not_lead_to_duplicates(bench: Bench, existing: str
     assert bench.annotations() == before
 
 
-def test_requests_are_limited_and_contain_whole_frames(bench: Bench, spoil: Spoil) -> None:
+def test_requests_are_limited_and_contain_whole_frames(
+    bench: Bench, with_faults: WithFaults
+) -> None:
     bodies: list[bytes] = []
 
     def watch(index: int, kind: str, exchange: Any) -> None:
@@ -63,14 +65,14 @@ def test_requests_are_limited_and_contain_whole_frames(bench: Bench, spoil: Spoi
         bench.outcome(n, *(bench.box(n, x) for x in range(count)))
         for n, count in enumerate((2, 2, 5, 1, 1, 1))
     ]
-    report = bench.upload(*outcomes, client=spoil(watch).client, max_shapes=4)
+    report = bench.upload(*outcomes, client=with_faults(watch).client, max_shapes=4)
     sent = [sorted({int(part) for part in _frames(body)}) for body in bodies]
     assert sent == [[0, 1], [2], [3, 4, 5]]
     assert (report.requests, report.created) == (3, 12)
 
     bodies.clear()
     wide = [bench.outcome(n, bench.box(n, 40)) for n in range(6)]
-    bench.upload(*wide, client=spoil(watch).client, max_bytes=600)
+    bench.upload(*wide, client=with_faults(watch).client, max_bytes=600)
     assert max(len(body) for body in bodies) <= 600 + 30
     assert 1 < len(bodies) < 6
 
@@ -107,8 +109,10 @@ def test_the_annotation_at_fault_is_named(bench: Bench) -> None:
     assert bench.frames() == [0]
 
 
-def test_annotations_that_would_damage_the_task_are_not_sent(bench: Bench, spoil: Spoil) -> None:
-    spoiled = spoil()
+def test_annotations_that_would_damage_the_task_are_not_sent(
+    bench: Bench, with_faults: WithFaults
+) -> None:
+    faulty = with_faults()
     head, tail = bench.pose(0).elements
     askew = evolve(bench.pose(0), elements=(evolve(head, frame=1), tail))
     outcomes = [
@@ -118,7 +122,7 @@ def test_annotations_that_would_damage_the_task_are_not_sent(bench: Bench, spoil
         bench.outcome(3, evolve(bench.box(3), points=(float("nan"), 0.0, 1.0, 1.0))),
         evolve(bench.outcome(0, bench.box(99)), frame=evolve(bench.frame(0), number=99)),
     ]
-    report = bench.upload(*outcomes, client=spoiled.client)
+    report = bench.upload(*outcomes, client=faulty.client)
     assert len(report.failed) == 5
     errors = [o.failure.error for o in report.failed if o.failure]
     for error, words in zip(
@@ -127,17 +131,17 @@ def test_annotations_that_would_damage_the_task_are_not_sent(bench: Bench, spoil
         strict=True,
     ):
         assert words in error
-    assert spoiled.log == ["read"]
+    assert faulty.log == ["read"]
     assert bench.annotations() == {"version": 0, "tags": [], "shapes": [], "tracks": []}
 
 
-def test_a_dry_run_reports_but_writes_nothing(bench: Bench, spoil: Spoil) -> None:
+def test_a_dry_run_reports_but_writes_nothing(bench: Bench, with_faults: WithFaults) -> None:
     bench.upload(bench.outcome(0, bench.box(0), bench.box(0, 20)))
     bench.add(bench.box(1))
     before = bench.annotations()
     files = {stored.path: stored.modified for stored in bench.storage.list("")}
     date = bench.client.tasks.retrieve(bench.task.id).updated_date
-    spoiled = spoil()
+    faulty = with_faults()
     outcomes = [
         bench.outcome(0, bench.box(0), bench.box(0, 30)),
         bench.outcome(1, bench.tag(1)),
@@ -146,11 +150,11 @@ def test_a_dry_run_reports_but_writes_nothing(bench: Bench, spoil: Spoil) -> Non
     expected = {"keep": (2, 1, 0), "replace": (2, 1, 1), "clear": (2, 1, 2)}
     for existing, counts in expected.items():
         report = bench.upload(
-            *outcomes, client=spoiled.client, run="dry", existing=existing, dry_run=True
+            *outcomes, client=faulty.client, run="dry", existing=existing, dry_run=True
         )
         assert (report.created, report.kept, report.deleted) == counts
         assert "would be created" in str(report)
-    assert set(spoiled.log) == {"read"}
+    assert set(faulty.log) == {"read"}
     assert bench.annotations() == before
     assert {stored.path: stored.modified for stored in bench.storage.list("")} == files
     assert bench.client.tasks.retrieve(bench.task.id).updated_date == date
@@ -224,14 +228,14 @@ def test_clear_empties_annotated_frames_only_and_leaves_tracks(bench: Bench) -> 
 
 @pytest.mark.parametrize("existing", ["replace", "clear"])
 def test_new_annotations_are_created_before_old_ones_are_deleted(
-    bench: Bench, spoil: Spoil, existing: str
+    bench: Bench, with_faults: WithFaults, existing: str
 ) -> None:
     bench.upload(*(bench.outcome(n, bench.box(n)) for n in range(6)))
-    spoiled = spoil()
+    faulty = with_faults()
     new = [bench.outcome(n, bench.box(n, 30)) for n in range(6)]
-    report = bench.upload(*new, client=spoiled.client, run="run-2", existing=existing, max_shapes=3)
+    report = bench.upload(*new, client=faulty.client, run="run-2", existing=existing, max_shapes=3)
     assert (report.created, report.deleted) == (6, 6)
-    assert spoiled.log == ["read", "create", "create", "read", "delete", "delete"]
+    assert faulty.log == ["read", "create", "create", "read", "delete", "delete"]
 
 
 @pytest.mark.parametrize("existing", ["keep", "replace", "clear"])
@@ -287,23 +291,23 @@ def test_a_job_of_another_task_is_refused(bench: Bench) -> None:
         bench.upload(bench.outcome(0, bench.box(0)))
 
 
-def test_a_missing_permission_is_not_retried(bench: Bench, spoil: Spoil) -> None:
-    spoiled = spoil(lambda i, kind, e: Fault(action="status_before", status=403))
+def test_a_missing_permission_is_not_retried(bench: Bench, with_faults: WithFaults) -> None:
+    faulty = with_faults(lambda i, kind, e: Fault(action="status_before", status=403))
     with pytest.raises(CvatRefused, match="no permission to annotate") as caught:
-        bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client)
+        bench.upload(bench.outcome(0, bench.box(0)), client=faulty.client)
     assert caught.value.status == 403
-    assert len(spoiled.log) == 1
+    assert len(faulty.log) == 1
     bench.jobs[0] = SimpleNamespace(id=10**6, start_frame=0, stop_frame=5)
     with pytest.raises(CvatRefused, match="does not exist"):
         bench.upload(bench.outcome(0, bench.box(0)))
 
 
-def test_a_run_without_its_lease_does_not_write(bench: Bench, spoil: Spoil) -> None:
+def test_a_run_without_its_lease_does_not_write(bench: Bench, with_faults: WithFaults) -> None:
     def lost() -> None:
         raise RuntimeError("lease lost")
 
-    spoiled = spoil()
+    faulty = with_faults()
     with pytest.raises(RuntimeError, match="lease lost"):
-        bench.upload(bench.outcome(0, bench.box(0)), client=spoiled.client, check=lost)
-    assert spoiled.log == ["read"]
+        bench.upload(bench.outcome(0, bench.box(0)), client=faulty.client, check=lost)
+    assert faulty.log == ["read"]
     assert bench.frames() == []

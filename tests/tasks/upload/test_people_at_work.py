@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.tasks.upload.upload_bench import Bench, Spoiled
+from tests.tasks.upload.upload_bench import Bench, FaultyClient
 
-Spoil = Callable[..., Spoiled]
+WithFaults = Callable[..., FaultyClient]
 MOMENTS = 8
 """More requests than an upload has here."""
 
@@ -17,7 +17,7 @@ MOMENTS = 8
 @pytest.mark.parametrize("existing", ["keep", "replace", "clear"])
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_a_person_can_work_at_any_moment(
-    bench: Bench, spoil: Spoil, existing: str, moment: int
+    bench: Bench, with_faults: WithFaults, existing: str, moment: int
 ) -> None:
     """Just before request number `moment` reaches CVAT, a person creates, edits and deletes.
 
@@ -47,7 +47,7 @@ def test_a_person_can_work_at_any_moment(
 
     new = [bench.outcome(n, bench.box(n, 30)) for n in range(3)]
     report = bench.upload(
-        *new, client=spoil(person).client, run="run-2", existing=existing, max_shapes=2
+        *new, client=with_faults(person).client, run="run-2", existing=existing, max_shapes=2
     )
     if not work:
         assert moment >= len(kinds)

@@ -13,9 +13,9 @@ from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.result import UploadOptions
 from cvat_flows.tasks.upload.undo import NothingToUndo, UndoneJob, undo
 from tests.support.fault_proxy import Fault
-from tests.tasks.upload.upload_bench import HASTE, Bench, Spoiled
+from tests.tasks.upload.upload_bench import SHORT_WAITS, Bench, FaultyClient
 
-Spoil = Callable[..., Spoiled]
+WithFaults = Callable[..., FaultyClient]
 
 
 def undo_in(bench: Bench, **options: Any) -> list[UndoneJob]:
@@ -27,7 +27,7 @@ def undo_in(bench: Bench, **options: Any) -> list[UndoneJob]:
         storage=bench.storage,
         server="http://cvat",
         stamp=RunStamp(id="undo"),
-        options=UploadOptions(retry_policy=HASTE, dry_run=dry_run),
+        options=UploadOptions(retry_policy=SHORT_WAITS, dry_run=dry_run),
         **{"wait": 0, **options},
     )
 
@@ -97,17 +97,17 @@ def test_undo_does_not_write_while_another_run_does(bench: Bench) -> None:
 
 @pytest.mark.parametrize("run", [None, "run-1"])
 def test_objects_that_an_interrupted_undo_deleted_are_created_by_the_next_run(
-    bench: Bench, spoil: Spoil, run: str | None
+    bench: Bench, with_faults: WithFaults, run: str | None
 ) -> None:
     outcomes = [bench.outcome(n, bench.box(n)) for n in range(3)]
     bench.upload(*outcomes)
     bench.upload(*(bench.outcome(n, bench.box(n), bench.box(n, 20)) for n in range(3)), run="run-2")
 
-    def strike(index: int, kind: str, _: Any) -> Fault | None:
+    def choose_fault(index: int, kind: str, _: Any) -> Fault | None:
         return Fault(action="status_after", status=403) if kind == "delete" else None
 
     with pytest.raises(CvatRefused):
-        undo_in(bench, client=spoil(strike).client, run=run)
+        undo_in(bench, client=with_faults(choose_fault).client, run=run)
     # CVAT has deleted everything, but the undo did not learn of it.
     (undone,) = undo_in(bench, run=run)
     assert (undone.frames, undone.deleted, undone.left) == (3, 0, 0)
@@ -115,14 +115,16 @@ def test_objects_that_an_interrupted_undo_deleted_are_created_by_the_next_run(
     assert (report.created, report.withheld) == (3, 0)
 
 
-def test_after_a_doubtful_answer_the_job_is_read_again(bench: Bench, spoil: Spoil) -> None:
+def test_after_a_doubtful_answer_the_job_is_read_again(
+    bench: Bench, with_faults: WithFaults
+) -> None:
     bench.upload(*(bench.outcome(n, bench.box(n)) for n in range(3)))
     faults = [Fault(action="reset_after"), Fault(action="reset_before")]
 
-    def strike(index: int, kind: str, _: Any) -> Fault | None:
+    def choose_fault(index: int, kind: str, _: Any) -> Fault | None:
         return faults.pop() if kind == "delete" and faults else None
 
-    (undone,) = undo_in(bench, client=spoil(strike).client)
+    (undone,) = undo_in(bench, client=with_faults(choose_fault).client)
     assert undone.deleted == 3
     assert bench.frames() == []
 

@@ -20,7 +20,7 @@ from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from tests.support.fault_proxy import FaultProxy
 
-HASTE = RetryPolicy(
+SHORT_WAITS = RetryPolicy(
     connect_timeout=60.0,
     read_timeout=60.0,
     first_wait=0.005,
@@ -110,7 +110,7 @@ class Bench:
             job_id=self.jobs[job].id,
             outcomes=outcomes,
             manifest=manifest or self.manifest(run),
-            options=UploadOptions(**{"retry_policy": HASTE, **options}),
+            options=UploadOptions(**{"retry_policy": SHORT_WAITS, **options}),
         )
 
     def annotations(self, job: int | None = None) -> dict[str, list[dict[str, Any]]]:
@@ -154,7 +154,7 @@ class Bench:
 
 
 @define(kw_only=True)
-class Spoiled:
+class FaultyClient:
     """A client whose requests go through a proxy with faults."""
 
     client: Client
