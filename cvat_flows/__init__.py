@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aa_functions.reference import LoadedFunction, load_function
     from cvat_flows.flows.annotate import FramesFailed, annotate_task_flow
-    from cvat_flows.flows.annotate_new import annotate_new_tasks_flow
+    from cvat_flows.flows.annotate_new import SweepFailed, annotate_new_tasks_flow
     from cvat_flows.flows.driver import annotate_task
     from cvat_flows.flows.maintain import MaintainParameters, maintain_flow
     from cvat_flows.flows.parameters import AnnotateTaskParameters
+    from cvat_flows.flows.sweep.report import SweepReport
     from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
     from cvat_flows.tasks.model.errors import CvatFlowsError
     from cvat_flows.tasks.reports.run_report import RunReport
@@ -37,6 +38,8 @@ __all__ = [
     "LoadedFunction",
     "MaintainParameters",
     "RunReport",
+    "SweepFailed",
+    "SweepReport",
     "SweepRule",
     "annotate_new_tasks_flow",
     "annotate_task",
@@ -53,6 +56,8 @@ _HOMES = {
     "LoadedFunction": "aa_functions.reference",
     "MaintainParameters": "cvat_flows.flows.maintain",
     "RunReport": "cvat_flows.tasks.reports.run_report",
+    "SweepFailed": "cvat_flows.flows.annotate_new",
+    "SweepReport": "cvat_flows.flows.sweep.report",
     "SweepRule": "cvat_flows.flows.sweep.rules",
     "annotate_new_tasks_flow": "cvat_flows.flows.annotate_new",
     "annotate_task": "cvat_flows.flows.driver",

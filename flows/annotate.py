@@ -47,6 +47,8 @@ _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
 
 @flow(
     name="annotate-task",
+    description="Annotate one CVAT task. Good frames are uploaded; each bad one appears as a "
+    "failed task run.",
     flow_run_name="annotate {parameters.task_id} · {parameters.function_name}",
     task_runner=_RUNNER,
     persist_result=False,
@@ -68,6 +70,12 @@ def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
         FramesFailed: Some frames failed. The error has the report.
         CvatFlowsError: The run could not start or finish. The error says what to do.
         FunctionReferenceError: The function cannot be loaded.
+
+    >>> report = annotate_task_flow(
+    ...     AnnotateTaskParameters(task_id=task_id, function="aa_functions.shapes", dry_run=True)
+    ... )
+    >>> report.sentence
+    '2 of 2 frames would be annotated'
     """
     filter_engine_log()
     try:

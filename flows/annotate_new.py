@@ -42,7 +42,12 @@ class SweepFailed(CvatFlowsError):
         self.report = report
 
 
-@flow(name="annotate-new-tasks", flow_run_name="look for new CVAT tasks", persist_result=False)
+@flow(
+    name="annotate-new-tasks",
+    description="Find new CVAT tasks and annotate them.",
+    flow_run_name="look for new CVAT tasks",
+    persist_result=False,
+)
 def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
     """Find new CVAT tasks and annotate them. If one fails, the others are still annotated.
 
@@ -58,6 +63,11 @@ def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
     Raises:
         SweepFailed: A task or a rule failed. The error has the report.
         CvatFlowsError: The sweep could not start. The error says what to do.
+
+    >>> rule = SweepRule(task_name="street*", function="aa_functions.shapes")
+    >>> report = annotate_new_tasks_flow(AnnotateNewTasksParameters(rules=[rule], dry_run=True))
+    >>> report.sentence
+    '1 would be annotated'
     """
     try:
         report = sweep(parameters)

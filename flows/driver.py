@@ -58,9 +58,8 @@ def annotate_task(
         ApiException: CVAT refused a request.
         Exception: Any exception that the function raised.
 
-    Example:
-        >>> import aa_functions.shapes
-        >>> annotate_task(client, task.id, aa_functions.shapes, conf_threshold=0.4)
+    >>> import aa_functions.shapes
+    >>> annotate_task(client, task_id, aa_functions.shapes, conf_threshold=0.4)
     """
     if conf_threshold is not None and not 0 <= conf_threshold <= 1:
         raise ValueError("conf_threshold must be None or a number between 0 and 1")

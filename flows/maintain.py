@@ -15,9 +15,19 @@ from cvat_flows.tasks.storage import open_storage
 
 
 class MaintainParameters(BaseModel):
-    """Limits for stored files. Manifests are never deleted: they are records, not a cache."""
+    """Limits for stored files.
 
-    model_config = ConfigDict(extra="forbid")
+    >>> MaintainParameters(cache_days=30).cache_days
+    30
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "description": "Limits for stored files. Manifests are never deleted: they are records,"
+            " not a cache."
+        },
+    )
 
     cache_days: int = Field(
         default=MAX_AGE.days, ge=0, description="Delete cached detections older than this many days"
@@ -39,7 +49,12 @@ class MaintainParameters(BaseModel):
     )
 
 
-@flow(name="maintain", flow_run_name="prune caches", persist_result=False)
+@flow(
+    name="maintain",
+    description="Delete old cached detections, per-frame tables and previews.",
+    flow_run_name="prune caches",
+    persist_result=False,
+)
 def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
     """Delete old detections from the cache, and old per-frame tables and previews.
 
@@ -51,6 +66,9 @@ def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
 
     Returns:
         What was deleted and what is left.
+
+    >>> maintain_flow(MaintainParameters(cache_days=30)).removed
+    0
     """
     limits = parameters or MaintainParameters()
     pruned = prune_to(

@@ -33,9 +33,17 @@ DEFAULT_FUNCTION = "aa_functions.yolov8n"
 
 
 class AnnotateTaskParameters(BaseModel):
-    """What to annotate, with which function, and how."""
+    """What to annotate, with which function, and how.
 
-    model_config = ConfigDict(extra="forbid")
+    >>> parameters = AnnotateTaskParameters(task_id=12, frames="0-99", max_failed_frames=0.1)
+    >>> parameters.failed_frames_allowed(100)
+    10
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"description": "What to annotate, with which function, and how."},
+    )
 
     task_id: int = Field(ge=1, description="Id of the CVAT task")
     function: FunctionName = DEFAULT_FUNCTION

@@ -31,12 +31,9 @@ class PrefectProgress:
     context manager waits for pending requests.
     """
 
-    def __init__(
-        self, inner: Progress, report: RunReport, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, inner: Progress, report: RunReport) -> None:
         self._inner = inner
         self._report = report
-        self._clock = clock
         self._begin = self._next_bar = self._next_line = 0.0
         self._total = self._done = 0
         self._bar: Future[UUID | None] | None = None
@@ -57,7 +54,7 @@ class PrefectProgress:
     def start(self, total: int, description: str) -> None:
         self._inner.start(total, description)
         self._total = total
-        self._begin = self._clock()
+        self._begin = time.monotonic()
         self._next_bar = self._begin + BAR_INTERVAL
         self._next_line = self._begin + MIN_LINE_INTERVAL
         if total:
@@ -68,7 +65,7 @@ class PrefectProgress:
     def advance(self, frames: int) -> None:
         self._inner.advance(frames)
         self._done += frames
-        now = self._clock()
+        now = time.monotonic()
         if now >= self._next_bar and (self._pending is None or self._pending.done()):
             self._show(self._text(now))
             self._next_bar = now + BAR_INTERVAL

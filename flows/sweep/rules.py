@@ -32,9 +32,20 @@ class RulesError(CvatFlowsError):
 
 
 class SweepRule(BaseModel):
-    """Which CVAT tasks to annotate, with which function. An empty condition is always true."""
+    """Which CVAT tasks to annotate, with which function.
 
-    model_config = ConfigDict(extra="forbid")
+    >>> rule = SweepRule(projects=["cars"], options={"conf_threshold": 0.4})
+    >>> rule.for_task(12).conf_threshold
+    0.4
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "description": "Which CVAT tasks to annotate, with which function. An empty condition "
+            "is always true."
+        },
+    )
 
     name: str = Field(default="", description="Name of the rule, for reports")
     projects: list[str] = Field(
@@ -122,9 +133,17 @@ class SweepRule(BaseModel):
 
 
 class AnnotateNewTasksParameters(BaseModel):
-    """The rules of a sweep, and where it annotates."""
+    """The rules of a sweep, and where it annotates.
 
-    model_config = ConfigDict(extra="forbid")
+    >>> parameters = AnnotateNewTasksParameters(rules=[SweepRule(projects=["cars"])], limit=10)
+    >>> [str(rule) for rule in parameters.all_rules()]
+    ['cars']
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"description": "The rules of a sweep, and where it annotates."},
+    )
 
     rules: list[SweepRule] = Field(
         default_factory=list,

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cvat_sdk import models
+from cvat_sdk import Client, models
 from prefect.client.orchestration import get_client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.flows.annotate import annotate_task_flow
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.detect import choose_detect_task
+from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.tasks.detect.pruning import Limits, prune_to
 from cvat_flows.tasks.model.frames import Batch
 from cvat_flows.tasks.run import AnnotationRun
@@ -261,6 +264,37 @@ def test_an_unreadable_image_fails_its_frame(
     assert again.error is None
     assert again.report.count("annotated") == 1
     assert frames_of(task) == list(range(10))
+
+
+def test_a_flow_with_retries_runs_the_failed_frames_again(
+    make_task: Callable[..., Any],
+    client: Client,
+    sandbox: SandboxProcess,
+    function_file: Path,
+    storage_folder: Path,
+    prefect_server: None,
+) -> None:
+    task = make_task(12)
+    sandbox.set_faults([{"action": "corrupt_frame", "task": task.id, "frame": 4}])
+    attempts: list[str] = []
+
+    def repair_before_the_second_attempt(flow: Any, run: Any, state: Any) -> None:
+        attempts.append(state.name)
+        if len(attempts) == 2:
+            sandbox.clear_faults()
+
+    flow = annotate_task_flow.with_options(retries=1, on_running=[repair_before_the_second_attempt])
+    try:
+        with use_live_inputs(LiveInputs(client=client)):
+            state: Any = flow(
+                AnnotateTaskParameters(task_id=task.id, function=str(function_file)),
+                return_state=True,
+            )
+    finally:
+        sandbox.clear_faults()
+    assert len(attempts) == 2
+    assert state.message == "1 of 1 frame annotated, 11 skipped (11 done before)"
+    assert state.is_completed()
 
 
 def test_over_the_budget_nothing_is_uploaded(make_task: Callable[..., Any], annotate: Any) -> None:

@@ -50,7 +50,7 @@ class TestPreview:
         assert [frame["created"] for frame in content["frames"]] == [1, 1, 1]
         assert content["totals"]["created"] == 3
         assert content["match"][0]["status"] == "matched"
-        assert content["call"].startswith(f"cvat-flows annotate {task.id} ")
+        assert content["command"].startswith(f"cvat-flows annotate {task.id} ")
         assert frames_of(task) == []
 
     def test_frames_that_are_done_are_looked_at_too(

@@ -1,4 +1,4 @@
-"""Progress reaches its readers often enough, and no more often."""
+"""How often progress is shown in Prefect, and what it says."""
 
 from __future__ import annotations
 
@@ -19,13 +19,20 @@ from tests.tasks.reports.report_factory import failed, media_of, names_of, repor
 class Clock:
     now = 0.0
 
-    def __call__(self) -> float:
+    def monotonic(self) -> float:
         return self.now
 
 
 @pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress_module, "time", clock)
+    return clock
+
+
+@pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
-    """What went to Prefect, in place of Prefect: the bar's states and the log's lines."""
+    """What Prefect would get: the states of the bar and the lines of the log."""
     seen: dict[str, list[Any]] = {"bar": [], "log": []}
     logger = logging.Logger("run")
 
@@ -44,22 +51,20 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     return seen
 
 
-def run(seconds: float, *, step: float, frames: int, total: int) -> Clock:
+def run(clock: Clock, seconds: float, *, step: float, frames: int, total: int) -> None:
     media = media_of(names_of(10))
     report = report_of(media, [failed(media.frame(0))])
-    clock = Clock()
-    with PrefectProgress(NoProgress(), report, clock) as progress:
+    with PrefectProgress(NoProgress(), report) as progress:
         progress.start(total, "annotating task 1")
         while clock.now < seconds:
             clock.now += step
             progress.advance(frames)
         progress.uploading()
         progress.finish()
-    return clock
 
 
-def test_a_fast_run_is_told_of_in_a_few_lines(shown: dict[str, list[Any]]) -> None:
-    run(60, step=0.25, frames=10, total=2400)
+def test_a_fast_run_writes_few_lines(clock: Clock, shown: dict[str, list[Any]]) -> None:
+    run(clock, 60, step=0.25, frames=10, total=2400)
     assert shown["log"][0] == "annotating task 1: 2,400 frames to do"
     assert 5 <= len(shown["log"]) <= 13
     assert "1,200" not in shown["log"][1]
@@ -69,19 +74,19 @@ def test_a_fast_run_is_told_of_in_a_few_lines(shown: dict[str, list[Any]]) -> No
     assert shown["bar"][-2][1].endswith("uploading")
 
 
-def test_a_long_run_is_told_of_once_a_minute_at_most(shown: dict[str, list[Any]]) -> None:
-    run(36_000, step=1.0, frames=1, total=36_000)
+def test_a_long_run_writes_one_line_a_minute(clock: Clock, shown: dict[str, list[Any]]) -> None:
+    run(clock, 36_000, step=1.0, frames=1, total=36_000)
     assert 300 < len(shown["log"]) < 800
     assert "h left" in shown["log"][30]
 
 
-def test_a_run_over_nothing_shows_no_bar(shown: dict[str, list[Any]]) -> None:
-    run(0, step=1, frames=1, total=0)
+def test_a_run_without_frames_shows_no_bar(clock: Clock, shown: dict[str, list[Any]]) -> None:
+    run(clock, 0, step=1, frames=1, total=0)
     assert shown == {"bar": [], "log": []}
 
 
-def test_a_slow_server_holds_up_no_frame(
-    shown: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_slow_server_delays_no_frame(
+    clock: Clock, shown: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = threading.Event()
 
@@ -91,8 +96,7 @@ def test_a_slow_server_holds_up_no_frame(
 
     monkeypatch.setattr(progress_module, "update_progress_bar", update_progress_bar)
     media = media_of(names_of(10))
-    clock = Clock()
-    with PrefectProgress(NoProgress(), report_of(media, []), clock) as progress:
+    with PrefectProgress(NoProgress(), report_of(media, [])) as progress:
         progress.start(100, "annotating task 1")
         assert progress._bar is not None
         progress._bar.result(HANG_TIMEOUT)
@@ -108,5 +112,5 @@ def test_a_slow_server_holds_up_no_frame(
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (7200, "2.0 h")]
 )
-def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
+def test_durations_are_formatted_for_people(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words
