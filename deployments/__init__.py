@@ -1,1 +1,1 @@
-"""Where and when the flows run: deployments, set-up, the sandbox, the demo."""
+"""Where and when the flows run: deployments, setup, doctor, webhook receiver, sandbox, demo."""

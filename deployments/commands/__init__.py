@@ -1,1 +1,1 @@
-"""Commands of `cvat-flows` about where the flows run."""
+"""The commands of `cvat-flows` that set up and check an installation."""

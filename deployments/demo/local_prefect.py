@@ -1,4 +1,4 @@
-"""A Prefect server of one's own in a folder, for the demo."""
+"""Run a Prefect server for the demo, with its data in one folder."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PATIENCE = 120
-"""Seconds until a server that does not answer is given up: the first start makes a database."""
+START_TIMEOUT = 120
+"""In seconds. The first start creates the database."""
 
 
 def free_port() -> int:
-    """A port of this machine that nothing listens on just now."""
+    """Return a port of this machine on which nothing listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
+def shipped_settings(url: str) -> dict[str, str]:
+    """Read prefect-server.env for a server at `url`."""
+    lines = Path(__file__).parents[1].joinpath("prefect-server.env").read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return {**settings, "PREFECT_UI_URL": url}
+
+
 @contextmanager
 def local_prefect(folder: Path) -> Iterator[str]:
-    """Start a Prefect server and make this process use it; yields the address of its UI.
+    """Start a Prefect server and make this process use it. Yields the address of its UI.
 
-    Call it before Prefect is imported: the settings are read then.
+    Call it before Prefect is imported, because Prefect reads its settings then.
     """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -35,21 +42,20 @@ def local_prefect(folder: Path) -> Iterator[str]:
     with log_path.open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
-            # The UI asks the port of the settings, whatever port the server was started on.
             env={
                 **os.environ,
+                **shipped_settings(url),
+                # By default, the UI sends its requests to port 4200, whatever `--port` says.
                 "PREFECT_SERVER_UI_API_URL": f"{url}/api",
-                # Off for a temporary server (flows.cli); this one has a UI.
+                # `set_prefect_defaults` switches these off for servers without a UI.
                 "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
-                "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "500",
-                "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
                 "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "true",
             },
             stdout=log,
             stderr=log,
         )
     try:
-        _wait(url, server, log_path)
+        _wait_until_healthy(url, server, log_path)
         os.environ["PREFECT_API_URL"] = f"{url}/api"
         yield url
     finally:
@@ -60,12 +66,12 @@ def local_prefect(folder: Path) -> Iterator[str]:
             server.kill()
 
 
-def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
+def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
     while server.poll() is None and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"{url}/api/health", timeout=2):
                 return
         except OSError:
             time.sleep(0.3)
-    raise RuntimeError(f"the Prefect server did not start; its log is {log}")
+    raise RuntimeError(f"the Prefect server did not start, see its log {log}")

@@ -15,6 +15,7 @@ from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
 
 from aa_functions.weights import FOLDERS_VARIABLE
+from cvat_flows.deployments.demo.local_prefect import shipped_settings
 from cvat_flows.deployments.setup.gpu_limits import GPUS_VARIABLE
 from cvat_flows.flows.sweep.rules import RULES_VARIABLE, read_rules
 
@@ -97,8 +98,7 @@ def test_every_prefect_setting_exists() -> None:
 
 
 def test_the_settings_for_one_machine_are_the_same() -> None:
-    lines = (ROOT / "deployments" / "prefect-server.env").read_text().splitlines()
-    settings = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    settings = shipped_settings("http://127.0.0.1:4200")
     assert set(settings) <= _get_valid_setting_names(Settings)
     only_for_many_servers = re.compile("API_|DATABASE|MESSAGING|CAUSAL_ORDERING|REDIS")
     for key, value in SERVICES["api-1"]["environment"].items():

@@ -19,8 +19,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from cvat_flows import deployments
-from cvat_flows.deployments.demo.local_prefect import free_port
+from cvat_flows.deployments.demo.local_prefect import free_port, shipped_settings
 from tests.support.waiting import wait_until
 
 TEST_SETTINGS = {
@@ -28,13 +27,6 @@ TEST_SETTINGS = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_WORKER_PREFETCH_SECONDS": "1",
 }
-
-
-def shipped_settings(url: str) -> dict[str, str]:
-    """Read deployments/prefect-server.env for a server at another address."""
-    text = (Path(deployments.__file__).parent / "prefect-server.env").read_text()
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return dict(line.replace("http://127.0.0.1:4200", url).split("=", 1) for line in lines)
 
 
 @define(kw_only=True)

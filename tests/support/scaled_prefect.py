@@ -15,9 +15,9 @@ import asyncpg
 import httpx
 import redis
 
-from cvat_flows.deployments.demo.local_prefect import free_port
+from cvat_flows.deployments.demo.local_prefect import free_port, shipped_settings
 from tests.support.balancer import balanced
-from tests.support.live_prefect import TEST_SETTINGS, LivePrefect, shipped_settings
+from tests.support.live_prefect import TEST_SETTINGS, LivePrefect
 from tests.support.waiting import wait_until
 
 POSTGRES = os.environ.get("CVAT_FLOWS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432")
