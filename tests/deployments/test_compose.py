@@ -16,6 +16,7 @@ from prefect.settings.legacy import _get_valid_setting_names
 
 from aa_functions.weights import FOLDERS_VARIABLE
 from cvat_flows.deployments.demo.local_prefect import shipped_settings
+from cvat_flows.deployments.setup.deployment_file import FILE
 from cvat_flows.deployments.setup.gpu_limits import GPUS_VARIABLE
 from cvat_flows.flows.sweep.rules import RULES_VARIABLE, read_rules
 
@@ -217,3 +218,8 @@ def test_the_constraints_pin_every_extra() -> None:
     for extra, requirements in PYPROJECT["project"]["optional-dependencies"].items():
         names = {re.match(r"[\w-]+", one)[0].lower() for one in requirements}  # type: ignore[index]
         assert names <= pinned, extra
+
+
+def test_the_deployments_state_the_pinned_version_of_prefect() -> None:
+    stated = yaml.safe_load(FILE.read_text())["prefect-version"]
+    assert f"prefect=={stated}" in (ROOT / "constraints.txt").read_text().splitlines()
