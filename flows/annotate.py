@@ -20,9 +20,10 @@ from cvat_flows.flows.run.log import filter_engine_log
 from cvat_flows.flows.run.memory import freeze_gc
 from cvat_flows.flows.run.prepare import make_plan, make_run, match_labels
 from cvat_flows.flows.run.progress import PrefectProgress
+from cvat_flows.flows.run.record import open_record
 from cvat_flows.flows.run.report import collect_pictures, name_flow_run, publish
 from cvat_flows.flows.run.split import split_detection
-from cvat_flows.flows.run.upload import open_record, upload_all
+from cvat_flows.flows.run.upload import upload_all
 from cvat_flows.tasks.cvat.server_block import find_settings
 from cvat_flows.tasks.detect.pruning import prune_if_due
 from cvat_flows.tasks.model.errors import CvatFlowsError

@@ -53,7 +53,7 @@ _NOT_FOR_ONE_FRAME = {
     "split_runs",
     "only_unannotated",
 }
-"""Options without a meaning for the preview of a single frame."""
+"""Options that have no effect on the preview of a single frame."""
 
 
 def name_flow_run(parameters: AnnotateTaskParameters, media: TaskMedia, live: LiveInputs) -> None:
@@ -181,7 +181,8 @@ def _put(markdown: str, report: RunReport, what: str, description: str) -> None:
 
 
 def _short_sentence(report: RunReport) -> str:
-    return report.sentence.partition(": frame ")[0]
+    """Return the sentence without the list of failed frames."""
+    return report.sentence.partition(": frame ")[0].partition(" The first failed frame")[0]
 
 
 def _describe_function(function: LoadedFunction) -> str:

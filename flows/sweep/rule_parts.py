@@ -7,7 +7,7 @@ from cvat_sdk import Client
 
 from aa_functions.reference import LoadedFunction, load_function
 from cvat_flows.flows.run.connect import connect_for_run
-from cvat_flows.flows.run.upload import function_name, options_digest
+from cvat_flows.flows.run.record import function_name, options_digest
 from cvat_flows.flows.sweep.find import WhyNew, why_new
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rules import SweepRule

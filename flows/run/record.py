@@ -1,0 +1,173 @@
+"""The manifest, the storage and the lease of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from attrs import evolve, frozen
+from cvat_sdk import Client
+from prefect.runtime import flow_run
+
+from aa_functions.reference import LoadedFunction
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.prepare import Caches, make_caches
+from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
+from cvat_flows.tasks.model.labels import Label
+from cvat_flows.tasks.model.media import TaskMedia
+from cvat_flows.tasks.storage import Storage, open_storage
+from cvat_flows.tasks.upload.lease import Lease, task_lease
+from cvat_flows.tasks.upload.manifest import Manifest
+from cvat_flows.tasks.upload.manifest_file import RunStamp
+
+_NOT_IN_DIGEST = {
+    "task_id",
+    "function",
+    "function_parameters",
+    "server",
+    "existing",
+    "clear_existing",
+    "frames",
+    "jobs",
+    "only_unannotated",
+    "renew",
+    "include_ground_truth",
+    "max_failed_frames",
+    "frames_per_run",
+    "detect_timeout",
+    "use_cache",
+    "dry_run",
+    "split",
+    "split_runs",
+    "wait_for_writer",
+}
+"""Parameters that do not change a frame's annotations, or are part of the fingerprint."""
+
+_OURS = {"annotated", "pending"}
+
+
+@frozen(kw_only=True)
+class RunRecord:
+    """The manifest and the storage of a run: what earlier runs did, and what this one does."""
+
+    client: Client
+    media: TaskMedia
+    function: LoadedFunction
+    parameters: AnnotateTaskParameters
+    storage: Storage
+    manifest: Manifest
+    lease: Lease | None
+    """None in a dry run."""
+
+    def annotated_frames(self) -> frozenset[int]:
+        """Return the frames that have a tag or a shape, if `only_unannotated` is set."""
+        if not self.parameters.only_unannotated:
+            return frozenset()
+        wanted = self.parameters.jobs
+        found = frozenset(
+            item["frame"]
+            for job_id in self.media.all_job_ids
+            if wanted is None or job_id in wanted
+            for _, item in JobAnnotations(client=self.client, job_id=job_id).read()
+        )
+        if not self.parameters.renew:
+            return found
+        return frozenset(number for number in found if not self._is_ours(number))
+
+    def _is_ours(self, number: int) -> bool:
+        """Return whether any version of this function has annotated the frame or started to."""
+        jobs = self.media.frame(number, jobs=self.parameters.jobs).job_ids
+        records = (self.manifest.record(job_id, number) for job_id in jobs)
+        return any(known is not None and known.state in _OURS for known in records)
+
+    def done_frames(self) -> frozenset[int]:
+        """Return the frames that this version of the function has annotated with these options.
+
+        Return none for existing='clear', which must process them to remove other annotations.
+        """
+        if self.function.fingerprint is None or self.parameters.existing == "clear":
+            return frozenset()
+        frames = (
+            self.media.frame(number, jobs=self.parameters.jobs) for number in range(self.media.size)
+        )
+        return frozenset(frame.number for frame in frames if self.manifest.is_done(frame))
+
+    def caches(self) -> Caches:
+        """Open the caches of the run."""
+        return make_caches(self.storage, self.media, self.function, self.parameters)
+
+
+@contextmanager
+def open_record(
+    client: Client,
+    media: TaskMedia,
+    function: LoadedFunction,
+    labels: tuple[Label, ...],
+    parameters: AnnotateTaskParameters,
+) -> Iterator[RunRecord]:
+    """Open the manifest and become the only writer of the CVAT task.
+
+    Raises TaskIsBusy if another run still writes after `wait_for_writer` seconds.
+    """
+    storage = open_storage()
+    stamp = RunStamp(
+        id=str(flow_run.id or ""),
+        name=str(flow_run.name or ""),
+        fingerprint=function.fingerprint or "",
+        parameters=result_digest(parameters, labels),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    manifest = Manifest(
+        storage,
+        server=media.host,
+        task_id=media.task_id,
+        function=function_name(function),
+        run=stamp,
+    )
+    record = RunRecord(
+        client=client,
+        media=media,
+        function=function,
+        parameters=parameters,
+        storage=storage,
+        manifest=manifest,
+        lease=None,
+    )
+    if parameters.dry_run:
+        yield record
+        return
+    with task_lease(
+        storage,
+        server=media.host,
+        task_id=media.task_id,
+        run=stamp,
+        wait=parameters.wait_for_writer,
+        writes_later=True,
+    ) as lease:
+        yield evolve(record, lease=lease)
+
+
+def function_name(function: LoadedFunction) -> str:
+    """Return the name that manifests use: the same for all versions and parameters."""
+    reference = function.reference
+    if reference is None:
+        return function.title
+    return reference.module or (reference.file.name if reference.file else function.title)
+
+
+def result_digest(parameters: AnnotateTaskParameters, labels: tuple[Label, ...]) -> str:
+    """Return a digest of the options and labels, which decide a frame's annotations.
+
+    The function and the image decide them, too, but are not part of this digest. It starts with
+    `options_digest`. A sweep compares only that part, so it does not need every task's labels.
+    """
+    return options_digest(parameters) + hashlib.sha256(repr(labels).encode()).hexdigest()[:16]
+
+
+def options_digest(parameters: AnnotateTaskParameters) -> str:
+    """Return a digest of the options that decide a frame's annotations."""
+    options = parameters.model_dump(mode="json", exclude=_NOT_IN_DIGEST)
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
