@@ -1,4 +1,4 @@
-"""What the tests of the flows share: a function in a file, and a way to run the flow over it."""
+"""Fixtures for the tests of the flows: a detection function, and a way to run the flow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 
 FUNCTION = '''
-"""One box a frame, a pixel off the border; frames can be made to fail by name."""
+"""Returns one box on each frame. The parameters make frames fail, hang or wait by name."""
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def create(label="car", fail="", width=1.0, bad="", calls="", hang="", wait=""):
             with open(calls, "a") as file:
                 print(context.frame_name, file=file)
         if context.frame_name in fail.split(","):
-            raise ValueError(f"cannot look at {context.frame_name}")
+            raise ValueError(f"cannot process {context.frame_name}")
         if hang and context.frame_name in hang.split(","):
             time.sleep(300)
         if wait.startswith(f"{context.frame_name} until "):
@@ -70,5 +70,5 @@ def annotate(
 
 
 def frames_of(task: Any) -> list[int]:
-    """Frame numbers of the shapes that CVAT holds, sorted."""
+    """Return the frame numbers of the task's shapes, sorted."""
     return sorted(shape.frame for shape in task.get_annotations().shapes)

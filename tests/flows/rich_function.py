@@ -1,4 +1,4 @@
-"""A function whose output has every kind of shape, and labels that it fits."""
+"""A function that returns every kind of shape, and task labels that match it."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def detect_everything(context: Any, image: Any) -> list[Any]:
 
 
 def content(task: Any) -> Any:
-    """What a task holds, in names instead of ids, so that two tasks can be compared."""
+    """Return a task's annotations with names instead of ids, to compare two tasks."""
     names: dict[int, str] = {}
     for row in task.get_labels():
         names |= {row.id: row.name} | {sub.id: sub.name for sub in row.sublabels}

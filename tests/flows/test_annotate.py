@@ -1,4 +1,4 @@
-"""The flow over real HTTP: what works is uploaded, what fails is seen."""
+"""The flow over real HTTP: good frames are uploaded, bad frames are shown."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.prefect_records import task_runs_of
 
 
 def task_run(finished: Any, name: str) -> Any:
-    """The flow run's task run of this name, when it has ended."""
+    """Return the flow run's task run of this name when it has ended."""
 
     def ended(runs: list[Any]) -> list[Any]:
         return [run for run in runs if run.name == name and run.state and run.state.is_final()]
@@ -62,7 +62,7 @@ def test_a_second_run_adds_nothing_and_fetches_nothing(
     assert not [address for address in sandbox.request_counts() if "/data?" in address]
 
 
-def test_machines_share_what_they_know_in_s3(
+def test_machines_share_storage_in_s3(
     make_task: Callable[..., Any],
     annotate: Any,
     s3: str,
@@ -76,14 +76,14 @@ def test_machines_share_what_they_know_in_s3(
     assert annotate(make_task(5)).error is None
     task = make_task(5, segment_size=2)
     assert annotate(task).report.sentence == "5 of 5 frames annotated"
-    assert len(calls.read_text().split()) == 5  # the same images, from the shared cache
+    assert len(calls.read_text().split()) == 5  # The same images: from the shared cache.
     assert annotate(task).report.count("skipped") == 5
     assert frames_of(task) == list(range(5))
     folders = {stored.path.partition("/")[0] for stored in open_storage().list("")}
     assert {"manifest", "detections", "leases", "results"} <= folders
 
 
-def test_runs_keep_the_cache_within_its_bounds(
+def test_runs_prune_the_cache(
     make_task: Callable[..., Any], annotate: Any, storage_folder: Path
 ) -> None:
     prune_to(open_storage(), Limits(max_age=timedelta(days=1), max_bytes=0))
@@ -96,7 +96,7 @@ def test_runs_keep_the_cache_within_its_bounds(
     assert annotate(task).report.count("skipped") == 2
 
 
-def test_a_run_that_writes_its_report_is_not_taken_for_dead(
+def test_the_lease_is_held_until_the_report_is_written(
     make_task: Callable[..., Any],
     annotate: Any,
     sandbox: SandboxProcess,
@@ -131,7 +131,7 @@ def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], annotat
     assert len(task.get_annotations().tags) == 1
     run = task_run(finished, "detect frame 5 · img_0005.jpg")
     assert run.state.is_failed()
-    assert "cannot look at img_0005.jpg" in run.state.message
+    assert "cannot process img_0005.jpg" in run.state.message
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def limit_of_the_tag(limited: bool) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("limited", [False, True])
-def test_detecting_has_the_tag_and_waits_for_a_slot_where_there_is_a_limit(
+def test_detect_runs_have_the_tag_and_wait_for_a_slot_if_it_has_a_limit(
     make_task: Callable[..., Any], annotate: Any, limited: bool
 ) -> None:
     task = make_task(2)
@@ -159,7 +159,7 @@ def test_detecting_has_the_tag_and_waits_for_a_slot_where_there_is_a_limit(
 
 
 @pytest.mark.parametrize("limited", [False, True])
-def test_the_next_run_begins_while_the_function_is_busy_unless_it_would_hold_a_slot(
+def test_the_next_detect_run_starts_early_unless_it_would_hold_a_slot(
     make_task: Callable[..., Any],
     annotate: Any,
     tmp_path: Path,
@@ -213,7 +213,7 @@ def test_a_function_that_hangs_ends_the_run(
         task, function_parameters=all_hang, detect_timeout=0.2, max_failed_frames=0.9
     )
     detections = [s for s in open_storage().list("detections") if "about" not in s.path]
-    assert len(detections) == 1  # of the frame before
+    assert len(detections) == 1  # Of the first frame.
     assert "5 calls of the function in a row took longer than 0.2 s" in str(finished.error)
     assert "frame 5 · img_0005.jpg" in str(finished.error)
     assert frames_of(task) == []
@@ -221,7 +221,7 @@ def test_a_function_that_hangs_ends_the_run(
     assert annotate(task, function_parameters={}).report.count("annotated") == 8
 
 
-def test_a_batch_whose_turn_does_not_come_is_called_off(
+def test_a_batch_behind_a_hanging_function_is_cancelled(
     make_task: Callable[..., Any], annotate: Any, tmp_path: Path
 ) -> None:
     task, calls = make_task(9), tmp_path / "calls"
@@ -259,7 +259,7 @@ def test_an_unreadable_image_fails_its_frame(
         sandbox.clear_faults()
     assert [(row.frame, row.step) for row in finished.report.failed] == [(4, "fetch")]
     assert frames_of(task) == [n for n in range(10) if n != 4]
-    # Mended: the next run does what is missing.
+    # The image is readable again: the next run annotates what is missing.
     again = annotate(task)
     assert again.error is None
     assert again.report.count("annotated") == 1
@@ -316,7 +316,7 @@ def test_the_first_failed_frame_stops_a_strict_run(
     assert frames_of(task) == []
 
 
-def test_frames_and_jobs_narrow_the_run(make_task: Callable[..., Any], annotate: Any) -> None:
+def test_frames_and_jobs_select_frames(make_task: Callable[..., Any], annotate: Any) -> None:
     task = make_task(9, segment_size=3)
     second = sorted(task.get_jobs(), key=lambda job: job.start_frame)[1]
     finished = annotate(task, jobs=[second.id], frames="4-")
@@ -340,5 +340,5 @@ def test_batches_do_not_change_the_result(
     task = make_task(8)
     annotate(task, frames_per_run=3, function_parameters={"calls": str(calls)})
     assert frames_of(task) == list(range(8))
-    # The function sees the frames in their order, one after the other.
+    # The function gets the frames in order, one after the other.
     assert calls.read_text().split() == [f"img_{n:04d}.jpg" for n in range(8)]

@@ -1,4 +1,4 @@
-"""`flows.annotate_task` beside `cvat_sdk.auto_annotation.annotate_task`, on equal CVAT tasks."""
+"""`cvat_flows.annotate_task` and the SDK's `annotate_task` give equal results on equal tasks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.flows.rich_function import (
 
 @pytest.fixture(autouse=True)
 def _places(storage_folder: Any, prefect_server: None) -> None:
-    """Every test has its own manifests, and a Prefect server."""
+    """Give every test its own storage, and a Prefect server."""
 
 
 @pytest.mark.parametrize("conv_mask_to_poly", [False, True])
@@ -71,9 +71,7 @@ def test_equal_to_the_sdk(
     assert len(ours) == 3 * 11 + (not clear_existing)
 
 
-def test_a_second_run_does_not_repeat_anything(
-    client: Client, make_task: Callable[..., Any]
-) -> None:
+def test_a_second_run_adds_no_duplicates(client: Client, make_task: Callable[..., Any]) -> None:
     task = make_task(3, rich_labels())
     function = SimpleNamespace(spec=RICH_SPEC, detect=detect_everything)
     annotate_task(client, task.id, function, allow_unmatched_labels=True)
@@ -102,7 +100,9 @@ def test_a_class_instance_and_a_module(client: Client, make_task: Callable[..., 
         assert frames_of(task) == [0, 1]
 
 
-def test_the_context_is_the_caller_s(client: Client, make_task: Callable[..., Any]) -> None:
+def test_the_function_gets_the_callers_options(
+    client: Client, make_task: Callable[..., Any]
+) -> None:
     seen: list[Any] = []
 
     def detect(context: Any, image: Any) -> list[Any]:
@@ -296,7 +296,7 @@ def test_a_mask_despite_conv_mask_to_poly(client: Client, make_task: Callable[..
         annotate_task(client, task.id, function, conv_mask_to_poly=True)
 
 
-def test_the_sdk_s_other_exceptions(client: Client) -> None:
+def test_other_exceptions_of_the_sdk(client: Client) -> None:
     function = SimpleNamespace(spec=aa.DetectionFunctionSpec(labels=[]), detect=never)
     with pytest.raises(NotFoundException):
         annotate_task(client, 999_999, function)

@@ -1,4 +1,4 @@
-"""The way through a live CVAT: images, failures, videos, the SDK's driver, a sweep, an undo.
+"""The most important runs on a live CVAT: images, failures, videos, the SDK driver, sweep, undo.
 
 The same tests run on the sandbox, and, marked `cvat`, on the server that CVAT_HOST, CVAT_USER and
 CVAT_PASSWORD name. They make their own tasks and projects there, touch no others, and remove them.
@@ -52,7 +52,7 @@ def client(settings: ServerSettings) -> Client:
     return client
 
 
-def test_failed_frames_alone_are_done_again(
+def test_second_run_annotates_only_failed_frames(
     make_task: Callable[..., Any], annotate: Annotate
 ) -> None:
     task = make_task(12, segment_size=5, data={"chunk_size": 2})

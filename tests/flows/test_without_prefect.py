@@ -1,4 +1,4 @@
-"""The benchmark's plain threads do what the flow does."""
+"""The benchmark without Prefect gives the same result as the flow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from tests.flows.conftest import frames_of
 
 
-def test_the_same_frames_are_annotated_and_the_same_fail(
+def test_same_frames_are_annotated_and_same_frames_fail(
     client: Client, make_task: Callable[..., Any], function_file: Path, storage_folder: Path
 ) -> None:
     task = make_task(12, segment_size=5)

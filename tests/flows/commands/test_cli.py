@@ -31,7 +31,7 @@ def cli(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str, str]]:
-    """`cli("annotate", 1, "--dry-run")` gives exit status, standard output and standard error."""
+    """`cli("annotate", 1, "--dry-run")` returns exit status, standard output and standard error."""
     monkeypatch.setenv("CVAT_HOST", sandbox.url)
     monkeypatch.setenv("CVAT_USER", "admin")
     monkeypatch.setenv("CVAT_PASSWORD", "admin")
@@ -46,7 +46,7 @@ def cli(
     return run
 
 
-def test_annotate_prints_what_happened(make_task: Callable[..., Any], cli: Any) -> None:
+def test_annotate_prints_the_result(make_task: Callable[..., Any], cli: Any) -> None:
     task = make_task(3)
     status, out, _ = cli("annotate", task.id)
     assert status == 0
@@ -61,7 +61,7 @@ def test_failed_frames_are_listed_with_status_1(make_task: Callable[..., Any], c
     status, out, _ = cli("annotate", task.id, "-p", "fail=str:img_0007.jpg")
     assert status == 1
     assert "9 of 10 frames annotated, 1 failed" in out
-    assert "cannot look at img_0007.jpg" in out
+    assert "cannot process img_0007.jpg" in out
 
 
 def test_options_reach_the_flow(make_task: Callable[..., Any], cli: Any) -> None:
@@ -104,7 +104,7 @@ def test_options_reach_the_flow(make_task: Callable[..., Any], cli: Any) -> None
         (["--organization", "nowhere"], "has no organization 'nowhere'"),
     ],
 )
-def test_mistakes_are_named_with_status_2(
+def test_usage_errors_name_the_flag_and_have_status_2(
     make_task: Callable[..., Any], cli: Any, arguments: list[str], expected: str
 ) -> None:
     task = make_task(4)
@@ -116,7 +116,7 @@ def test_mistakes_are_named_with_status_2(
     assert frames_of(task) == []
 
 
-def test_a_mapping_may_be_longer_than_the_name_of_a_file(tmp_path: Path) -> None:
+def test_a_mapping_can_be_longer_than_a_file_name(tmp_path: Path) -> None:
     excluded = {"task_id", "function", "function_parameters"}
 
     def given(text: str) -> object:
@@ -135,7 +135,7 @@ def test_a_mapping_may_be_longer_than_the_name_of_a_file(tmp_path: Path) -> None
         given(str(file))
 
 
-def test_a_limit_alone_keeps_the_rules_of_the_environment(
+def test_a_limit_can_be_combined_with_the_rules_of_the_environment(
     make_task: Callable[..., Any], cli: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_task(2)
@@ -199,7 +199,7 @@ def test_credentials_from_options(
     assert frames_of(task) == [0, 1]
 
 
-def test_options_change_settings_from_anywhere(
+def test_options_override_all_settings(
     prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     block = CVATServer(host="https://cvat.example", access_token=SecretStr("t"), organization="a")
@@ -226,7 +226,7 @@ def test_options_change_settings_from_anywhere(
     ]
 
 
-def test_a_default_block_without_credentials_is_named_not_passed_over(
+def test_a_default_block_without_credentials_is_an_error(
     prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CVAT_HOST", raising=False)
@@ -239,7 +239,7 @@ def test_a_default_block_without_credentials_is_named_not_passed_over(
         CVATServer.delete("default", _sync=True)  # type: ignore[call-arg]
 
 
-def test_options_that_workers_would_not_see_are_refused(cli: Any) -> None:
+def test_options_without_effect_on_workers_are_refused(cli: Any) -> None:
     status, _, err = cli(
         *("annotate-new", "--projects", "cars", "--run-in", "deployment"),
         *("--server-host", "https://cvat.example", "--auth", "a:b"),
@@ -247,7 +247,7 @@ def test_options_that_workers_would_not_see_are_refused(cli: Any) -> None:
     assert (status, "--server-host does not work with --run-in deployment" in err) == (2, True)
 
 
-def test_match_lists_what_fits_and_what_does_not(make_task: Callable[..., Any], cli: Any) -> None:
+def test_match_prints_matches_and_mismatches(make_task: Callable[..., Any], cli: Any) -> None:
     task = make_task(1, labels=["car", "truck"])
     status, out, _ = cli("match", task.id)
     assert status == 0
@@ -257,7 +257,7 @@ def test_match_lists_what_fits_and_what_does_not(make_task: Callable[..., Any], 
     assert "label 'trucks' is not in the task (nearest: truck)" in out
 
 
-def test_one_login_a_process(sandbox: SandboxProcess) -> None:
+def test_a_process_logs_in_once(sandbox: SandboxProcess) -> None:
     settings = connection.ServerSettings(host=sandbox.url, username="admin", password="admin")
     sandbox.reset_request_counts()
     first = connection.connect(settings)

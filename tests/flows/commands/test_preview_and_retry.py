@@ -53,7 +53,7 @@ class TestPreview:
         assert content["command"].startswith(f"cvat-flows annotate {task.id} ")
         assert frames_of(task) == []
 
-    def test_frames_that_are_done_are_looked_at_too(
+    def test_it_includes_frames_that_are_done(
         self, make_task: MakeTask, annotate: Any, function_file: Path, tmp_path: Path
     ) -> None:
         task = make_task(2)
@@ -63,7 +63,7 @@ class TestPreview:
         main(["preview", str(task.id), *arguments])
         frames = content_of(page)["frames"]
         assert [(frame["created"], frame["kept"]) for frame in frames] == [(0, 1), (0, 1)]
-        # Detections come from the cache: the pictures are there all the same.
+        # Even with cached detections, the page has pictures.
         assert all(frame["picture"].startswith("data:image/jpeg") for frame in frames)
         assert frames_of(task) == [0, 1]
 
@@ -77,12 +77,12 @@ class TestPreview:
         main(["preview", str(task.id), *arguments])
         content = content_of(page)
         assert content["threshold"] == 0.8
-        # The function's only box has a score of 0.5: seen on the page, not to be created.
+        # The only box has a score of 0.5: the page shows it, but a run would not create it.
         assert [shape["score"] for shape in content["frames"][0]["shapes"]] == [0.5]
         assert content["totals"]["created"] == 0
         assert content["totals"]["counts"] == {"below threshold": 1}
 
-    def test_a_page_that_cannot_be_written_is_a_mistake_in_the_call(
+    def test_a_page_that_cannot_be_written_is_a_usage_error(
         self, make_task: MakeTask, function_file: Path, tmp_path: Path, capsys: Any
     ) -> None:
         task = make_task(1)
@@ -90,7 +90,7 @@ class TestPreview:
         assert main(["preview", str(task.id), *arguments]) == 2
         assert f"--output {tmp_path}" in capsys.readouterr().err
 
-    def test_a_lowest_score_above_the_threshold_is_one_too(
+    def test_a_lowest_score_above_the_threshold_is_a_usage_error(
         self, function_file: Path, capsys: Any
     ) -> None:
         arguments = ["--function-file", str(function_file), "--conf-threshold", "0.2"]
@@ -100,7 +100,7 @@ class TestPreview:
 
 @pytest.mark.usefixtures("server_arguments", "storage_folder")
 class TestRetry:
-    def test_the_latest_failed_run_does_what_failed(
+    def test_the_latest_failed_run_annotates_what_failed(
         self, make_task: MakeTask, annotate: Any, sandbox: SandboxProcess, capsys: Any
     ) -> None:
         task = make_task(12)
@@ -153,9 +153,7 @@ class TestRetry:
             assert state is not None
             assert state.is_scheduled()
 
-    def test_what_is_no_such_run_is_a_mistake_in_the_call(
-        self, prefect_server: None, capsys: Any
-    ) -> None:
+    def test_an_unknown_run_is_a_usage_error(self, prefect_server: None, capsys: Any) -> None:
         assert main(["retry", "no-such-run"]) == 2
         assert "no flow run of annotate-task named 'no-such-run'" in capsys.readouterr().err
         assert main(["retry", "00000000-0000-4000-8000-000000000000"]) == 2

@@ -1,4 +1,4 @@
-"""The command as a process of its own: no Prefect server set up, and killed in the middle."""
+"""The command in its own process: without a Prefect server, and killed during a run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def detect(context, image):
 
 @pytest.fixture
 def environment(sandbox: SandboxProcess, storage_folder: Path, tmp_path: Path) -> dict[str, str]:
-    """As a user would have it who has set up CVAT's address and nothing else."""
+    """The environment of a user who has configured only CVAT."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     return {
         **kept,
@@ -71,8 +71,8 @@ def test_without_a_prefect_server(
     )
     assert done.returncode == 1, done.stderr
     assert "9 of 10 frames annotated, 1 failed" in done.stdout
-    assert "cannot look at img_0003.jpg" in done.stdout
-    # Neither Prefect's log nor the temporary server's farewell gets between the lines.
+    assert "cannot process img_0003.jpg" in done.stdout
+    # Nothing from Prefect's log or its temporary server gets into the output.
     assert "Traceback" not in done.stderr
     assert "ERROR" not in done.stderr
     assert frames_of(task) == [0, 1, 2, *range(4, 10)]
@@ -92,7 +92,7 @@ def test_killed_and_run_again(
     function.write_text(HELD_FUNCTION)
     calls, hold = tmp_path / "held.py.calls", tmp_path / "held.py.hold"
     calls.touch()
-    # There it stays until it is killed: in the tenth frame, or with the second job's annotations.
+    # The run stops there until it is killed: at the tenth frame, or at the second job's upload.
     if killed_at == "detecting":
         hold.touch()
     else:
@@ -126,6 +126,6 @@ def test_killed_and_run_again(
     )
     assert second.returncode == 0, second.stderr
     assert frames_of(task) == sorted([*range(24), *range(24)])
-    # What had been detected was not detected again, but for the batch that was under way.
+    # Only the batches in progress were detected again.
     assert len(calls.read_text().split()) <= 24 + 2 * 3
     assert seen >= 9

@@ -1,4 +1,4 @@
-"""The command that a report names does the same run again."""
+"""The command that a report shows repeats the run."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def parsed(call: str) -> AnnotateTaskParameters:
 
 
 @pytest.mark.parametrize("options", CASES, ids=range(len(CASES)))
-def test_the_call_gives_the_same_parameters(options: dict[str, Any]) -> None:
+def test_the_command_gives_the_same_parameters(options: dict[str, Any]) -> None:
     parameters = AnnotateTaskParameters(task_id=123, **options)
     again = parsed(command_for(parameters)).model_dump(exclude={"clear_existing"})
     assert again == parameters.model_dump(exclude={"clear_existing"})
 
 
-def test_what_no_command_line_can_hold_is_given_as_json() -> None:
+def test_values_without_a_flag_are_given_as_json() -> None:
     parameters = AnnotateTaskParameters(task_id=123, function_parameters={"names": ["a", "b"]})
     given = json.loads(command_for(parameters, frames="5"))["parameters"]
     assert given["function_parameters"] == {"names": ["a", "b"]}
@@ -60,7 +60,7 @@ def test_what_no_command_line_can_hold_is_given_as_json() -> None:
     assert AnnotateTaskParameters(**given) == any_number
 
 
-def test_a_single_frame_is_looked_at_with_the_command_preview() -> None:
+def test_a_single_frame_has_a_preview_command() -> None:
     parameters = AnnotateTaskParameters(task_id=123, jobs=[1], conf_threshold=0.5)
     call = command_for(parameters, command="preview", without={"jobs"}, frames="5")
     words = shlex.split(call)

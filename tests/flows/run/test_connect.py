@@ -1,4 +1,4 @@
-"""A run at night waits for a CVAT that is being restarted, and for nothing else."""
+"""A deployment's run waits for a CVAT that restarts, and for nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cvat_flows.tasks.cvat.connection import CannotConnect, ServerSettings
 @pytest.fixture
 def settings(sandbox: SandboxProcess) -> Iterator[ServerSettings]:
     user, password = sandbox.admin
-    # Of its own: a client that is known already would not log in again.
+    # An own organization, because a known client would not log in again.
     yield ServerSettings(host=sandbox.url, username=user, password=password, organization="")
     sandbox.clear_faults()
 
@@ -40,7 +40,7 @@ def restarting(sandbox: SandboxProcess, times: int | None) -> None:
     sandbox.set_faults([rule])
 
 
-def test_a_run_waits_for_a_server_that_is_being_restarted(
+def test_a_run_waits_for_a_server_that_restarts(
     sandbox: SandboxProcess, settings: ServerSettings, pauses: list[float]
 ) -> None:
     restarting(sandbox, 3)
@@ -50,9 +50,7 @@ def test_a_run_waits_for_a_server_that_is_being_restarted(
     assert client.users.retrieve_current_user().username == settings.username
 
 
-def test_a_dead_address_is_given_up_in_the_end(
-    settings: ServerSettings, pauses: list[float]
-) -> None:
+def test_a_dead_address_fails_in_the_end(settings: ServerSettings, pauses: list[float]) -> None:
     with pytest.raises(CannotConnect, match="cannot be reached"):
         connect_with_retries(evolve(settings, host="http://127.0.0.1:9"))
     assert pauses == [1.0, 2.0, 4.0, 8.0]
@@ -64,7 +62,7 @@ def test_wrong_credentials_are_final(settings: ServerSettings, pauses: list[floa
     assert pauses == []
 
 
-def test_who_calls_it_by_hand_is_told_at_once(
+def test_a_run_by_hand_fails_without_retries(
     sandbox: SandboxProcess, settings: ServerSettings, pauses: list[float], prefect_server: None
 ) -> None:
     restarting(sandbox, None)

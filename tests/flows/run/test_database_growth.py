@@ -1,4 +1,4 @@
-"""Ten thousand failed frames do not fill Prefect's database."""
+"""Reports of ten thousand failed frames take little space in Prefect's database."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MOST_BYTES = 2_000_000
 
 
 def stored() -> int:
-    """Bytes of artifacts in the database: themselves, the latest of each key, events about them."""
+    """Return the bytes of artifacts, of their latest versions and of their events."""
     path = str(PREFECT_API_DATABASE_CONNECTION_URL.value()).partition("///")[2]
     with closing(sqlite3.connect(path)) as database:
         counts = [
@@ -55,7 +55,7 @@ def stored() -> int:
 
 
 def settled() -> int:
-    """The same once it does not grow any more: events come late."""
+    """Return the same when it has stopped growing: events come late."""
     before, now = -1, stored()
     while now != before:
         time.sleep(3)

@@ -1,4 +1,4 @@
-"""Frames and caches in the flow: what is fetched, what is detected, and how often."""
+"""Which frames the flow fetches and detects on, and how often."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tasks.fetch.film import film
 MakeTask = Callable[..., Any]
 
 FUNCTION = '''
-"""A box on each image; writes down which images it was asked about."""
+"""Finds one box on each image and records the images."""
 import os
 from types import SimpleNamespace
 
@@ -28,7 +28,7 @@ from aa_functions import DetectionFunctionSpec, label_spec, rectangle
 
 def create(width=1.0):
     def detect_batch(contexts, images):
-        # A parameter that names a file is part of the fingerprint with what is in it.
+        # Not a parameter: the content of a file in a parameter is part of the fingerprint.
         with open(os.environ["CALLS"], "a") as file:
             for context, image in zip(contexts, images, strict=True):
                 print(context.frame_name, image.getpixel((5, 5)), file=file)
@@ -66,7 +66,7 @@ class Annotator:
         return finished
 
     def calls(self) -> Counter[str]:
-        """How often the function was asked about each image since the last time."""
+        """Return how often the function got each image since the last call."""
         lines = self._calls.read_text().splitlines() if self._calls.exists() else []
         self._calls.write_text("")
         return Counter(lines)
@@ -92,7 +92,7 @@ def downloads(sandbox: SandboxProcess) -> list[str]:
     return [address for address in sandbox.request_counts() if "/data?" in address]
 
 
-def test_known_detections_need_no_chunk_and_no_model(
+def test_cached_detections_need_no_chunk_and_no_model(
     make_task: MakeTask, annotate: Annotator, sandbox: SandboxProcess
 ) -> None:
     task = make_task(9, data={"chunk_size": 4})
@@ -102,7 +102,7 @@ def test_known_detections_need_no_chunk_and_no_model(
     sandbox.reset_request_counts()
     annotate(task, existing="clear")
     assert not annotate.calls()
-    # Single frames may be asked for: the report shows some.
+    # Single frames may be fetched for the pictures of the report.
     assert not [address for address in downloads(sandbox) if "type=chunk" in address]
     assert frames_in(task) == list(range(9))
 
@@ -129,7 +129,7 @@ def test_the_same_image_in_two_tasks_is_detected_once(
     assert frames_in(second) == list(range(7))
 
 
-def test_another_parameter_of_the_function_is_another_function(
+def test_another_function_parameter_is_another_function(
     make_task: MakeTask, annotate: Annotator
 ) -> None:
     task = make_task(3)
@@ -152,7 +152,7 @@ def test_thresholds_and_mappings_need_no_model(make_task: MakeTask, annotate: An
 
 
 @pytest.mark.parametrize("frames_per_run", [1, 3, 100])
-def test_the_size_of_batches_changes_nothing(
+def test_the_batch_size_changes_nothing(
     make_task: MakeTask, annotate: Annotator, frames_per_run: int
 ) -> None:
     task = make_task(8, segment_size=5, data={"chunk_size": 3})

@@ -1,4 +1,4 @@
-"""Links into the Prefect UI never keep a run from going on."""
+"""Links to the Prefect UI. A bad answer of the server never stops a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cvat_flows.flows.run.links import preferred_ui
 
 @pytest.fixture
 def answering() -> Iterator[Callable[[bytes], str]]:
-    """`answering(bytes)` is the address of a server that answers one request so."""
+    """`answering(bytes)` returns the address of a server that sends this answer once."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
 
         def serve(answer: bytes) -> str:
@@ -31,7 +31,7 @@ def answering() -> Iterator[Callable[[bytes], str]]:
         yield serve
 
 
-def test_the_servers_default_ui_is_linked(answering: Callable[[bytes], str]) -> None:
+def test_links_lead_to_the_servers_default_ui(answering: Callable[[bytes], str]) -> None:
     body = json.dumps({"default_ui": "v2", "v2_base_url": "/v2"}).encode()
     base = answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
     assert preferred_ui(base) == f"{base}/v2"
@@ -46,7 +46,7 @@ def test_the_servers_default_ui_is_linked(answering: Callable[[bytes], str]) -> 
         b"HTTP/1.1 404",
     ],
 )
-def test_a_server_that_does_not_tell_gets_plain_links(
+def test_links_lead_to_the_base_address_without_a_valid_answer(
     answering: Callable[[bytes], str], answer: bytes
 ) -> None:
     base = answering(answer)

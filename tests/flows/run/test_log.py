@@ -1,4 +1,4 @@
-"""What the filter leaves of the log that Prefect's task engine writes.
+"""Which lines of Prefect's task engine the filter keeps.
 
 These tests run real tasks. They fail if a new version of Prefect logs something else.
 """

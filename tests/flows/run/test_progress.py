@@ -105,7 +105,7 @@ def test_a_slow_server_delays_no_frame(
             progress.advance(10)
         progress.finish()
         answers.set()
-    # While the first update was under way no other was sent, except the last one.
+    # While the first update is pending, only the last one is sent.
     assert [percent for percent, _ in shown["bar"]] == [10.0, 100.0]
 
 

@@ -1,4 +1,4 @@
-"""The flow over real HTTP: what Prefect shows of it afterwards."""
+"""What Prefect shows after a run, over real HTTP."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def is_failed_frame(run: Any) -> bool:
     return "· img_" in run.name and run.state is not None and run.state.is_failed()
 
 
-def test_the_run_list_reads_itself(
+def test_the_run_has_a_readable_name_and_tags(
     make_task: MakeTask, annotate: Any, client: Client, sandbox: SandboxProcess
 ) -> None:
     project = client.projects.create(
@@ -53,7 +53,7 @@ def test_the_run_list_reads_itself(
     assert run.state.message == "2 of 2 frames annotated"
 
 
-def test_failed_frames_are_shown_with_picture_and_links(
+def test_failed_frames_have_pictures_and_links(
     make_task: MakeTask, annotate: Any, sandbox: SandboxProcess
 ) -> None:
     task = make_task(30, name="<b>street|04</b>")
@@ -100,7 +100,7 @@ def test_failed_frames_are_shown_with_picture_and_links(
     ]
     detected = failed["detect frame 3 · img_0003.jpg"]
     assert detected.state.message == (
-        "the function failed on frame 3 · img_0003.jpg: ValueError: cannot look at img_0003.jpg"
+        "the function failed on frame 3 · img_0003.jpg: ValueError: cannot process img_0003.jpg"
     )
     assert detected.run_count == 3
     (own,) = artifacts_of(finished, task_run_id=detected.id)
@@ -112,7 +112,7 @@ def test_failed_frames_are_shown_with_picture_and_links(
     assert "fail=str:img_0003.jpg" in page.code[0]
 
 
-def test_frames_that_cvat_rejects_are_shown_too(
+def test_frames_that_cvat_rejects_are_shown(
     make_task: MakeTask, annotate: Any, sandbox: SandboxProcess
 ) -> None:
     task = make_task(2)
@@ -140,7 +140,7 @@ def test_frames_that_cvat_rejects_are_shown_too(
     }
 
 
-def test_the_history_says_when_no_frame_fails_any_more(
+def test_a_run_without_failures_replaces_the_table_of_failed_frames(
     make_task: MakeTask, annotate: Any, function_file: Path, sandbox: SandboxProcess
 ) -> None:
     task = make_task(12)
@@ -187,7 +187,7 @@ def test_a_run_over_cached_frames_has_a_contact_sheet(
     assert any(image.startswith("data:image/jpeg") for image in read(artifact.data).images)
 
 
-def test_a_dry_run_leaves_a_preview(
+def test_a_dry_run_writes_a_preview(
     make_task: MakeTask, annotate: Any, storage_folder: Path, sandbox: SandboxProcess
 ) -> None:
     task = make_task(4)
@@ -200,15 +200,15 @@ def test_a_dry_run_leaves_a_preview(
     assert html.read_text().count('"picture":') == 4
 
 
-def test_the_log_is_for_people(make_task: MakeTask, annotate: Any) -> None:
+def test_the_log_has_only_lines_for_people(make_task: MakeTask, annotate: Any) -> None:
     task = make_task(40)
     finished = annotate(task, frames_per_run=4, function_parameters={"fail": "img_0001.jpg"})
     lines = [line.message for line in log_of(finished, "Finished in state Failed('39")]
     assert not any("Completed" in line for line in lines)
     assert not any("Traceback" in line for line in lines)
-    assert sum("cannot look at img_0001.jpg" in line for line in lines) == 1
+    assert sum("cannot process img_0001.jpg" in line for line in lines) == 1
     assert any(line == f"annotating task {task.id}: 40 frames to do" for line in lines)
-    # A run that takes long tells how far it has come.
+    # A slow run also logs its progress.
     assert len([line for line in lines if "frames/s" not in line]) < 12
 
 
@@ -219,7 +219,7 @@ def test_progress_is_shown(make_task: MakeTask, annotate: Any) -> None:
     assert bar.description == "3 of 3 frames, ended"
 
 
-def test_a_run_that_is_run_again_does_what_failed(
+def test_running_a_run_again_annotates_only_failed_frames(
     make_task: MakeTask, annotate: Any, client: Client, sandbox: SandboxProcess
 ) -> None:
     task = make_task(20)
@@ -240,7 +240,7 @@ def test_a_run_that_is_run_again_does_what_failed(
     assert len(task.get_annotations().shapes) == 20
 
 
-def test_a_second_run_may_fail_as_many_frames_as_the_first(
+def test_a_second_run_has_the_same_limit_of_failed_frames(
     make_task: MakeTask, annotate: Any
 ) -> None:
     task = make_task(20)
@@ -250,7 +250,7 @@ def test_a_second_run_may_fail_as_many_frames_as_the_first(
     assert again.state.message.startswith("0 of 2 frames annotated, 18 skipped (18 done before), 2")
 
 
-def test_a_report_that_cannot_be_written_fails_nothing(
+def test_a_report_that_cannot_be_written_is_only_a_warning(
     make_task: MakeTask, annotate: Any, monkeypatch: pytest.MonkeyPatch, storage_folder: Path
 ) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
@@ -280,7 +280,7 @@ def test_big_images_make_small_pictures(
 
 
 FICKLE = '''
-"""Finds a shape without a label as long as the file beside it is there."""
+"""Returns a shape with an unknown label while a file `bad` exists."""
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -296,7 +296,7 @@ def create():
 '''
 
 
-def test_a_frame_with_invalid_detections_in_the_cache_is_looked_at_again(
+def test_invalid_cached_detections_are_detected_again(
     make_task: MakeTask, annotate: Any, tmp_path: Path
 ) -> None:
     function = tmp_path / "fickle.py"
@@ -321,7 +321,7 @@ def test_a_caller_with_an_event_loop_gets_its_report(make_task: MakeTask, annota
     assert len(artifacts_of(finished)) == 2
 
 
-def test_a_run_that_cvat_leaves_alone_reports_what_it_knows(
+def test_a_run_that_cvat_refuses_still_has_a_report(
     make_task: MakeTask, annotate: Any, sandbox: SandboxProcess
 ) -> None:
     task = make_task(12)

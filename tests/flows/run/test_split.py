@@ -57,7 +57,7 @@ def test_ranges_are_read_back(numbers: set[int]) -> None:
     assert parse_frames(as_ranges(list(numbers)), size=61) == sorted(numbers)
 
 
-def test_frames_that_prefect_would_not_take_become_one_range() -> None:
+def test_too_many_ranges_become_one_range() -> None:
     assert frames_option([3, 4, 9]) == "3-4,9"
     assert frames_option(range(7, 200_000, 2)) == "7-199999"
 
@@ -91,5 +91,5 @@ def test_helpers_are_cancelled_if_one_cannot_be_started(
     ):
         raise AssertionError("it was to fail before")
     assert called_off == [(asked, True)]
-    # PostgreSQL refuses what is too long for an index, beyond 2,700 bytes.
+    # PostgreSQL cannot index texts of more than 2,700 bytes.
     assert len(keys[0]) < 100

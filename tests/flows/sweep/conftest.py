@@ -1,4 +1,4 @@
-"""The function of the deployments' tests: images 13 pixels wide make it fail."""
+"""Use the function of the deployments' tests: it fails on images that are 13 pixels wide."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_annotates_each_new_task_once(project: Any, make_task: Any, function_fil
     assert [shapes_of(task) for task in tasks] == [[0, 1], [0, 1, 2]]
 
 
-def test_one_failing_task_stops_no_other(
+def test_a_failing_task_does_not_stop_the_others(
     project: Any, make_task: Any, function_file: Path, tmp_path: Path
 ) -> None:
     Image.new("RGB", (13, 20)).save(tmp_path / "unlucky.png")
@@ -112,7 +112,7 @@ def test_a_function_that_hangs_is_not_called_for_the_other_tasks(
     assert report.rows[1].text == "the function hangs"
 
 
-def test_what_is_not_ready_waits_and_what_cannot_be_imported_is_reported(
+def test_tasks_without_data_wait_and_failed_imports_are_reported(
     client: Client, project: Any, make_task: Any, function_file: Path, tmp_path: Path
 ) -> None:
     empty = client.tasks.create(spec=models.TaskWriteRequest(name="to come", project_id=project.id))
@@ -136,7 +136,7 @@ def make_image(folder: Path) -> Path:
     return path
 
 
-def test_conditions_narrow_the_tasks(
+def test_conditions_select_tasks(
     client: Client, project: Any, make_task: Any, function_file: Path
 ) -> None:
     north = make_task(count=1, project_id=project.id, name="Drive north", subset="Train")
@@ -178,7 +178,9 @@ def test_order_and_limits(project: Any, make_task: Any, function_file: Path) -> 
     assert outcomes(run(rule, limit=1))[-1] == (ids[1], "annotated")
 
 
-def test_the_first_rule_that_fits_counts(project: Any, make_task: Any, function_file: Path) -> None:
+def test_the_first_rule_that_fits_applies(
+    project: Any, make_task: Any, function_file: Path
+) -> None:
     task = make_task(count=1, project_id=project.id, name="drive")
     rules = [
         SweepRule(name="none", task_name="walk", function=str(function_file)),
@@ -189,7 +191,9 @@ def test_the_first_rule_that_fits_counts(project: Any, make_task: Any, function_
     assert [(row.task.id, row.rule) for row in report.rows] == [(task.id, "first")]
 
 
-def test_a_broken_rule_stops_no_other(project: Any, make_task: Any, function_file: Path) -> None:
+def test_a_broken_rule_does_not_stop_the_others(
+    project: Any, make_task: Any, function_file: Path
+) -> None:
     task = make_task(count=1, project_id=project.id)
     rules = [
         SweepRule(name="gone", function="no.such.module"),
@@ -202,7 +206,7 @@ def test_a_broken_rule_stops_no_other(project: Any, make_task: Any, function_fil
     assert report.failed
 
 
-def test_a_changed_function_counts_if_the_rule_says_so(
+def test_a_changed_function_annotates_again_if_the_rule_says_so(
     project: Any, make_task: Any, function_file: Path
 ) -> None:
     task = make_task(count=2, project_id=project.id)
@@ -216,7 +220,7 @@ def test_a_changed_function_counts_if_the_rule_says_so(
     assert run(again).done == 1
 
 
-def test_a_changed_function_renews_its_own_frames_alone_and_once(
+def test_a_changed_function_renews_only_its_own_frames_and_only_once(
     project: Any, make_task: Any, function_file: Path
 ) -> None:
     task = make_task(count=4, project_id=project.id)
@@ -242,7 +246,7 @@ def test_a_changed_function_renews_its_own_frames_alone_and_once(
     assert run(rule).done == 1
 
 
-def test_failed_frames_are_tried_each_time_and_the_others_are_done(
+def test_each_sweep_retries_only_failed_frames(
     project: Any, make_task: Any, function_file: Path, tmp_path: Path
 ) -> None:
     images = [tmp_path / f"{n:02}.png" for n in range(12)]
@@ -260,7 +264,7 @@ def test_failed_frames_are_tried_each_time_and_the_others_are_done(
 
 
 class Deployment:
-    """annotate-task/annotate-task, without a worker."""
+    """The deployment annotate-task/annotate-task, without a worker."""
 
     def __init__(self, client: SyncPrefectClient) -> None:
         self.client = client
@@ -269,7 +273,7 @@ class Deployment:
         )
 
     def runs(self, task_id: int) -> list[FlowRun]:
-        """The runs of a CVAT task, oldest first."""
+        """Return the runs of a CVAT task, oldest first."""
         runs = self.client.read_flow_runs(
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[self.id])),
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
@@ -298,7 +302,7 @@ def deployment() -> Iterator[Deployment]:
         yield Deployment(client)
 
 
-def test_a_task_is_handed_over_again_if_its_run_ended_badly(
+def test_a_task_gets_a_new_run_if_its_run_failed(
     project: Any, make_task: Any, function_file: Path, deployment: Deployment
 ) -> None:
     task, other = (make_task(count=1, project_id=project.id) for _ in range(2))
@@ -315,7 +319,7 @@ def test_a_task_is_handed_over_again_if_its_run_ended_badly(
         deployment.end(deployment.runs(task.id)[-1].id, state)
         assert sweep() == ["handed over"]
         assert len(deployment.runs(task.id)) == attempt + 1
-    # Its manifest tells whether there is anything left to do; the same is asked for once a day.
+    # The manifest decides whether anything is left to do. The same run is started once a day.
     deployment.end(deployment.runs(task.id)[-1].id, Completed())
     assert sweep() == ["not repeated"]
     assert len(deployment.runs(task.id)) == 4
@@ -325,7 +329,7 @@ def test_a_task_is_handed_over_again_if_its_run_ended_badly(
 def look_at_requests(
     monkeypatch: pytest.MonkeyPatch, look: Callable[[str, dict[str, Any]], None]
 ) -> None:
-    """Have `look` see, and change, the path and options of each request to Prefect."""
+    """Call `look` with the path and the options of each request to Prefect; it may change them."""
     send = SyncPrefectClient.request
 
     def request(self: SyncPrefectClient, method: Any, path: Any, *args: Any, **kw: Any) -> Any:
@@ -335,7 +339,7 @@ def look_at_requests(
     monkeypatch.setattr(SyncPrefectClient, "request", request)
 
 
-def test_runs_are_looked_up_for_all_tasks_at_once(
+def test_one_request_reads_the_runs_of_all_tasks(
     project: Any,
     make_task: Any,
     function_file: Path,
@@ -351,7 +355,7 @@ def test_runs_are_looked_up_for_all_tasks_at_once(
     assert asked.count("/flow_runs/filter") == 2
 
 
-def test_a_task_that_prefect_takes_no_run_for_stops_no_other(
+def test_a_run_that_prefect_refuses_does_not_stop_the_others(
     project: Any,
     make_task: Any,
     function_file: Path,
@@ -374,7 +378,7 @@ def test_a_task_that_prefect_takes_no_run_for_stops_no_other(
     assert len(deployment.runs(good.id)) == 1
 
 
-def test_a_run_is_judged_by_its_lease_only_if_it_must_have_one(
+def test_a_run_without_a_lease_is_dead_only_if_it_must_have_one(
     project: Any,
     make_task: Any,
     function_file: Path,
@@ -392,7 +396,7 @@ def test_a_run_is_judged_by_its_lease_only_if_it_must_have_one(
     assert states == ["Crashed", "Running", "Running"]
 
 
-def test_a_task_of_another_cvat_with_the_same_number_is_another(
+def test_equal_ids_on_two_cvat_servers_are_different_tasks(
     project: Any, make_task: Any, function_file: Path, deployment: Deployment
 ) -> None:
     first, second = (make_task(count=1, project_id=project.id) for _ in range(2))
@@ -405,7 +409,7 @@ def test_a_task_of_another_cvat_with_the_same_number_is_another(
     assert outcomes(report) == [(first.id, "handed over"), (second.id, "under way")]
 
 
-def test_the_receiver_knows_of_runs_that_others_started(
+def test_the_receiver_knows_runs_that_others_started(
     project: Any, make_task: Any, function_file: Path, deployment: Deployment
 ) -> None:
     task = make_task(count=1, project_id=project.id)
@@ -451,7 +455,7 @@ def test_the_command_line(
 
 
 class _Cvat(BaseHTTPRequestHandler):
-    """Answers what a sweep asks; counts the requests."""
+    """Answers the requests of a sweep and records them."""
 
     tasks: int
     asked: list[str]
@@ -501,7 +505,7 @@ class _Cvat(BaseHTTPRequestHandler):
         return
 
 
-def test_a_thousand_tasks_that_are_done_cost_few_requests(
+def test_a_thousand_finished_tasks_need_few_requests(
     function_file: Path, storage_folder: Path
 ) -> None:
     handler = type("Handler", (_Cvat,), {"tasks": 1000, "asked": []})
@@ -520,7 +524,7 @@ def test_a_thousand_tasks_that_are_done_cost_few_requests(
         )
         write_summary(manifest, frames=200, skipped=200)
     try:
-        started = time.process_time()  # this process answers for CVAT, too
+        started = time.process_time()  # This process also plays CVAT.
         report = run({"projects": ["cars"], "function": str(function_file)})
         took = time.process_time() - started
     finally:

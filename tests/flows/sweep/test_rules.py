@@ -61,11 +61,11 @@ def summary(frames: int = 10, skipped: int = 0, done: Any = None, **states: int)
         ),
     ],
 )
-def test_what_makes_a_task_new(found: Summary | None, again_when: list[str], why: Any) -> None:
+def test_why_a_task_is_new(found: Summary | None, again_when: list[str], why: Any) -> None:
     assert why_new(found, frames=10, fingerprint="f1", options="o1", again_when=again_when) == why
 
 
-def test_conditions_go_to_cvat() -> None:
+def test_conditions_become_a_cvat_filter() -> None:
     rule = SweepRule(
         projects=["cars", "7"],
         subsets=["Train"],
@@ -114,7 +114,7 @@ def test_a_rule_makes_the_parameters_of_a_task() -> None:
 @pytest.mark.parametrize(
     "options", [{"conf_treshold": 0.4}, {"conf_threshold": 2}, {"task_id": 3}, {"server": "x"}]
 )
-def test_a_wrong_option_is_refused_before_anything_is_listed(options: dict[str, Any]) -> None:
+def test_a_wrong_option_is_refused_when_the_rule_is_created(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(options))):
         SweepRule(options=options)
 
@@ -158,7 +158,7 @@ def test_a_wrong_file_is_explained(tmp_path: Path, content: str, message: str) -
         read_rules(path)
 
 
-def test_no_rules_is_a_mistake() -> None:
+def test_missing_rules_are_an_error() -> None:
     with pytest.raises(RulesError, match="no rules select CVAT tasks"):
         AnnotateNewTasksParameters().all_rules()
     with pytest.raises(RulesError, match="cannot be read"):
