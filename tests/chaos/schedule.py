@@ -27,7 +27,8 @@ from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
 from tests.chaos.worker import BROKEN, DONE, INTERRUPTED, Attempt, upload
 from tests.chaos.world import Content, Cvat, Layout, interfere, outcomes_of, reset
-from tests.support.fault_proxy import PASS, Action, Exchange, Fault, FaultProxy
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import PASS, Action, Exchange, Fault
 
 RETRY_POLICY = RetryPolicy(
     connect_timeout=2.0,

@@ -104,6 +104,10 @@ class Stack:
         assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def is_set_up(self, *options: str) -> bool:
+        """Whether `cvat-flows setup` with these options would change nothing."""
+        return self.cvat_flows("setup", "--dry-run", *options).endswith("\nnothing to change\n")
+
     def worker(self, *arguments: str, **env: str) -> Any:
         return self.prefect.prefect(
             "worker", "start", "--pool", "cvat", *arguments, **{**self.env, **env}

@@ -10,7 +10,8 @@ import pytest
 from cvat_sdk import Client, models
 
 from cvat_flows.tasks.storage import FolderStorage
-from tests.support.fault_proxy import PASS, Exchange, Fault, FaultProxy
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import PASS, Exchange, Fault
 from tests.tasks.upload.upload_bench import Bench, FaultyClient
 
 

@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve
 
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from tests.support.fault_proxy import Action, Fault
+from tests.support.faults import Action, Fault
 from tests.tasks.upload.upload_bench import SHORT_WAITS, Bench, FaultyClient
 
 WithFaults = Callable[..., FaultyClient]

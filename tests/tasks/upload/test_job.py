@@ -12,7 +12,7 @@ from cvat_sdk import models
 
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.job import NotWritable
-from tests.support.fault_proxy import Fault
+from tests.support.faults import Fault
 from tests.tasks.upload.upload_bench import Bench, FaultyClient
 
 WithFaults = Callable[..., FaultyClient]

@@ -12,7 +12,7 @@ from cvat_flows.tasks.upload.lease import TaskIsBusy, task_lease
 from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.result import UploadOptions
 from cvat_flows.tasks.upload.undo import NothingToUndo, UndoneJob, undo
-from tests.support.fault_proxy import Fault
+from tests.support.faults import Fault
 from tests.tasks.upload.upload_bench import SHORT_WAITS, Bench, FaultyClient
 
 WithFaults = Callable[..., FaultyClient]
