@@ -14,8 +14,7 @@ from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from cvat_flows.flows import annotate
-from cvat_flows.flows.run import detect, prepare, progress, report, upload
+from cvat_flows.flows.run import context, detect, log, prepare, progress, report, upload
 from cvat_flows.tasks.reports import artifacts
 
 
@@ -43,8 +42,8 @@ class _PlainTask:
     _function: Callable[..., Any]
     _threads: ThreadPoolExecutor
 
-    def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return self._function(*arguments, **options)
 
     def submit(
         self, *arguments: Any, wait_for: Sequence[_PlainFuture] = (), return_state: bool = False
@@ -66,7 +65,7 @@ def without_prefect() -> Iterator[None]:
     """
     logger = logging.getLogger(__name__)
     with ThreadPoolExecutor(detect.THREADS) as threads, ExitStack() as patches:
-        for module in (annotate, detect, prepare, upload):
+        for module in (context, detect, prepare, upload):
             for name, value in list(vars(module).items()):
                 if isinstance(value, Task):
                     task = _PlainTask(value.fn, threads)
@@ -74,7 +73,7 @@ def without_prefect() -> Iterator[None]:
         patches.enter_context(
             patch.object(detect, "choose_detect_task", lambda: detect.detect_unlimited)
         )
-        for module in (report, progress, artifacts):
+        for module in (report, progress, log, artifacts):
             patches.enter_context(patch.object(module, "get_run_logger", lambda: logger))
         for name in ("create_markdown_artifact", "create_progress_artifact"):
             patches.enter_context(patch.object(artifacts, name, lambda *_, **__: None))

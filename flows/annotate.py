@@ -10,25 +10,23 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from aa_functions.reference import FunctionReferenceError, load_function
+from aa_functions.reference import FunctionReferenceError
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.connect import connect_for_run
+from cvat_flows.flows.run.context import open_context
 from cvat_flows.flows.run.detect import THREADS, detect_all
 from cvat_flows.flows.run.hooks import log_how_to_continue
 from cvat_flows.flows.run.live import live_inputs
 from cvat_flows.flows.run.log import filter_engine_log
 from cvat_flows.flows.run.memory import freeze_gc
-from cvat_flows.flows.run.prepare import make_plan, make_run, match_labels
-from cvat_flows.flows.run.progress import PrefectProgress
+from cvat_flows.flows.run.prepare import make_plan, make_run
+from cvat_flows.flows.run.progress import showing_progress
 from cvat_flows.flows.run.record import open_record
-from cvat_flows.flows.run.report import collect_pictures, name_flow_run, publish
+from cvat_flows.flows.run.report import new_report, publishing, run_pictures
 from cvat_flows.flows.run.split import split_detection
 from cvat_flows.flows.run.upload import upload_all
-from cvat_flows.tasks.cvat.server_block import find_settings
 from cvat_flows.tasks.detect.pruning import prune_if_due
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.reports.run_report import RunReport
-from cvat_flows.tasks.steps import fetch_labels, fetch_media
 
 
 class FramesFailed(CvatFlowsError):
@@ -90,59 +88,21 @@ def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
 
 def annotate(parameters: AnnotateTaskParameters) -> RunReport:
     """Run all steps in order."""
-    live = live_inputs()
-    client = live.client or connect_for_run(find_settings(parameters.server))
-    media = fetch_media(client, parameters.task_id)
-    name_flow_run(parameters, media, live)
-    function = live.function or load_function(parameters.reference)
-    labels = fetch_labels(client, parameters.task_id)
-    match = match_labels(function, labels, parameters)
-    report = RunReport(
-        media=media,
-        function=function.title,
-        fingerprint=function.fingerprint,
-        labels=labels,
-        match=match.rows,
-        dry_run=parameters.dry_run,
-    )
-    with (
-        freeze_gc(),
-        open_record(client, media, function, labels, parameters) as record,
-        PrefectProgress(live.progress, report) as progress,
-    ):
-        plan = make_plan(
-            media,
-            parameters,
-            default_frames=live.default_frames(media, parameters.jobs),
-            annotated=record.annotated_frames(),
-            done=frozenset() if live.include_done else record.done_frames(),
-        )
-        report.add(plan.skipped)
-        run = make_run(
-            client,
-            media,
-            function,
-            match,
-            parameters,
-            batches=plan.batches,
-            caches=record.caches(),
-            strict=live.strict,
-        )
-        collect_pictures(run, plan, report, function, parameters)
-        with run, split_detection(plan, function, parameters, report):
-            progress.start(plan.frame_count, f"annotating task {media.task_id}")
-            try:
-                detect_all(run, plan, report, parameters, progress)
-                if not report.stopped:
-                    progress.uploading()
-                    upload_all(run, plan, record, report)
-            except CvatFlowsError as error:
-                report.stopped = str(error)
-                publish(run, report, parameters, record.storage)
-                raise
-            finally:
-                progress.finish()
-        # Before the lease is released: a sweep takes a run without a lease for crashed.
-        publish(run, report, parameters, record.storage)
-        prune_if_due(record.storage)
+    context = open_context(parameters, live_inputs())
+    with freeze_gc(), open_record(context) as record:
+        plan = make_plan(context, annotated=record.annotated_frames(), done=record.done_frames())
+        report = new_report(context, plan)
+        run = make_run(context, plan.batches, run_pictures(context, plan))
+        # All of this happens with the lease: a sweep takes a run without one for crashed.
+        with (
+            publishing(context, run, report),
+            run,
+            split_detection(context, plan, report),
+            showing_progress(context, plan, report) as progress,
+        ):
+            detect_all(context, run, plan, report, progress)
+            if not report.stopped:
+                progress.uploading()
+                upload_all(run, plan, record, report)
+        prune_if_due(context.storage)
     return report

@@ -1,15 +1,14 @@
 """One run of a function over a CVAT task, and what its steps share.
 
-Prefect keeps what a task run takes and returns, so images and detections must not be passed that
-way. The task runs pass a batch to each other. The batch's content stays in the run's buffer, in
-this process, until it is written to the spool.
+Prefect keeps what a task run returns, so images and detections are never returned. The task runs of
+a batch take the same `BatchWork`, in this process, and each replaces its content.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -54,6 +53,19 @@ class StepTimer:
             return dict(self._seconds)
 
 
+@define(eq=False)
+class BatchWork:
+    """A batch on its way through the steps, with what the last step left."""
+
+    batch: Batch
+    images: list[LoadedFrame] = field(factory=list, repr=False)
+    """Fetched and not yet detected on."""
+    outcomes: list[Outcome] = field(factory=list, repr=False)
+
+    def __str__(self) -> str:
+        return str(self.batch)
+
+
 @define(kw_only=True, eq=False)
 class AnnotationRun:
     """One run of a function over a CVAT task."""
@@ -77,43 +89,33 @@ class AnnotationRun:
     turns: TurnQueue = field(factory=TurnQueue)
     """Order in which the batches use the function. The task run of the next batch can begin while
     the function is busy."""
-    _fetched: dict[int, list[LoadedFrame]] = field(factory=dict, init=False)
-    _outcomes: dict[int, list[Outcome]] = field(factory=dict, init=False)
     _function_lock: threading.Lock = field(factory=threading.Lock, init=False)
 
-    def fetch(self, batch: Batch) -> None:
+    def fetch(self, work: BatchWork) -> None:
         """Download and decode the batch's images, except those with cached detections."""
         with self.timer.measure("fetch"):
-            self._fetched[batch.index] = self.source.fetch(batch)
+            work.images = self.source.fetch(work.batch)
         if self.pictures:
-            self.pictures.add_images(self._fetched[batch.index])
+            self.pictures.add_images(work.images)
 
-    def detect(self, batch: Batch) -> None:
+    def detect(self, work: BatchWork) -> None:
         """Wait for the batch's turn, call the function on the images and release them.
 
         Raises TurnCancelled if the run ends before the batch's turn.
         """
-        with self.turns.turn(batch.index), self.timer.measure("detect"):
-            self._outcomes[batch.index] = self._detect(self._fetched.pop(batch.index))
+        with self.turns.turn(work.batch.index), self.timer.measure("detect"):
+            images, work.images = work.images, []
+            work.outcomes = self._detect(images)
 
-    def validate(self, batch: Batch) -> None:
+    def validate(self, work: BatchWork) -> None:
         """Check what the function returned."""
         with self.timer.measure("validate"):
-            self._apply(batch, self._validate)
+            work.outcomes = [self._validate(outcome) for outcome in work.outcomes]
 
-    def remap(self, batch: Batch) -> None:
+    def remap(self, work: BatchWork) -> None:
         """Replace the function's ids by those of the CVAT task."""
         with self.timer.measure("remap"):
-            self._apply(batch, self._remap)
-
-    def take_outcomes(self, batch: Batch) -> list[Outcome]:
-        """Remove the batch's outcomes from the buffer and return them."""
-        return self._outcomes.pop(batch.index)
-
-    def discard(self, batch: Batch) -> None:
-        """Remove from the buffer what is left of a batch."""
-        self._fetched.pop(batch.index, None)
-        self._outcomes.pop(batch.index, None)
+            work.outcomes = [self._remap(outcome) for outcome in work.outcomes]
 
     def retry(self, frame: Frame) -> Outcome:
         """Run all steps for one frame, from its download on.
@@ -146,10 +148,6 @@ class AnnotationRun:
 
     def _remap(self, outcome: Outcome) -> Outcome:
         return remap_frame(outcome, self.match, self.remapping)
-
-    def _apply(self, batch: Batch, step: Callable[[Outcome], Outcome]) -> None:
-        # A new list, so that a step that is retried starts from the same outcomes.
-        self._outcomes[batch.index] = [step(outcome) for outcome in self._outcomes[batch.index]]
 
     def __enter__(self) -> AnnotationRun:
         self.source.__enter__()

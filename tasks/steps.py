@@ -8,7 +8,7 @@ independent of its batch (tasks.detect.cache).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from cvat_sdk import Client
@@ -27,15 +27,16 @@ from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.detect.turns import TurnCancelled
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.plan import plan_frames as plan
+from cvat_flows.tasks.matching.mapping import SpecMapping
 from cvat_flows.tasks.matching.match import match_spec as match
 from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.errors import FrameFailed
-from cvat_flows.tasks.model.frames import Batch, Failure, Frame, Outcome
+from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.model.labels import Label, labels_of_spec
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import on_one_line
 from cvat_flows.tasks.reports.artifacts import show_failed_frame
-from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.run import AnnotationRun, BatchWork
 from cvat_flows.tasks.upload.job import upload_job
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
@@ -84,35 +85,61 @@ def fetch_labels(client: Client, task_id: int) -> tuple[Label, ...]:
 def match_spec(
     function: LoadedFunction,
     labels: Sequence[Label],
+    *,
     thresholds: Mapping[str, float],
-    options: dict[str, Any],
+    allow_unmatched_labels: bool,
+    conv_mask_to_poly: bool,
+    mapping: SpecMapping | None,
 ) -> SpecMatch:
     """Match the function's labels with the task's, and check the labels named in thresholds."""
     declared = labels_of_spec(function.function.spec)
     check_thresholds(thresholds, declared)
-    return match(declared, labels, **options)
+    return match(
+        declared,
+        labels,
+        allow_unmatched_labels=allow_unmatched_labels,
+        conv_mask_to_poly=conv_mask_to_poly,
+        mapping=mapping,
+    )
 
 
 @task(name="plan-frames", task_run_name="plan frames of task {media.task_id}", **_LOCAL_STEP)
-def plan_frames(media: TaskMedia, options: dict[str, Any]) -> Plan:
+def plan_frames(
+    media: TaskMedia,
+    *,
+    frames_per_run: int,
+    frames: str | None,
+    jobs: Collection[int] | None,
+    include_ground_truth: bool,
+    annotated: Collection[int],
+    done: Collection[int],
+) -> Plan:
     """Decide which frames to annotate, and in which batches."""
-    return plan(media, **options)
+    return plan(
+        media,
+        frames_per_run=frames_per_run,
+        frames=frames,
+        jobs=jobs,
+        include_ground_truth=include_ground_truth,
+        annotated=annotated,
+        done=done,
+    )
 
 
-@task(name="fetch-frames", task_run_name="fetch {batch}", **_NETWORK_STEP)
-def fetch_frames(run: AnnotationRun, batch: Batch) -> None:
+@task(name="fetch-frames", task_run_name="fetch {work}", **_NETWORK_STEP)
+def fetch_frames(run: AnnotationRun, work: BatchWork) -> None:
     """Download and decode a batch's images."""
-    run.fetch(batch)
+    run.fetch(work)
 
 
-@task(name="detect", task_run_name="detect {batch}", tags=[GPU_TAG], **_LOCAL_STEP)
-def detect(run: AnnotationRun, batch: Batch) -> State[Any] | None:
+@task(name="detect", task_run_name="detect {work}", tags=[GPU_TAG], **_LOCAL_STEP)
+def detect(run: AnnotationRun, work: BatchWork) -> State[Any] | None:
     """Call the function on a batch's images. Ends Cancelled if the run ends before its turn."""
     context = TaskRunContext.get()
     if context is not None:
         context.task_run.tags = sorted({*context.task_run.tags, GPU_TAG})
     try:
-        run.detect(batch)
+        run.detect(work)
     except TurnCancelled as cancelled:
         return Cancelled(message=str(cancelled))
     return None
@@ -125,22 +152,22 @@ detect_unlimited = detect.with_options(tags=[])
 
 
 # No tag: this run does not use a GPU, and waiting for a slot takes up to 1.5 s.
-@task(name="cached", task_run_name="cached {batch}", **_LOCAL_STEP)
-def read_cached(run: AnnotationRun, batch: Batch) -> None:
+@task(name="cached", task_run_name="cached {work}", **_LOCAL_STEP)
+def read_cached(run: AnnotationRun, work: BatchWork) -> None:
     """Take all detections of a batch from the cache."""
-    run.detect(batch)
+    run.detect(work)
 
 
-@task(name="validate", task_run_name="validate {batch}", **_LOCAL_STEP)
-def validate(run: AnnotationRun, batch: Batch) -> None:
+@task(name="validate", task_run_name="validate {work}", **_LOCAL_STEP)
+def validate(run: AnnotationRun, work: BatchWork) -> None:
     """Check what the function returned."""
-    run.validate(batch)
+    run.validate(work)
 
 
-@task(name="remap", task_run_name="remap {batch}", **_LOCAL_STEP)
-def remap(run: AnnotationRun, batch: Batch) -> None:
+@task(name="remap", task_run_name="remap {work}", **_LOCAL_STEP)
+def remap(run: AnnotationRun, work: BatchWork) -> None:
     """Replace the function's ids by those of the CVAT task."""
-    run.remap(batch)
+    run.remap(work)
 
 
 def _should_retry_frame(task: Any, task_run: Any, state: State[Any]) -> bool:

@@ -13,14 +13,14 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture
 
-from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.live import Progress
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.frames import Batch, Outcome
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
-from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.run import AnnotationRun, BatchWork
 from cvat_flows.tasks.steps import (
     GPU_TAG,
     detect,
@@ -33,7 +33,7 @@ from cvat_flows.tasks.steps import (
     validate,
 )
 
-_Step = Task[[AnnotationRun, Batch], Any]
+_Step = Task[[AnnotationRun, BatchWork], Any]
 
 BATCHES_IN_FLIGHT = 3
 """One batch is fetched, one is in the model, and one is checked, so memory holds the images of two.
@@ -44,39 +44,57 @@ wait for others cost nothing."""
 
 
 def detect_all(
-    run: AnnotationRun,
-    plan: Plan,
-    report: RunReport,
-    parameters: AnnotateTaskParameters,
-    progress: Progress,
+    context: RunContext, run: AnnotationRun, plan: Plan, report: RunReport, progress: Progress
 ) -> None:
     """Detect on all batches. Write the outcomes to the spool and to the report.
 
     Stops early and sets `report.stopped` if more frames fail than `max_failed_frames` allows.
     Raises the error that failed a whole batch, for example when CVAT is unavailable.
     """
-    allowed = parameters.failed_frames_allowed(plan.budget_base)
+    allowed = context.parameters.failed_frames_allowed(plan.budget_base)
+
+    def finish(work: BatchWork) -> bool:
+        _collect(work, run, report, allowed)
+        progress.advance(len(work.batch.frames))
+        return report.stopped is None
+
+    run_batches(run, plan.batches, then=(validate, remap), finish=finish)
+
+
+def run_batches(
+    run: AnnotationRun,
+    batches: Sequence[Batch],
+    *,
+    then: Sequence[_Step] = (),
+    finish: Callable[[BatchWork], bool] = lambda work: True,
+) -> None:
+    """Fetch and detect on every batch, several batches at a time.
+
+    Args:
+        run: What the steps share.
+        batches: In the order in which they are processed.
+        then: Steps after the detection.
+        finish: Called with each batch, in order, after its last step. Returns whether to go on.
+    """
     detect_task = cache(choose_detect_task)
     in_flight: deque[_Chain] = deque()
 
-    def finish_first() -> None:
-        _finish_batch(in_flight[0], run, report, allowed)
-        progress.advance(len(in_flight.popleft().batch.frames))
+    def finish_first() -> bool:
+        in_flight[0].wait()
+        return finish(in_flight.popleft().work)
 
     try:
-        for batch in plan.batches:
-            if len(in_flight) >= BATCHES_IN_FLIGHT:
-                finish_first()
-                if report.stopped:
-                    return
+        for batch in batches:
+            if len(in_flight) >= BATCHES_IN_FLIGHT and not finish_first():
+                return
             detected = [chain.detected for chain in in_flight]
-            in_flight.append(_Chain(run, batch, detect_task, detected))
-        while in_flight and not report.stopped:
-            finish_first()
+            in_flight.append(_Chain(run, BatchWork(batch), detect_task, detected, then))
+        while in_flight and finish_first():
+            pass
     finally:
         run.turns.cancel()
         for chain in in_flight:
-            chain.abandon(run)
+            chain.abandon()
 
 
 def choose_detect_task() -> _Step:
@@ -93,32 +111,33 @@ def choose_detect_task() -> _Step:
 
 
 class _Chain:
-    """The four task runs of a batch."""
+    """The task runs of a batch."""
 
     def __init__(
         self,
         run: AnnotationRun,
-        batch: Batch,
+        work: BatchWork,
         detect_task: Callable[[], _Step],
         detected: Sequence[PrefectFuture[Any]],
+        then: Sequence[_Step],
     ) -> None:
         """`detected` are the detect runs of the batches in flight before this one, in order."""
-        self.batch = batch
-        fetched = _submit(fetch_frames, run, batch, detected[:-1])
-        step = read_cached if run.source.is_cached(batch) else detect_task()
+        self.work = work
+        fetched = _submit(fetch_frames, run, work, detected[:-1])
+        step = read_cached if run.source.is_cached(work.batch) else detect_task()
         # A plain function need not be thread-safe, so it is called for one batch at a time, in the
         # order of the frames: `turns` makes the batches wait inside their task runs. A task run
         # starts while the function is busy with the batch before; then nothing waits for Prefect
         # in between. But a run that holds a slot must not wait inside: it starts afterwards.
-        run.turns.enqueue(batch.index)
+        run.turns.enqueue(work.batch.index)
         start_after_all = step is detect or run.strict
         before = detected if start_after_all else detected[:-1]
-        self.detected = _submit(step, run, batch, [fetched, *before])
-        validated = _submit(validate, run, batch, [self.detected])
-        remapped = _submit(remap, run, batch, [validated])
-        self.futures = (fetched, self.detected, validated, remapped)
+        self.detected = _submit(step, run, work, [fetched, *before])
+        self.futures = [fetched, self.detected]
+        for step in then:
+            self.futures.append(_submit(step, run, work, [self.futures[-1]]))
 
-    def finish(self) -> None:
+    def wait(self) -> None:
         """Wait for the last step. Raises the error of a step that failed."""
         last = self.futures[-1]
         last.wait()
@@ -128,23 +147,23 @@ class _Chain:
             for future in self.futures:
                 future.result()
 
-    def abandon(self, run: AnnotationRun) -> None:
-        """Wait for the steps that are running and drop their results."""
+    def abandon(self) -> None:
+        """Wait for the steps that are running. Their results are dropped."""
         for future in self.futures:
             future.wait()
-        run.discard(self.batch)
 
 
 def _submit(
-    step: _Step, run: AnnotationRun, batch: Batch, wait_for: Sequence[PrefectFuture[Any]]
+    step: _Step, run: AnnotationRun, work: BatchWork, wait_for: Sequence[PrefectFuture[Any]]
 ) -> PrefectFuture[None]:
-    return step.submit(run, batch, wait_for=wait_for, return_state=False)
+    return step.submit(run, work, wait_for=wait_for, return_state=False)
 
 
-def _finish_batch(chain: _Chain, run: AnnotationRun, report: RunReport, allowed: int) -> None:
-    """Collect a batch's outcomes, retry its failed frames, and write them to spool and report."""
-    chain.finish()
-    outcomes = {outcome.frame.number: outcome for outcome in run.take_outcomes(chain.batch)}
+def _collect(work: BatchWork, run: AnnotationRun, report: RunReport, allowed: int) -> None:
+    """Retry a batch's failed frames, and write its outcomes to the spool and the report."""
+    outcomes = {outcome.frame.number: outcome for outcome in work.outcomes}
+    # Prefect may keep the task runs' arguments for a while.
+    work.outcomes = []
     failed = [outcome for outcome in outcomes.values() if outcome.failure]
     if not run.strict:
         # One more failed frame than allowed is enough to know that the run must stop. And after
@@ -155,7 +174,7 @@ def _finish_batch(chain: _Chain, run: AnnotationRun, report: RunReport, allowed:
     report.add(outcomes.values())
     if run.pictures:
         run.pictures.add_outcomes(outcomes.values())
-    run.spool.write(chain.batch, (evolve(o, detections=None) for o in outcomes.values()))
+    run.spool.write(work.batch, (evolve(o, detections=None) for o in outcomes.values()))
     if report.failed_count > allowed:
         report.stopped = _why_stopped(report, allowed)
 

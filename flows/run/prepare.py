@@ -1,13 +1,10 @@
-"""Make the parts of a run from its parameters."""
+"""Make what a run needs from its context: the plan of its frames, and what its steps share."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from cvat_sdk import Client
-
-from aa_functions.reference import LoadedFunction
-from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.context import RunContext
 from cvat_flows.tasks.check.remap import RemapOptions
 from cvat_flows.tasks.check.validate import ValidationOptions
 from cvat_flows.tasks.detect.cache import DetectionCache
@@ -16,81 +13,49 @@ from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.source import FrameSource
-from cvat_flows.tasks.matching.mapping import load_mapping
-from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.frames import Batch
-from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.model.media import TaskMedia
+from cvat_flows.tasks.reports.run_pictures import RunPictures
 from cvat_flows.tasks.run import AnnotationRun
-from cvat_flows.tasks.steps import match_spec, plan_frames
-from cvat_flows.tasks.storage import Storage
-
-Caches = tuple[DetectionCache | None, ContentIndex | None]
-"""The cache of detections, and the index of the images' content hashes."""
-
-
-def match_labels(
-    function: LoadedFunction, labels: Sequence[Label], parameters: AnnotateTaskParameters
-) -> SpecMatch:
-    """Match the function's labels with the task's. Raises SpecMismatch."""
-    return match_spec(
-        function,
-        labels,
-        parameters.label_thresholds or {},
-        {
-            "allow_unmatched_labels": parameters.allow_unmatched_labels,
-            "conv_mask_to_poly": parameters.conv_mask_to_poly,
-            "mapping": load_mapping(parameters.label_mapping),
-        },
-    )
+from cvat_flows.tasks.steps import plan_frames
 
 
 def make_plan(
-    media: TaskMedia,
-    parameters: AnnotateTaskParameters,
+    context: RunContext,
     *,
-    default_frames: str | None = None,
     annotated: Collection[int] = frozenset(),
     done: Collection[int] = frozenset(),
 ) -> Plan:
     """Decide which frames to annotate, in which batches.
 
     Args:
-        default_frames: Frames to annotate if the parameters name none. None: all.
+        context: The run.
         annotated: Frames to skip because they have annotations.
         done: Frames to skip because this function has annotated them.
     """
+    parameters = context.parameters
     return plan_frames(
-        media,
-        {
-            "frames": parameters.frames or default_frames,
-            "jobs": parameters.jobs,
-            "frames_per_run": parameters.frames_per_run,
-            "include_ground_truth": parameters.include_ground_truth,
-            "annotated": annotated,
-            "done": done,
-        },
+        context.media,
+        frames_per_run=parameters.frames_per_run,
+        frames=parameters.frames or context.live.default_frames(context.media, parameters.jobs),
+        jobs=parameters.jobs,
+        include_ground_truth=parameters.include_ground_truth,
+        annotated=annotated,
+        done=frozenset() if context.live.include_done else done,
     )
 
 
 def make_run(
-    client: Client,
-    media: TaskMedia,
-    function: LoadedFunction,
-    match: SpecMatch,
-    parameters: AnnotateTaskParameters,
-    *,
-    batches: Sequence[Batch],
-    caches: Caches,
-    strict: bool = False,
+    context: RunContext, batches: Sequence[Batch], pictures: RunPictures | None = None
 ) -> AnnotationRun:
     """Make what the task runs share. Images are fetched in the order of `batches`."""
-    cache, content = caches
+    parameters, media, strict = context.parameters, context.media, context.live.strict
+    cache = _open_cache(context)
+    content = ContentIndex(context.storage, media) if cache else None
     return AnnotationRun(
-        client=client,
+        client=context.client,
         media=media,
-        match=match,
-        source=FrameSource(client, media, batches, cache=cache, content=content),
+        match=context.match,
+        source=FrameSource(context.client, media, batches, cache=cache, content=content),
         cache=CacheWriter(cache) if cache else None,
         validation=ValidationOptions(
             geometry=parameters.geometry,
@@ -100,7 +65,7 @@ def make_run(
         ),
         remapping=RemapOptions(label_thresholds=parameters.label_thresholds or {}),
         runner=FunctionRunner(
-            function.function,
+            context.function.function,
             conf_threshold=parameters.conf_threshold,
             conv_mask_to_poly=parameters.conv_mask_to_poly,
             max_shapes_per_frame=parameters.max_shapes_per_frame,
@@ -108,20 +73,17 @@ def make_run(
             strict=strict,
         ),
         strict=strict,
+        pictures=pictures,
     )
 
 
-def make_caches(
-    storage: Storage,
-    media: TaskMedia,
-    function: LoadedFunction,
-    parameters: AnnotateTaskParameters,
-) -> Caches:
-    """Open the caches, if the parameters allow them and the function has a fingerprint."""
+def _open_cache(context: RunContext) -> DetectionCache | None:
+    """Open the cache of detections, if the options allow it and the function has a fingerprint."""
+    parameters, function = context.parameters, context.function
     if function.fingerprint is None or not parameters.use_cache:
-        return None, None
-    cache = DetectionCache(
-        storage,
+        return None
+    return DetectionCache(
+        context.storage,
         fingerprint=function.fingerprint,
         parameters={
             "conf_threshold": parameters.conf_threshold,
@@ -129,4 +91,3 @@ def make_caches(
         },
         title=function.title,
     )
-    return cache, ContentIndex(storage, media)

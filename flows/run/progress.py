@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,9 @@ from uuid import UUID
 
 from prefect.logging import get_run_logger
 
+from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.live import Progress
+from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.artifacts import add_progress_bar, update_progress_bar
 from cvat_flows.tasks.reports.run_report import RunReport
@@ -22,6 +25,19 @@ BAR_INTERVAL = 2.0
 MIN_LINE_INTERVAL = 5.0
 """Seconds until the first log line. The interval grows with the duration of the run."""
 MAX_LINE_INTERVAL = 60.0
+
+
+@contextmanager
+def showing_progress(
+    context: RunContext, plan: Plan, report: RunReport
+) -> Iterator[PrefectProgress]:
+    """Show the progress of the plan's frames, to the caller and in Prefect."""
+    with PrefectProgress(context.live.progress, report) as progress:
+        progress.start(plan.frame_count, f"annotating task {context.media.task_id}")
+        try:
+            yield progress
+        finally:
+            progress.finish()
 
 
 class PrefectProgress:

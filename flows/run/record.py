@@ -1,4 +1,4 @@
-"""The manifest, the storage and the lease of a run."""
+"""The manifest and the lease of a run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from attrs import evolve, frozen
-from cvat_sdk import Client
 from prefect.runtime import flow_run
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.prepare import Caches, make_caches
+from cvat_flows.flows.run.context import RunContext
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.storage import Storage, open_storage
 from cvat_flows.tasks.upload.lease import Lease, task_lease
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
@@ -51,35 +48,31 @@ _OURS = {"annotated", "pending"}
 
 @frozen(kw_only=True)
 class RunRecord:
-    """The manifest and the storage of a run: what earlier runs did, and what this one does."""
+    """The manifest of a run: what earlier runs did, and what this one does."""
 
-    client: Client
-    media: TaskMedia
-    function: LoadedFunction
-    parameters: AnnotateTaskParameters
-    storage: Storage
+    context: RunContext
     manifest: Manifest
     lease: Lease | None
     """None in a dry run."""
 
     def annotated_frames(self) -> frozenset[int]:
         """Return the frames that have a tag or a shape, if `only_unannotated` is set."""
-        if not self.parameters.only_unannotated:
+        context, parameters = self.context, self.context.parameters
+        if not parameters.only_unannotated:
             return frozenset()
-        wanted = self.parameters.jobs
         found = frozenset(
             item["frame"]
-            for job_id in self.media.all_job_ids
-            if wanted is None or job_id in wanted
-            for _, item in JobAnnotations(client=self.client, job_id=job_id).read()
+            for job_id in context.media.all_job_ids
+            if parameters.jobs is None or job_id in parameters.jobs
+            for _, item in JobAnnotations(client=context.client, job_id=job_id).read()
         )
-        if not self.parameters.renew:
+        if not parameters.renew:
             return found
         return frozenset(number for number in found if not self._is_ours(number))
 
     def _is_ours(self, number: int) -> bool:
         """Return whether any version of this function has annotated the frame or started to."""
-        jobs = self.media.frame(number, jobs=self.parameters.jobs).job_ids
+        jobs = self.context.media.frame(number, jobs=self.context.parameters.jobs).job_ids
         records = (self.manifest.record(job_id, number) for job_id in jobs)
         return any(known is not None and known.state in _OURS for known in records)
 
@@ -88,59 +81,41 @@ class RunRecord:
 
         Return none for existing='clear', which must process them to remove other annotations.
         """
-        if self.function.fingerprint is None or self.parameters.existing == "clear":
+        context, parameters = self.context, self.context.parameters
+        if context.function.fingerprint is None or parameters.existing == "clear":
             return frozenset()
-        frames = (
-            self.media.frame(number, jobs=self.parameters.jobs) for number in range(self.media.size)
-        )
+        media = context.media
+        frames = (media.frame(number, jobs=parameters.jobs) for number in range(media.size))
         return frozenset(frame.number for frame in frames if self.manifest.is_done(frame))
-
-    def caches(self) -> Caches:
-        """Open the caches of the run."""
-        return make_caches(self.storage, self.media, self.function, self.parameters)
 
 
 @contextmanager
-def open_record(
-    client: Client,
-    media: TaskMedia,
-    function: LoadedFunction,
-    labels: tuple[Label, ...],
-    parameters: AnnotateTaskParameters,
-) -> Iterator[RunRecord]:
+def open_record(context: RunContext) -> Iterator[RunRecord]:
     """Open the manifest and become the only writer of the CVAT task.
 
     Raises TaskIsBusy if another run still writes after `wait_for_writer` seconds.
     """
-    storage = open_storage()
+    media, parameters = context.media, context.parameters
     stamp = RunStamp(
         id=str(flow_run.id or ""),
         name=str(flow_run.name or ""),
-        fingerprint=function.fingerprint or "",
-        parameters=result_digest(parameters, labels),
+        fingerprint=context.function.fingerprint or "",
+        parameters=result_digest(parameters, context.labels),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     manifest = Manifest(
-        storage,
+        context.storage,
         server=media.host,
         task_id=media.task_id,
-        function=function_name(function),
+        function=function_name(context.function),
         run=stamp,
     )
-    record = RunRecord(
-        client=client,
-        media=media,
-        function=function,
-        parameters=parameters,
-        storage=storage,
-        manifest=manifest,
-        lease=None,
-    )
+    record = RunRecord(context=context, manifest=manifest, lease=None)
     if parameters.dry_run:
         yield record
         return
     with task_lease(
-        storage,
+        context.storage,
         server=media.host,
         task_id=media.task_id,
         run=stamp,

@@ -1,4 +1,4 @@
-"""Show a run in the Prefect UI: its name, its tags, and its reports when it ends.
+"""Write the reports of a run, in Prefect and in the storage.
 
 A report that cannot be written is only a warning in the log: what counts are the annotations.
 """
@@ -11,22 +11,22 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.command_line import command_for
+from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.links import artifact_url
-from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.flows.run.log import warn_on_error
 from cvat_flows.tasks.detect.pruning import RESULTS
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.matching.mapping import WILDCARD
+from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.model.text import escape_markdown, host_slug, on_one_line, shorten_name
+from cvat_flows.tasks.model.text import escape_markdown, host_slug
 from cvat_flows.tasks.reports.artifacts import add_markdown, artifact_key, last_description
 from cvat_flows.tasks.reports.failed_frames import failed_markdown
 from cvat_flows.tasks.reports.frame_page import Reproduction
@@ -38,7 +38,6 @@ from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.samples import SamplePictures
 from cvat_flows.tasks.reports.table import to_csv, to_parquet
 from cvat_flows.tasks.run import AnnotationRun
-from cvat_flows.tasks.storage import Storage
 
 PICTURES_TIMEOUT = 1.0
 """Seconds for fetching pictures of cached frames when a run ends."""
@@ -56,87 +55,84 @@ _NOT_FOR_ONE_FRAME = {
 """Options that have no effect on the preview of a single frame."""
 
 
-def name_flow_run(parameters: AnnotateTaskParameters, media: TaskMedia, live: LiveInputs) -> None:
-    """Put the CVAT task and the function into the flow run's name and tags."""
-    function = live.function.title if live.function else parameters.function_name
-    tags = [f"cvat-task:{media.task_id}", f"function:{on_one_line(function, 80)}"]
-    if media.project_name:
-        tags.append(f"project:{on_one_line(media.project_name, 80)}")
-    task = f'{media.task_id} "{shorten_name(media.name, 60)}"'
-    name = f"annotate {task} · {on_one_line(function, 60)}"
-    with _warn_on_error("the run's name"):
-        context = FlowRunContext.get()
-        if context is None or context.flow_run is None:
-            return
-        run = context.flow_run
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(run.id, name=name, tags=sorted({*run.tags, *tags}))
-        run.name = name
-        run.tags = sorted({*run.tags, *tags})
-
-
-def collect_pictures(
-    run: AnnotationRun,
-    plan: Plan,
-    report: RunReport,
-    function: LoadedFunction,
-    parameters: AnnotateTaskParameters,
-) -> None:
-    """Let the run collect sample pictures and failed frames for its reports."""
+def run_pictures(context: RunContext, plan: Plan) -> RunPictures:
+    """Return what collects sample pictures and failed frames for the reports of a run."""
     numbers = array("q", (frame.number for batch in plan.batches for frame in batch.frames))
-    run.pictures = RunPictures(
-        client=run.client,
-        media=run.media,
-        match=run.match,
-        labels=report.labels,
+    return RunPictures(
+        client=context.client,
+        media=context.media,
+        match=context.match,
+        labels=context.labels,
         reproduction=Reproduction(
-            function=_describe_function(function),
-            fingerprint=function.fingerprint,
-            command=_preview_command(parameters, function),
+            function=_describe_function(context.function),
+            fingerprint=context.function.fingerprint,
+            command=_preview_command(context.parameters, context.function),
         ),
         samples=SamplePictures(numbers=numbers, max_count=MAX_PICTURES, size=PICTURE_SIZE)
-        if parameters.dry_run
+        if context.parameters.dry_run
         else SamplePictures(numbers=numbers),
     )
-    report.command = "" if function.reference is None else command_for(parameters)
 
 
-def publish(
-    run: AnnotationRun,
-    report: RunReport,
-    parameters: AnnotateTaskParameters,
-    storage: Storage,
-) -> None:
+def new_report(context: RunContext, plan: Plan) -> RunReport:
+    """Return the report of a run that begins; it holds the frames that the plan skips."""
+    report = RunReport(
+        media=context.media,
+        function=context.function.title,
+        fingerprint=context.function.fingerprint,
+        labels=context.labels,
+        match=context.match.rows,
+        dry_run=context.parameters.dry_run,
+        command="" if context.function.reference is None else command_for(context.parameters),
+    )
+    report.add(plan.skipped)
+    return report
+
+
+@contextmanager
+def publishing(context: RunContext, run: AnnotationRun, report: RunReport) -> Iterator[None]:
+    """Publish the report at the end of the block, also if an error with a sentence ends it."""
+    try:
+        yield
+    except CvatFlowsError as error:
+        report.stopped = str(error)
+        publish(context, run, report)
+        raise
+    publish(context, run, report)
+
+
+def publish(context: RunContext, run: AnnotationRun, report: RunReport) -> None:
     """Finish the report. Write the per-frame table to the storage and the reports to Prefect."""
+    parameters, storage = context.parameters, context.storage
     report.finish()
     pictures = run.pictures
     if pictures is None:
         return
     report.step_seconds = run.timer.totals()
     if report.stopped is None:
-        with _warn_on_error("the pictures of cached frames"):
+        with warn_on_error("the pictures of cached frames"):
             timeout = PREVIEW_PICTURES_TIMEOUT if parameters.dry_run else PICTURES_TIMEOUT
             pictures.fetch_missing(timeout=timeout)
     samples = pictures.samples.samples
     files = report.files
-    with _warn_on_error("the per-frame table"):
+    with warn_on_error("the per-frame table"):
         table = report.table()
         folder = results_folder(report.media)
         for name, content in (("frames.parquet", to_parquet), ("frames.csv", to_csv)):
             storage.write(f"{folder}/{name}", content(table), durable=False)
             files.append(("per-frame table", f"{folder}/{name}"))
     if parameters.dry_run:
-        with _warn_on_error("the preview page"):
+        with warn_on_error("the preview page"):
             threshold = (parameters.label_thresholds or {}).get(WILDCARD, parameters.conf_threshold)
             page = preview_page(report, samples, threshold=threshold)
             path = f"{folder}/preview.html"
             storage.write(path, page.encode("utf-8", "replace"), durable=False)
             files.insert(0, ("page with a slider for the threshold", path))
-    with _warn_on_error("the report"):
+    with warn_on_error("the report"):
         make = preview_markdown if parameters.dry_run else report_markdown
         what = "preview" if parameters.dry_run else "report"
         _put(make(report, samples, files=files), report, what, _short_sentence(report))
-    with _warn_on_error("the table of failed frames"):
+    with warn_on_error("the table of failed frames"):
         table_path = files[-1][1] if files else ""
         _put_failed(run, report, table_path)
     get_run_logger().info("CVAT task: %s", report.media.task_url)
@@ -208,11 +204,3 @@ def _preview_command(
         )
 
     return command
-
-
-@contextmanager
-def _warn_on_error(what: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        get_run_logger().warning("%s could not be written: %s", what, error)

@@ -26,6 +26,7 @@ from prefect.states import Cancelled, Cancelling
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.context import RunContext
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import counted
@@ -50,13 +51,12 @@ class Part:
 
 
 @contextmanager
-def split_detection(
-    plan: Plan, function: LoadedFunction, parameters: AnnotateTaskParameters, report: RunReport
-) -> Iterator[None]:
+def split_detection(context: RunContext, plan: Plan, report: RunReport) -> Iterator[None]:
     """Start helper runs for parts of the plan if the parameters say so. Raises CannotSplit.
 
     On exit, cancel the helpers that have not started, or all of them if the main run stopped.
     """
+    function, parameters = context.function, context.parameters
     if parameters.split is None:
         yield
         return

@@ -16,12 +16,12 @@ from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 
 def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunReport) -> None:
     """Upload the spool job by job. A frame that CVAT rejects becomes a failed frame."""
-    parameters = record.parameters
+    context, parameters = record.context, record.context.parameters
     options = UploadOptions(
         existing=parameters.existing,
         dry_run=parameters.dry_run,
         ground_truth=parameters.include_ground_truth,
-        labels=report.labels,
+        labels=context.labels,
     )
     if record.lease is not None:
         record.lease.begin_writing()
@@ -35,7 +35,7 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
         skipped = {row.frame: row.skipped for row in report.rows.values() if row.skipped}
         write_summary(
             record.manifest,
-            frames=record.media.size,
+            frames=context.media.size,
             excluded={number for number, why in skipped.items() if why not in (DONE, ANNOTATED)},
             annotated={number for number, why in skipped.items() if why == ANNOTATED},
         )

@@ -18,8 +18,7 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.detect import choose_detect_task
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.tasks.detect.pruning import Limits, prune_to
-from cvat_flows.tasks.model.frames import Batch
-from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.run import AnnotationRun, BatchWork
 from cvat_flows.tasks.steps import detect
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.lease_file import LeaseEntry, current_writer
@@ -108,7 +107,7 @@ def test_the_lease_is_held_until_the_report_is_written(
         return current_writer(open_storage(), server=sandbox.url, task_id=task.id)
 
     seen: list[LeaseEntry | None] = []
-    monkeypatch.setattr("cvat_flows.flows.annotate.publish", lambda *_: seen.append(writer()))
+    monkeypatch.setattr("cvat_flows.flows.run.report.publish", lambda *_: seen.append(writer()))
     monkeypatch.setattr("cvat_flows.flows.annotate.prune_if_due", lambda _: seen.append(writer()))
     assert annotate(task).error is None
     assert [one is not None for one in seen] == [True, True]
@@ -169,12 +168,12 @@ def test_the_next_detect_run_starts_early_unless_it_would_hold_a_slot(
     begun, seen = tmp_path / "begun", list[str]()
     plain_detect = AnnotationRun.detect
 
-    def watched(run: AnnotationRun, batch: Batch) -> None:
-        seen.append(f"{batch.index} begins")
-        if batch.index == 1:
+    def watched(run: AnnotationRun, work: BatchWork) -> None:
+        seen.append(f"{work.batch.index} begins")
+        if work.batch.index == 1:
             begun.touch()
-        plain_detect(run, batch)
-        seen.append(f"{batch.index} ends")
+        plain_detect(run, work)
+        seen.append(f"{work.batch.index} ends")
 
     monkeypatch.setattr(AnnotationRun, "detect", watched)
     if limited:

@@ -14,7 +14,8 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
 from aa_functions.reference import FunctionReference, LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.report import collect_pictures, publish
+from cvat_flows.flows.run.context import RunContext
+from cvat_flows.flows.run.report import publish, run_pictures
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.frames import Batch, Outcome
@@ -69,11 +70,13 @@ def fail_frame(pictures: RunPictures, outcome: Outcome) -> None:
 
 
 @flow
-def ten_thousand_failures(run: AnnotationRun, report: RunReport, outcomes: list[Outcome]) -> None:
+def ten_thousand_failures(
+    context: RunContext, run: AnnotationRun, report: RunReport, outcomes: list[Outcome]
+) -> None:
     assert run.pictures
     for outcome in outcomes[: MAX_SHOWN + 10]:
         fail_frame.submit(run.pictures, outcome).wait()
-    publish(run, report, AnnotateTaskParameters(task_id=123), open_storage())
+    publish(context, run, report)
 
 
 def test_reports_of_ten_thousand_failed_frames_stay_below_two_megabytes(
@@ -97,16 +100,6 @@ def test_reports_of_ten_thousand_failed_frames_stay_below_two_megabytes(
     ]
     others = [annotated(media.frame(n), 30) for n in range(FRAMES, FRAMES + 20)]
     report = report_of(media, [*outcomes, *others])
-    run: Any = AnnotationRun(
-        client=client,
-        media=media,
-        match=SpecMatch(labels={}),
-        source=None,  # type: ignore[arg-type]
-        cache=None,
-        validation=None,  # type: ignore[arg-type]
-        remapping=None,  # type: ignore[arg-type]
-        runner=None,  # type: ignore[arg-type]
-    )
     plan = Plan(
         batches=(Batch(index=0, frames=tuple(media.frame(n) for n in range(media.size))),),
         skipped=(),
@@ -117,12 +110,32 @@ def test_reports_of_ten_thousand_failed_frames_stay_below_two_megabytes(
         fingerprint="f" * 64,
         title="yolov8n",
     )
-    collect_pictures(run, plan, report, function, AnnotateTaskParameters(task_id=123))
-    pictures = run.pictures
+    context = RunContext(
+        parameters=AnnotateTaskParameters(task_id=123),
+        client=client,
+        media=media,
+        function=function,
+        labels=report.labels,
+        match=SpecMatch(labels={}),
+        storage=open_storage(),
+    )
+    pictures = run_pictures(context, plan)
+    nothing: Any = None
+    run = AnnotationRun(
+        client=client,
+        media=media,
+        match=context.match,
+        source=nothing,
+        cache=None,
+        validation=nothing,
+        remapping=nothing,
+        runner=nothing,
+        pictures=pictures,
+    )
     monkeypatch.setattr(RunPictures, "_image", lambda self, frame: noise())
     pictures.add_outcomes(others)
     before = settled()
-    ten_thousand_failures(run, report, outcomes)
+    ten_thousand_failures(context, run, report, outcomes)
     added = settled() - before
     assert len(pictures.failed) == MAX_SHOWN
     assert 300_000 < added < MOST_BYTES, f"{added:,} bytes"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -84,11 +85,9 @@ def test_helpers_are_cancelled_if_one_cannot_be_started(
         function=None, reference=FunctionReference(file=Path("f.py")), fingerprint="f", title="f"
     )
     parameters = AnnotateTaskParameters(task_id=5, function="f.py", split="jobs", split_runs=2)
+    context: Any = SimpleNamespace(function=function, parameters=parameters)
     report: Any = None
-    with (
-        pytest.raises(ConnectionError),
-        split_detection(plan_of([1] * 1500), function, parameters, report),
-    ):
+    with pytest.raises(ConnectionError), split_detection(context, plan_of([1] * 1500), report):
         raise AssertionError("it was to fail before")
     assert called_off == [(asked, True)]
     # PostgreSQL cannot index texts of more than 2,700 bytes.
