@@ -6,11 +6,14 @@ command line builds its flags and its help from it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aa_functions.reference import FunctionReference
+from cvat_flows.flows.option import Option, fields_without_result
 
 FunctionName = Annotated[
     str,
@@ -31,6 +34,15 @@ ServerBlock = Annotated[
 ]
 DEFAULT_FUNCTION = "aa_functions.yolov8n"
 
+_OWN_ARGUMENT = Option(has_own_argument=True, changes_result=False)
+_RUN = Option(group="run", changes_result=False)
+_FRAMES = Option(group="frames", changes_result=False)
+_DETECTIONS = Option(group="detections")
+_LABELS = Option(group="labels")
+_TIMEOUT = Option(group="detections", changes_result=False)
+_GEOMETRY = Literal["keep", "clip", "drop", "fail"]
+_EXISTING = Option(group="existing annotations", changes_result=False)
+
 
 class AnnotateTaskParameters(BaseModel):
     """What to annotate, with which function, and how.
@@ -45,102 +57,106 @@ class AnnotateTaskParameters(BaseModel):
         json_schema_extra={"description": "What to annotate, with which function, and how."},
     )
 
-    task_id: int = Field(ge=1, description="Id of the CVAT task")
-    function: FunctionName = DEFAULT_FUNCTION
-    function_parameters: FunctionParameters = Field(default_factory=dict)
-    server: ServerBlock = None
-    conf_threshold: float | None = Field(
+    task_id: Annotated[int, _OWN_ARGUMENT] = Field(ge=1, description="Id of the CVAT task")
+    function: Annotated[FunctionName, _OWN_ARGUMENT] = DEFAULT_FUNCTION
+    function_parameters: Annotated[FunctionParameters, _OWN_ARGUMENT] = Field(default_factory=dict)
+    server: Annotated[ServerBlock, _RUN] = None
+    conf_threshold: Annotated[float | None, _DETECTIONS] = Field(
         default=None,
         ge=0,
         le=1,
         description="Confidence threshold passed to the function, which drops detections below it",
     )
-    allow_unmatched_labels: bool = Field(
+    allow_unmatched_labels: Annotated[bool, _LABELS] = Field(
         default=False,
         description="Accept a function that declares labels, sublabels or attributes that the task "
         "lacks; detections that use them are dropped",
     )
-    conv_mask_to_poly: bool = Field(
+    conv_mask_to_poly: Annotated[bool, _DETECTIONS] = Field(
         default=False, description="Ask the function to convert masks to polygons"
     )
-    label_mapping: dict[str, Any] | None = Field(
+    label_mapping: Annotated[dict[str, Any] | None, _LABELS] = Field(
         default=None,
         description="Map the function's labels to the task's labels where their names differ; see "
         "docs/matching.md",
     )
-    label_thresholds: dict[str, float] | None = Field(
+    label_thresholds: Annotated[dict[str, float] | None, _LABELS] = Field(
         default=None,
         description="Minimum score for each label of the function ('*': all other labels). Can be "
         "changed without running the model again.",
     )
-    geometry: Literal["keep", "clip", "drop", "fail"] = Field(
+    geometry: Annotated[_GEOMETRY, _DETECTIONS] = Field(
         default="keep",
         description="What to do with shapes that leave the image, are inverted or have no area: "
         "keep, clip or drop them, or fail the frame",
     )
-    missing_keypoints: Literal["error", "outside"] = Field(
+    missing_keypoints: Annotated[Literal["error", "outside"], _DETECTIONS] = Field(
         default="error",
         description="What to do with a skeleton that lacks keypoints: fail the frame (error), or "
         "add the missing keypoints as outside (outside)",
     )
-    max_shapes_per_frame: int | None = Field(
+    max_shapes_per_frame: Annotated[int | None, _DETECTIONS] = Field(
         default=10_000,
         ge=1,
         description="Fail a frame that has more annotations than this; null: no limit",
     )
-    detect_timeout: float | None = Field(
+    detect_timeout: Annotated[float | None, _TIMEOUT] = Field(
         default=1800,
         gt=0,
         description="Maximum duration in seconds of one call of the function, including its first "
         "use. A frame that takes longer fails; null: no limit.",
     )
-    existing: Literal["keep", "replace", "clear"] = Field(
+    existing: Annotated[Literal["keep", "replace", "clear"], _EXISTING] = Field(
         default="keep",
         description="What to do with existing annotations on the annotated frames: keep them; "
         "replace those that this function created and nobody has changed; or clear all of them",
     )
-    clear_existing: bool = Field(default=False, description="Same as existing='clear'")
-    frames: str | None = Field(
+    clear_existing: Annotated[
+        bool, Option(group="existing annotations", changes_result=False, is_alias=True)
+    ] = Field(default=False, description="Same as existing='clear'")
+    frames: Annotated[str | None, _FRAMES] = Field(
         default=None,
         description="Numbers of the frames to annotate, for example '0-20,30,45-'. Empty: all.",
     )
-    jobs: list[int] | None = Field(
+    jobs: Annotated[list[int] | None, _FRAMES] = Field(
         default=None, description="Ids of the jobs to annotate. Empty: all."
     )
-    only_unannotated: bool = Field(
+    only_unannotated: Annotated[bool, _FRAMES] = Field(
         default=False, description="Annotate only frames that have no tag and no shape"
     )
-    renew: bool = Field(
+    renew: Annotated[bool, _FRAMES] = Field(
         default=False,
         description="With only_unannotated: also annotate frames that an earlier version of this "
         "function, or this function with other options, has annotated",
     )
-    include_ground_truth: bool = Field(
+    include_ground_truth: Annotated[bool, _FRAMES] = Field(
         default=False, description="Also annotate ground-truth and honeypot frames"
     )
-    max_failed_frames: float = Field(
+    max_failed_frames: Annotated[float, _RUN] = Field(
         default=0.1,
         ge=0,
         description="Upload nothing if more frames than this fail: a share (0.1) or a count (5). "
         "0: stop at the first failed frame.",
     )
-    frames_per_run: int = Field(
+    frames_per_run: Annotated[int, _RUN] = Field(
         default=72, ge=1, le=1000, description="Number of frames in one detect task run"
     )
-    use_cache: bool = Field(
+    use_cache: Annotated[bool, _RUN] = Field(
         default=True,
         description="Reuse cached detections of the same function on the same image",
     )
-    dry_run: bool = Field(default=False, description="Do everything except write to CVAT")
-    split: Literal["jobs"] | None = Field(
+    dry_run: Annotated[bool, _RUN] = Field(
+        default=False, description="Do everything except write to CVAT"
+    )
+    split: Annotated[Literal["jobs"] | None, _RUN] = Field(
         default=None,
         description="jobs: let other workers detect on the task's later jobs at the same time. The "
         "result is the same. Needs the deployment detect-jobs and storage shared by all workers.",
     )
-    split_runs: int = Field(
+    split_runs: Annotated[int, _RUN] = Field(
         default=3, ge=1, le=100, description="With split: maximum number of other flow runs"
     )
-    wait_for_writer: float = Field(
+    wait_for_writer: Annotated[float, _RUN] = Field(
         default=600,
         ge=0,
         description="Seconds to wait while another run writes to the same CVAT task",
@@ -159,6 +175,14 @@ class AnnotateTaskParameters(BaseModel):
         if self.max_failed_frames < 1:
             return int(self.max_failed_frames * frames)
         return int(self.max_failed_frames)
+
+    def result_digest(self) -> str:
+        """Return a digest of the options that decide a frame's annotations.
+
+        What the function is made of does not count: it is part of the function's fingerprint.
+        """
+        options = self.model_dump(mode="json", exclude=fields_without_result(type(self)))
+        return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def reference(self) -> FunctionReference:

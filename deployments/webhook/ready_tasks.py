@@ -12,7 +12,6 @@ from aa_functions.reference import LoadedFunction
 from cvat_flows.deployments.webhook.announcement import Announcement
 from cvat_flows.deployments.webhook.prefect_calls import HTTPX_SETTINGS, without_retries
 from cvat_flows.flows.annotate import annotate_task_flow
-from cvat_flows.flows.run.record import options_digest
 from cvat_flows.flows.sweep.find import Finding, find_new
 from cvat_flows.flows.sweep.known_runs import read_known_runs
 from cvat_flows.flows.sweep.rule_parts import client_for, function_for, why_new_for
@@ -90,6 +89,6 @@ def _announcement(
         project_id=finding.task.project_id,
         rule=str(finding.rule),
         parameters=parameters.model_dump(mode="json"),
-        version=f"{function.fingerprint or function.title} {options_digest(parameters)}",
+        version=f"{function.fingerprint or function.title} {parameters.result_digest()}",
         failed_run=str(failed.id) if failed else "",
     )

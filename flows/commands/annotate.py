@@ -21,15 +21,14 @@ from cvat_flows.tasks.reports.run_report import RunReport
 
 MAX_FAILURES = 20
 """Failed frames that are printed."""
-_NOT_OPTIONS = {"task_id", "function", "function_parameters"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_task_arguments(parser, exclude=_NOT_OPTIONS)
+    add_task_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    parameters = build(AnnotateTaskParameters, task_values(arguments, exclude=_NOT_OPTIONS))
+    parameters = build(AnnotateTaskParameters, task_values(arguments))
     use_server_arguments(arguments)
     finished = run_here(parameters, LiveInputs(progress=TerminalProgress()))
     show(finished.report_or_raise(), finished.url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from attrs import frozen
@@ -56,7 +56,7 @@ def function_values(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"function": function, "function_parameters": arguments.function_parameters}
 
 
-def add_task_arguments(parser: argparse.ArgumentParser, *, exclude: set[str]) -> None:
+def add_task_arguments(parser: argparse.ArgumentParser, *, exclude: Set[str] = frozenset()) -> None:
     """Add TASK_ID and the options of an annotate-task run, except the fields in `exclude`."""
     add_task_id_argument(parser)
     add_function_arguments(parser)
@@ -64,7 +64,9 @@ def add_task_arguments(parser: argparse.ArgumentParser, *, exclude: set[str]) ->
     add_server_arguments(parser)
 
 
-def task_values(arguments: argparse.Namespace, *, exclude: set[str]) -> dict[str, Any]:
+def task_values(
+    arguments: argparse.Namespace, *, exclude: Set[str] = frozenset()
+) -> dict[str, Any]:
     """Return the values of `add_task_arguments` by field of AnnotateTaskParameters."""
     return {
         "task_id": arguments.task_id,

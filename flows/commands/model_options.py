@@ -7,7 +7,7 @@ import json
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -16,31 +16,43 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from cvat_flows.flows.commands.usage_error import UsageError, flag
+from cvat_flows.flows.option import Group, option_of
 from cvat_flows.tasks.matching.strict_yaml import load_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def add_model_arguments(
-    parser: argparse.ArgumentParser, model: type[BaseModel], *, exclude: set[str]
+    parser: argparse.ArgumentParser, model: type[BaseModel], *, exclude: Set[str] = frozenset()
 ) -> None:
-    """Add an option for each field of the model, except those in `exclude`."""
-    group = parser.add_argument_group("options")
-    for name, field in model.model_fields.items():
-        if name not in exclude:
+    """Add an option for each field of the model, except those in `exclude`, in the fields' groups.
+
+    A field that has an argument of its own gets none.
+    """
+    fields = list(_option_fields(model, exclude))
+    for title in get_args(Group):
+        members = [(name, field) for name, field in fields if option_of(field).group == title]
+        group = parser.add_argument_group(title) if members else None
+        for name, field in members:
             _add_field(group, name, field)
 
 
 def model_values(
-    arguments: argparse.Namespace, model: type[BaseModel], *, exclude: set[str]
+    arguments: argparse.Namespace, model: type[BaseModel], *, exclude: Set[str] = frozenset()
 ) -> dict[str, Any]:
     """Return the options that were given, by field. Raises UsageError."""
     values = {}
-    for name, field in model.model_fields.items():
-        value = None if name in exclude else getattr(arguments, name)
+    for name, field in _option_fields(model, exclude):
+        value = getattr(arguments, name)
         if value is not None:
             values[name] = _parse_mapping(name, value) if _is_mapping(field) else value
     return values
+
+
+def _option_fields(model: type[BaseModel], exclude: Set[str]) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        if name not in exclude and not option_of(field).has_own_argument:
+            yield name, field
 
 
 def build(model: type[Model], values: Mapping[str, Any]) -> Model:
@@ -67,17 +79,18 @@ def _add_field(group: Any, name: str, field: FieldInfo) -> None:
         action: Any = argparse.BooleanOptionalAction if field.default else "store_true"
         group.add_argument(flag(name), action=action, default=None, help=text)
     elif get_origin(kind) is Literal:
-        group.add_argument(
-            flag(name), choices=get_args(kind), help=f"{text} (default: {field.default})"
-        )
+        group.add_argument(flag(name), choices=get_args(kind), help=text + _default_text(field))
     elif get_origin(kind) is list:
         metavar = "ID" if get_args(kind) == (int,) else "VALUE"
         group.add_argument(flag(name), nargs="+", metavar=metavar, help=text)
     elif _is_mapping(field):
         group.add_argument(flag(name), metavar="YAML|FILE", help=text)
     else:
-        default = "" if field.default is None else f" (default: {field.default})"
-        group.add_argument(flag(name), metavar="VALUE", help=f"{text}{default}")
+        group.add_argument(flag(name), metavar="VALUE", help=text + _default_text(field))
+
+
+def _default_text(field: FieldInfo) -> str:
+    return "" if field.default is None else f" (default: {field.default})"
 
 
 def _parse_mapping(name: str, text: str) -> Any:

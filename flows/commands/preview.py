@@ -21,9 +21,6 @@ from cvat_flows.tasks.reports.preview import MAX_PICTURES
 from cvat_flows.tasks.storage import open_storage
 
 _NOT_OPTIONS = {
-    "task_id",
-    "function",
-    "function_parameters",
     "dry_run",
     "max_failed_frames",
     "split",

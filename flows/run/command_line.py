@@ -7,9 +7,11 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
+from cvat_flows.flows.option import option_of
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 
-_NOT_OPTIONS = {"task_id", "function", "function_parameters", "clear_existing"}
 _TYPES = {int: "int", float: "float", str: "str", bool: "bool"}
 
 
@@ -37,7 +39,7 @@ def command_for(
     options = {
         name: values[name]
         for name, field in AnnotateTaskParameters.model_fields.items()
-        if name not in _NOT_OPTIONS and name not in without and values[name] != field.default
+        if name not in without and values[name] != field.default and _is_written(field)
     }
     given = parameters.function_parameters
     if None in options.values() or any(type(value) not in _TYPES for value in given.values()):
@@ -47,6 +49,11 @@ def command_for(
     for name, value in options.items():
         words += _option(name, value)
     return shlex.join(words)
+
+
+def _is_written(field: FieldInfo) -> bool:
+    option = option_of(field)
+    return not option.has_own_argument and not option.is_alias
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,29 +18,6 @@ from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.upload.lease import Lease, task_lease
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
-
-_NOT_IN_DIGEST = {
-    "task_id",
-    "function",
-    "function_parameters",
-    "server",
-    "existing",
-    "clear_existing",
-    "frames",
-    "jobs",
-    "only_unannotated",
-    "renew",
-    "include_ground_truth",
-    "max_failed_frames",
-    "frames_per_run",
-    "detect_timeout",
-    "use_cache",
-    "dry_run",
-    "split",
-    "split_runs",
-    "wait_for_writer",
-}
-"""Parameters that do not change a frame's annotations, or are part of the fingerprint."""
 
 _OURS = {"annotated", "pending"}
 
@@ -137,12 +113,7 @@ def result_digest(parameters: AnnotateTaskParameters, labels: tuple[Label, ...])
     """Return a digest of the options and labels, which decide a frame's annotations.
 
     The function and the image decide them, too, but are not part of this digest. It starts with
-    `options_digest`. A sweep compares only that part, so it does not need every task's labels.
+    the digest of the options. A sweep compares only that part, so it does not need every task's
+    labels.
     """
-    return options_digest(parameters) + hashlib.sha256(repr(labels).encode()).hexdigest()[:16]
-
-
-def options_digest(parameters: AnnotateTaskParameters) -> str:
-    """Return a digest of the options that decide a frame's annotations."""
-    options = parameters.model_dump(mode="json", exclude=_NOT_IN_DIGEST)
-    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
+    return parameters.result_digest() + hashlib.sha256(repr(labels).encode()).hexdigest()[:16]

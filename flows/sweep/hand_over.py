@@ -11,7 +11,6 @@ from prefect.states import Crashed
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.run.links import flow_run_url
-from cvat_flows.flows.run.record import options_digest
 from cvat_flows.flows.sweep.find import Finding
 from cvat_flows.flows.sweep.known_runs import parameters_of, read_known_runs
 from cvat_flows.flows.sweep.report import SweepReport
@@ -73,7 +72,7 @@ class HandOver:
                     made = client.create_flow_run_from_deployment(
                         deployment.id,
                         parameters={"parameters": parameters.model_dump(mode="json")},
-                        idempotency_key=_key(finding, function, options_digest(parameters), failed),
+                        idempotency_key=_key(finding, function, parameters.result_digest(), failed),
                     )
                 except PrefectHTTPStatusError as error:
                     # The reason may be this task's options, so the other tasks go on.

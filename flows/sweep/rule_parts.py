@@ -7,7 +7,7 @@ from cvat_sdk import Client
 
 from aa_functions.reference import LoadedFunction, load_function
 from cvat_flows.flows.run.connect import connect_for_run
-from cvat_flows.flows.run.record import function_name, options_digest
+from cvat_flows.flows.run.record import function_name
 from cvat_flows.flows.sweep.find import WhyNew, why_new
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rules import SweepRule
@@ -41,7 +41,7 @@ def why_new_for(
     """Return a check that decides from a task's manifest whether it is new to the function."""
     name = function_name(function)
     fingerprint = function.fingerprint or ""
-    options = options_digest(rule.for_task(1))
+    options = rule.for_task(1).result_digest()
 
     def check(task: ListedTask) -> str | None:
         return why_new(
