@@ -1,6 +1,6 @@
 """Find and clip shapes that leave the image, are inverted or have no area.
 
-CVAT stores such shapes unchanged (CVAT_FACTS 5), so the user decides what to do with them.
+CVAT stores such shapes unchanged, so the user decides what to do with them.
 """
 
 from __future__ import annotations

@@ -128,8 +128,7 @@ def remap_detection(detection: Detection, label: LabelMatch, frame: int) -> Anno
 def _elements(skeleton: Detection, label: LabelMatch, frame: int) -> tuple[Annotation, ...]:
     """Return the skeleton's keypoints in the function's order, then those that it did not return.
 
-    All have the skeleton's frame. With another frame CVAT could no longer read the task
-    (CVAT_FACTS 5).
+    All have the skeleton's frame. With another frame CVAT could no longer read the task.
     """
     elements = []
     for element in skeleton.elements:

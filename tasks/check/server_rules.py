@@ -1,7 +1,7 @@
 """Find annotations that the protocol allows, but that CVAT rejects, silently drops or cannot use.
 
 CVAT refuses a whole request because of one such shape, so they are found before the upload. The
-rules were measured on CVAT 2.54 unless another source is given (CVAT_FACTS 5).
+rules were measured on CVAT 2.54 unless another source is given.
 """
 
 from __future__ import annotations

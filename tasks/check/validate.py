@@ -46,7 +46,7 @@ class ValidationOptions:
     """A frame with more annotations fails; None for no limit."""
     task_size: int | None = None
     """Number of frames in the CVAT task; None to skip this check. CVAT silently drops annotations
-    on frames beyond the end, or stores them where nobody sees them (CVAT_FACTS 5)."""
+    on frames beyond the end, or stores them where nobody sees them."""
 
 
 def validate_frame(outcome: Outcome, match: SpecMatch, options: ValidationOptions) -> Outcome:

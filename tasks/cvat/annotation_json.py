@@ -21,7 +21,7 @@ _WHITESPACE = re.compile(r"[ \t\r\n]*")
 def annotation_to_json(annotation: Annotation) -> dict[str, Any]:
     """Return the annotation as the JSON object that CVAT's `create` expects.
 
-    The score is included if there is one. CVAT 2.54 ignores it (CVAT_FACTS 5); later versions
+    The score is included if there is one. CVAT 2.54 ignores it; later versions
     store it.
     """
     body: dict[str, Any] = {

@@ -101,7 +101,7 @@ def settings_from_profile(name: str | None = None) -> ServerSettings | None:
 def connect(settings: ServerSettings) -> Client:
     """Log in to CVAT and return the client.
 
-    CVAT throttles logins (CVAT_FACTS 1), so each process keeps one client per settings and logs in
+    CVAT throttles logins, so each process keeps one client per settings and logs in
     again only when CVAT no longer accepts it. Raises CannotConnect.
     """
     with _lock:

@@ -1,6 +1,6 @@
 """Digest an annotation so that the sent object and the one read back from CVAT compare equal.
 
-CVAT returns an object in another form (CVAT_FACTS 5): numbers become floats, omitted attributes get
+CVAT returns an object in another form: numbers become floats, omitted attributes get
 their defaults, `group` and `elements` are filled in. The digest ignores these differences. It also
 ignores ids, and the score, because some CVAT versions drop it.
 """

@@ -171,7 +171,7 @@ def open_response(
     """Send one request, without retries. Read the body of the response inside the block.
 
     The request asks for an uncompressed body. By default CVAT compresses with gzip, which makes the
-    download of images several times slower (CVAT_FACTS 4).
+    download of images several times slower.
     """
     headers = make_request_headers(client.api_client)
     headers["Accept-Encoding"] = "identity"

@@ -16,7 +16,7 @@ Wait = Callable[[float], None]
 
 MAX_CONSECUTIVE_500S = 4
 """After this many 500s in a row, more attempts do not help: CVAT cannot read the image, or the
-annotations of the job are damaged (CVAT_FACTS 5). 502, 503 and 504 mean that CVAT is busy."""
+annotations of the job are damaged. 502, 503 and 504 mean that CVAT is busy."""
 
 
 @frozen(kw_only=True)

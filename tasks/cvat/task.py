@@ -22,7 +22,7 @@ class ImportRunning(CvatFlowsError):
 
 
 class ImportFailed(CvatFlowsError):
-    """CVAT failed to import the task's data. Such a task cannot be repaired (CVAT_FACTS 2)."""
+    """CVAT failed to import the task's data. Such a task cannot be repaired."""
 
 
 class UnsupportedMedia(CvatFlowsError):
@@ -114,7 +114,7 @@ def _fetch_jobs(client: Client, task: Mapping[str, Any], subject: str) -> list[M
 def _no_frames_error(client: Client, task: Mapping[str, Any], subject: str) -> CvatFlowsError:
     """Return an error that says why the task has no frames.
 
-    Only the background request of its import tells (CVAT_FACTS 2).
+    Only the background request of its import tells.
     """
     empty = TaskHasNoData(
         f"{subject} ({task['name']!r}) has no data yet: upload images or a video to it in CVAT, "

@@ -120,7 +120,7 @@ def _download(
 
 
 def _is_intact(file: IO[bytes], headers: Mapping[str, str]) -> bool:
-    """Compare with CVAT's checksum of the length and the first 1000 bytes (CVAT_FACTS 4)."""
+    """Compare with CVAT's checksum of the length and the first 1000 bytes."""
     expected = headers.get("X-Checksum")
     length = file.seek(0, 2)
     file.seek(0)

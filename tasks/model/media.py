@@ -47,7 +47,7 @@ class TaskMedia:
     """The ground-truth job of a task with honeypots. Its frames are in no other job."""
     ground_truth_job_id: int | None = None
     """The ground-truth job of a task without honeypots. Its frames are also in annotation jobs and
-    are annotated there; the ground-truth job has separate annotations (CVAT_FACTS 5)."""
+    are annotated there; the ground-truth job has separate annotations."""
     deleted_frames: frozenset[int] = field(default=frozenset(), repr=False)
     honeypot_frames: frozenset[int] = field(default=frozenset(), repr=False)
     """Copies of pool frames that CVAT mixed into annotation jobs."""

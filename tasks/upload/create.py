@@ -99,7 +99,7 @@ class Creator:
     def _assign_ids(self, request: CreateRequest, reply: Reply) -> bool:
         """Give the ids in the answer to the frames.
 
-        CVAT changes the order of the objects (CVAT_FACTS 5), so they are identified by digest.
+        CVAT changes the order of the objects, so they are identified by digest.
         Returns False if the answer does not contain exactly what was sent.
         """
         ids: defaultdict[str, list[int]] = defaultdict(list)

@@ -18,7 +18,7 @@ from cvat_flows.tasks.upload.plan import Existing, FramePlan, plan_cleanup, plan
 from cvat_flows.tasks.upload.result import FrameUpload
 
 MAX_SOURCE_LENGTH = 16
-"""Characters. CVAT answers 500 to a longer source (CVAT_FACTS 5)."""
+"""Characters. CVAT answers 500 to a longer source."""
 
 
 @define(kw_only=True)
@@ -186,7 +186,7 @@ def encode_frame(
 
 
 def _problem(annotation: Annotation, frame: int) -> str | None:
-    """Find what CVAT does not check, or answers with a bare 500 (CVAT_FACTS 5)."""
+    """Find what CVAT does not check, or answers with a bare 500."""
     parts = (annotation, *annotation.elements)
     if any(part.frame != frame for part in parts):
         return f"has a frame number other than its frame {frame}; it would damage the task"

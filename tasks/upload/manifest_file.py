@@ -162,10 +162,9 @@ def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]
         content_hash=row.get("content"),
         error=row.get("error", ""),
         items=_parse_items(row["items"], creators),
-        # Earlier versions wrote `doomed` and `unsure`.
-        deleting=_parse_items(row.get("deleting", row.get("doomed", ())), creators),
+        deleting=_parse_items(row.get("deleting", ()), creators),
         pending=tuple(row.get("pending", ())),
-        doubtful=tuple(row.get("doubtful", row.get("unsure", ()))),
+        doubtful=tuple(row.get("doubtful", ())),
     )
 
 

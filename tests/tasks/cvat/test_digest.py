@@ -66,7 +66,7 @@ def annotations(draw: st.DrawFn) -> Annotation:
 
 
 def as_cvat_returns(body: dict[str, Any], number: int = 1) -> dict[str, Any]:
-    """What GET gives for a created object (CVAT_FACTS 5)."""
+    """What GET gives for a created object."""
     stored = copy.deepcopy(body)
     given = {a["spec_id"]: a["value"] for a in stored["attributes"]}
     filled = {**DEFAULTS.get(stored["label_id"], {}), **given}

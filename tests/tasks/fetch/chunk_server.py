@@ -39,7 +39,7 @@ def checksum(body: bytes) -> str:
 
 
 class ChunkServer(ScriptedServer):
-    """Serves `files` as CVAT does, `chunk_size` in a chunk (CVAT_FACTS 4).
+    """Serves `files` as CVAT does, `chunk_size` in a chunk.
 
     The replies in `chunk_reply[number]` and `frame_reply[number]` are used up before the right
     ones.

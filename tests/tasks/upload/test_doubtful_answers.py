@@ -207,7 +207,7 @@ def test_after_an_outage_the_next_run_finishes_the_upload(
 def test_a_lasting_500_fails_the_frame_that_causes_it(
     bench: Bench, with_faults: WithFaults
 ) -> None:
-    """Bugs of CVAT (CVAT_FACTS 5) answer 500 each time."""
+    """Bugs of CVAT answer 500 each time."""
 
     def choose_fault(index: int, kind: str, exchange: Any) -> Fault | None:
         poisonous = kind == "create" and b'"frame":2' in exchange.body
@@ -259,7 +259,7 @@ def test_a_frame_that_cvat_always_drops_fails(bench: Bench, with_faults: WithFau
 def test_a_delete_that_cvat_drops_silently_is_repeated(
     bench: Bench, with_faults: WithFaults
 ) -> None:
-    """CVAT can also answer 200 to a delete that it has not carried out (CVAT_FACTS 5)."""
+    """CVAT can also answer 200 to a delete that it has not carried out."""
     drops = [Fault(action="drop", frame=1)] * 2
 
     def choose_fault(index: int, kind: str, _: Any) -> Fault | None:

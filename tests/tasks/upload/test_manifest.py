@@ -87,14 +87,6 @@ def test_a_file_has_a_line_for_each_frame() -> None:
     assert ' "1": {"state":"annotated","run":0,"when":"","items":[[1,"d",0]]},' in lines
 
 
-def test_the_field_names_of_earlier_versions_are_read() -> None:
-    item = ManifestItem(id=1, digest="d", run="run-1")
-    record = FrameRecord(state="pending", run=RUN, deleting=(item,), doubtful=("e",))
-    file = JobFile(server=SERVER, task_id=5, job_id=7, function="f", frames={0: record})
-    content = dump_job_file(file).replace(b'"deleting"', b'"doomed"')
-    assert parse_job_file(content.replace(b'"doubtful"', b'"unsure"')) == file
-
-
 def test_records_survive_the_process(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     one = annotated(RUN, ManifestItem(id=1, digest="d", run="run-1"))

@@ -1,4 +1,4 @@
-"""Uploads to a server with the known bugs of CVAT 2.54.1 (CVAT_FACTS 5)."""
+"""Uploads to a server with the known bugs of CVAT 2.54.1."""
 
 from __future__ import annotations
 
