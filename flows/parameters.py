@@ -98,13 +98,13 @@ class AnnotateTaskParameters(BaseModel):
     max_shapes_per_frame: Annotated[int | None, _DETECTIONS] = Field(
         default=10_000,
         ge=1,
-        description="Fail a frame that has more annotations than this; null: no limit",
+        description="Fail a frame that has more annotations than this. Empty: no limit.",
     )
     detect_timeout: Annotated[float | None, _TIMEOUT] = Field(
         default=1800,
         gt=0,
         description="Maximum duration in seconds of one call of the function, including its first "
-        "use. A frame that takes longer fails; null: no limit.",
+        "use. A frame that takes longer fails. Empty: no limit.",
     )
     existing: Annotated[Literal["keep", "replace", "clear"], _EXISTING] = Field(
         default="keep",
@@ -113,7 +113,7 @@ class AnnotateTaskParameters(BaseModel):
     )
     clear_existing: Annotated[
         bool, Option(group="existing annotations", changes_result=False, is_alias=True)
-    ] = Field(default=False, description="Same as existing='clear'")
+    ] = Field(default=False, description="Same as existing=clear")
     frames: Annotated[str | None, _FRAMES] = Field(
         default=None,
         description="Numbers of the frames to annotate, for example '0-20,30,45-'. Empty: all.",

@@ -44,8 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="YAML file with a list of rules (default: the file that CVAT_FLOWS_RULES names)",
     )
     add_function_arguments(parser, required=False)
-    add_model_arguments(parser, SweepRule, exclude=_NOT_RULE_OPTIONS)
-    add_model_arguments(parser, AnnotateNewTasksParameters, exclude=_NOT_SWEEP_OPTIONS)
+    add_model_arguments(parser, SweepRule, title="rule", exclude=_NOT_RULE_OPTIONS)
+    add_model_arguments(
+        parser, AnnotateNewTasksParameters, title="sweep", exclude=_NOT_SWEEP_OPTIONS
+    )
     add_server_arguments(parser)
 
 

@@ -23,16 +23,21 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def add_model_arguments(
-    parser: argparse.ArgumentParser, model: type[BaseModel], *, exclude: Set[str] = frozenset()
+    parser: argparse.ArgumentParser,
+    model: type[BaseModel],
+    *,
+    title: str = "options",
+    exclude: Set[str] = frozenset(),
 ) -> None:
     """Add an option for each field of the model, except those in `exclude`, in the fields' groups.
 
-    A field that has an argument of its own gets none.
+    Fields without a group are under `title`. A field that has its own argument gets no other.
     """
     fields = list(_option_fields(model, exclude))
-    for title in get_args(Group):
-        members = [(name, field) for name, field in fields if option_of(field).group == title]
-        group = parser.add_argument_group(title) if members else None
+    for name_of_group in get_args(Group):
+        members = [(n, field) for n, field in fields if option_of(field).group == name_of_group]
+        shown = title if name_of_group == "options" else name_of_group
+        group = parser.add_argument_group(shown) if members else None
         for name, field in members:
             _add_field(group, name, field)
 
