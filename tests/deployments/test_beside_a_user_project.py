@@ -70,6 +70,11 @@ def python(stack: Stack, code: str, *arguments: str) -> str:
     return done.stdout
 
 
+def cvat_flows(stack: Stack, *arguments: str) -> None:
+    done = stack.prefect.cvat_flows(*arguments, **stack.env)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_each_project_has_its_own_modules(stack: Stack) -> None:
     code = (
         "import deployments, flows, tasks, cvat_flows\n"
@@ -107,7 +112,7 @@ for entry in entry_points(group="cvat_flows.commands"):
 
 
 def test_a_worker_annotates_what_setup_deployed(stack: Stack) -> None:
-    stack.cvat_flows("setup", "--yes", "--gpus", "1")
+    cvat_flows(stack, "setup", "--yes", "--gpus", "1")
     worker = stack.worker()
     project = stack.project("beside a user's project")
     task = stack.task(project, frames=3, jobs=1)
@@ -118,7 +123,7 @@ def test_a_worker_annotates_what_setup_deployed(stack: Stack) -> None:
 
 
 def test_prefect_deploy_finds_the_flows(stack: Stack, user_project: Path) -> None:
-    stack.cvat_flows("setup", "--yes", "--gpus", "1")
+    cvat_flows(stack, "setup", "--yes", "--gpus", "1")
     shutil.copy(PREFECT_FILE, user_project / "prefect.yaml")
     done = stack.prefect.run(
         sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", **stack.env

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
+from contextvars import copy_context
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 from attrs import define, field
@@ -16,6 +21,7 @@ from PIL import Image
 
 from cvat_flows.deployments.demo.local_prefect import free_port
 from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.flows.cli import main
 from tests.support.live_prefect import LivePrefect
 from tests.support.waiting import HANG_TIMEOUT, wait_until
 
@@ -100,9 +106,21 @@ class Stack:
             self.images.append(path)
 
     def cvat_flows(self, *arguments: str, expect: int = 0) -> str:
-        done = self.prefect.cvat_flows(*arguments, **self.env)
-        assert done.returncode == expect, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
+        """Run a command and return its output.
+
+        It runs in this process: a new process would need seconds to import everything.
+        """
+        output, errors = StringIO(), StringIO()
+        with (
+            patch.dict(os.environ, {**self.prefect.env, **self.env}),
+            self.prefect.use_here(),
+            redirect_stdout(output),
+            redirect_stderr(errors),
+        ):
+            # The options for the CVAT server are context variables.
+            status = copy_context().run(main, arguments)
+        assert status == expect, f"{arguments}: {output.getvalue()}{errors.getvalue()}"
+        return output.getvalue()
 
     def is_set_up(self, *options: str) -> bool:
         """Whether `cvat-flows setup` with these options would change nothing."""
