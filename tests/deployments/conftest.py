@@ -11,6 +11,7 @@ from cvat_sdk import Client
 
 from tests.support.live_prefect import LivePrefect
 from tests.support.stack import FUNCTION, Stack
+from tests.support.waiting import wait_until
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,6 +51,11 @@ def stack(
     )
     made.cvat_flows("setup", "--yes", "--gpus", "2")
     made.worker("--limit", "6")
+    # The set-up takes less time than the worker's start.
+    wait_until(
+        lambda: made.ask("work_pools/cvat/workers/filter", {}),
+        what="the worker reports to the pool",
+    )
     return made
 
 
