@@ -175,4 +175,4 @@ def test_the_nightly_runs_are_scheduled(stack: Stack) -> None:
 def test_maintenance_runs(stack: Stack) -> None:
     state, message = stack.wait_for_run(stack.start_run("maintain", {}))
     assert state == "Completed"
-    assert "files removed" in message
+    assert "files deleted" in message
