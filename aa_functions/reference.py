@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+IMAGE = "image"
+"""Value of `results_depend_on`."""
+
+
 def _path_or_none(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
 
@@ -99,6 +103,9 @@ class LoadedFunction:
     """64 hexadecimal digits, equal for functions that give equal results; None if unknown."""
     title: str
     """Short name for people, such as `yolov8n`."""
+    image_only: bool = False
+    """The results depend on the image, `conf_threshold` and `conv_mask_to_poly` only, not on the
+    name of the frame. The function declares it with `results_depend_on = "image"`."""
 
 
 def load_function(
@@ -153,6 +160,7 @@ def load_function(
         reference=reference,
         fingerprint=digest,
         title=_title(created, reference),
+        image_only=_is_image_only(created, f"The function of {reference}"),
     )
 
 
@@ -186,6 +194,7 @@ def wrap_function(function: Any) -> LoadedFunction:
         reference=None,
         fingerprint=digest,
         title=_own_title(function) or name.rpartition(".")[2],
+        image_only=_is_image_only(function, f"The function '{name}'"),
     )
 
 
@@ -225,6 +234,15 @@ def check_function(function: Any, subject: str) -> None:
         raise FunctionReferenceError(
             f"{subject} has a 'detect' of type {type(detect).__name__} that cannot be called."
         )
+
+
+def _is_image_only(function: Any, subject: str) -> bool:
+    declared = getattr(function, "results_depend_on", None)
+    if declared not in (None, IMAGE):
+        raise FunctionReferenceError(
+            f"{subject} has 'results_depend_on' = {declared!r}: it must be {IMAGE!r} or absent."
+        )
+    return declared == IMAGE
 
 
 def _title(function: Any, reference: FunctionReference) -> str:

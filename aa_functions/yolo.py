@@ -131,6 +131,8 @@ def create(
 class YoloDetection:
     """The AA function. Several threads may use it at the same time. `create` makes it."""
 
+    results_depend_on = "image"
+
     def __init__(
         self,
         *,

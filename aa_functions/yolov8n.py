@@ -18,12 +18,14 @@ from typing import Any
 from cvat_sdk.auto_annotation import DetectionFunctionSpec
 
 from aa_functions.lazy import LazyFunction
+from aa_functions.yolo import YoloDetection
 from aa_functions.yolo import create as _create
 
 spec: DetectionFunctionSpec
 
 _function = LazyFunction(lambda: _create(os.environ.get("CVAT_FLOWS_YOLOV8N") or "yolov8n.pt"))
 
+results_depend_on = YoloDetection.results_depend_on
 detect = _function.detect
 detect_batch = _function.detect_batch
 fingerprint_inputs = _function.fingerprint_inputs

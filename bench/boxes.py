@@ -12,7 +12,7 @@ from attrs import frozen
 
 from aa_functions.training.shape_images import LABELS, make_shape_image
 from bench.stage import Stage
-from cvat_flows.tasks.detect.runner import DetectionContext
+from cvat_flows.tasks.detect.context import DetectionContext
 
 Box = tuple[int, tuple[float, ...]]
 

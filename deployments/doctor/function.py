@@ -11,7 +11,7 @@ from PIL import Image
 from aa_functions.reference import FunctionReference, FunctionReferenceError, load_function
 from cvat_flows.deployments.doctor.disk import GIBIBYTE
 from cvat_flows.deployments.doctor.verdict import Verdict, failure, ok, warning
-from cvat_flows.tasks.detect.runner import DetectionContext
+from cvat_flows.tasks.detect.context import DetectionContext
 
 
 def check_function(reference: FunctionReference) -> Iterator[Verdict]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.tasks.check.remap import RemapOptions
 from cvat_flows.tasks.check.validate import ValidationOptions
 from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
 from cvat_flows.tasks.detect.content_index import ContentIndex
+from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.source import FrameSource
@@ -66,14 +68,19 @@ def make_run(
         remapping=RemapOptions(label_thresholds=parameters.label_thresholds or {}),
         runner=FunctionRunner(
             context.function.function,
-            conf_threshold=parameters.conf_threshold,
-            conv_mask_to_poly=parameters.conv_mask_to_poly,
+            options=_call_options(parameters),
             max_shapes_per_frame=parameters.max_shapes_per_frame,
             detect_timeout=parameters.detect_timeout,
             strict=strict,
         ),
         strict=strict,
         pictures=pictures,
+    )
+
+
+def _call_options(parameters: AnnotateTaskParameters) -> CallOptions:
+    return CallOptions(
+        conf_threshold=parameters.conf_threshold, conv_mask_to_poly=parameters.conv_mask_to_poly
     )
 
 
@@ -85,9 +92,7 @@ def _open_cache(context: RunContext) -> DetectionCache | None:
     return DetectionCache(
         context.storage,
         fingerprint=function.fingerprint,
-        parameters={
-            "conf_threshold": parameters.conf_threshold,
-            "conv_mask_to_poly": parameters.conv_mask_to_poly,
-        },
+        options=_call_options(parameters),
+        image_only=function.image_only,
         title=function.title,
     )

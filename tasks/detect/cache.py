@@ -1,9 +1,12 @@
 """Cache what a function detected on an image.
 
-The key is the image's content, the function's fingerprint and the parameters that reach the
-function. Not part of the key: the task, the frame number, batch sizes, the label mapping and
-thresholds that apply afterwards. So these can change without running the function again. An entry
-that is lost or damaged is detected again.
+The key is all that the function is handed: the image's content, the context (`detect.context`), and
+the function's fingerprint. The name of the frame is part of the context. It does not count for a
+function that declares that its results depend on the image only.
+
+Not part of the key: the task, the frame number, batch sizes, the label mapping and thresholds that
+apply afterwards. So these can change without running the function again. An entry that is lost or
+damaged is detected again.
 """
 
 from __future__ import annotations
@@ -14,11 +17,15 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
+from attrs import asdict
+
 from cvat_flows.tasks.check.read_output import detections_from_json, detections_to_json
+from cvat_flows.tasks.detect.context import CallOptions, facts_of_frame
 from cvat_flows.tasks.model.annotations import Detection
+from cvat_flows.tasks.model.frames import Frame, Outcome
 from cvat_flows.tasks.storage import Storage, StorageError
 
-FORMAT = 2
+FORMAT = 3
 """Part of every key. Raise it when the meaning of an entry changes."""
 DETECTIONS = "detections"
 """Folder of the cache in the storage."""
@@ -27,7 +34,7 @@ ABOUT = "about.json"
 
 
 class DetectionCache:
-    """Detections of one function with one set of parameters, by the image's content hash.
+    """Detections of one function that is called with one set of options.
 
     Storage that fails never fails a run: reading finds nothing, and writing does nothing.
     Thread-safe.
@@ -35,7 +42,8 @@ class DetectionCache:
     Args:
         storage: Where the entries are kept.
         fingerprint: Identifies the function: source, parameters, weights and libraries.
-        parameters: Of the call: `conf_threshold` and `conv_mask_to_poly`.
+        options: What the function is told on each call.
+        image_only: The function's results do not depend on the other facts of a frame.
         title: Name of the function for people.
     """
 
@@ -44,49 +52,47 @@ class DetectionCache:
         storage: Storage,
         *,
         fingerprint: str,
-        parameters: Mapping[str, Any],
+        options: CallOptions,
+        image_only: bool = False,
         title: str = "",
     ) -> None:
         self._storage = storage
-        about = {"format": FORMAT, "fingerprint": fingerprint, "parameters": dict(parameters)}
+        self._image_only = image_only
+        about = {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "parameters": asdict(options),
+            "image_only": image_only,
+        }
         self._folder = f"{DETECTIONS}/{digest_of(about)[:24]}"
         self._about = json.dumps(about | {"title": title}, sort_keys=True)
         self._has_about = False
 
-    def get(self, content_hash: str) -> tuple[Detection, ...] | None:
-        """Return what was detected on an image with this content, or None if that is unknown."""
-        return self.get_many([content_hash]).get(content_hash)
+    def find(self, images: Iterable[tuple[Frame, str]]) -> dict[int, tuple[Detection, ...]]:
+        """Return what is known of some frames, by frame number.
 
-    def get_many(self, hashes: Iterable[str]) -> dict[str, tuple[Detection, ...]]:
-        """Return those of the content hashes that are known, with their detections."""
-        paths = {content_hash: self._path(content_hash) for content_hash in hashes}
-        contents: dict[str, bytes] = {}
-        with suppress(OSError, StorageError):
-            contents = self._storage.read_many(list(paths.values()))
-        packs: dict[bytes, Any] = {}
-        found = {}
-        for content_hash, path in paths.items():
-            # A damaged entry can raise anything. It counts as unknown.
-            with suppress(Exception):
-                content = contents[path]
-                if content not in packs:
-                    packs[content] = json.loads(content)
-                found[content_hash] = detections_from_json(packs[content][content_hash])
-        return found
+        `images` are the frames with the hashes of their images' content.
+        """
+        keys = {frame.number: self._key(frame, content_hash) for frame, content_hash in images}
+        known = self._read(set(keys.values()))
+        return {number: known[key] for number, key in keys.items() if key in known}
 
-    def put_many(self, detected: Mapping[str, tuple[Detection, ...]]) -> None:
-        """Store what was detected on several images.
+    def put_many(self, outcomes: Iterable[Outcome]) -> None:
+        """Store what was detected on several frames.
 
         Detections with values that JSON cannot hold are left out. Where a name is cheaper than a
         file, several images share a file under several names.
         """
         entries = {}
-        for content_hash, detections in detected.items():
+        for outcome in outcomes:
+            if outcome.content_hash is None or outcome.detections is None:
+                continue
+            key = self._key(outcome.frame, outcome.content_hash)
             with suppress(TypeError, ValueError):
-                content = json.dumps(detections_to_json(detections), separators=(",", ":"))
-                entries[content_hash] = f'"{content_hash}":{content}'
+                content = json.dumps(detections_to_json(outcome.detections), separators=(",", ":"))
+                entries[key] = f'"{key}":{content}'
         packs = [
-            ([self._path(content_hash) for content_hash in pack], _to_json(pack.values()))
+            ([self._path(key) for key in pack], _to_json(pack.values()))
             for pack in _packs(entries, self._storage.pack_size)
         ]
         with suppress(OSError, StorageError):
@@ -95,8 +101,30 @@ class DetectionCache:
                 self._has_about = True
             self._storage.write_many(packs)
 
-    def _path(self, content_hash: str) -> str:
-        return f"{self._folder}/{content_hash[0]}/{content_hash}.json"
+    def _key(self, frame: Frame, content_hash: str) -> str:
+        """Return the name of an entry: 64 hexadecimal digits."""
+        return (
+            content_hash if self._image_only else digest_of([content_hash, facts_of_frame(frame)])
+        )
+
+    def _read(self, keys: Iterable[str]) -> dict[str, tuple[Detection, ...]]:
+        paths = {key: self._path(key) for key in keys}
+        contents: dict[str, bytes] = {}
+        with suppress(OSError, StorageError):
+            contents = self._storage.read_many(list(paths.values()))
+        packs: dict[bytes, Any] = {}
+        found = {}
+        for key, path in paths.items():
+            # A damaged entry can raise anything. It counts as unknown.
+            with suppress(Exception):
+                content = contents[path]
+                if content not in packs:
+                    packs[content] = json.loads(content)
+                found[key] = detections_from_json(packs[content][key])
+        return found
+
+    def _path(self, key: str) -> str:
+        return f"{self._folder}/{key[0]}/{key}.json"
 
 
 def digest_of(value: Any) -> str:
@@ -108,11 +136,11 @@ def _packs(entries: Mapping[str, str], size: int) -> list[dict[str, str]]:
     """Group entries into packs of at most `size` characters. A longer entry is a pack by itself."""
     packs: list[dict[str, str]] = []
     room = 0
-    for content_hash, entry in entries.items():
+    for key, entry in entries.items():
         if len(entry) > room:
             packs.append({})
             room = size
-        packs[-1][content_hash] = entry
+        packs[-1][key] = entry
         room -= len(entry)
     return packs
 

@@ -26,12 +26,12 @@ class CacheWriter:
 
     def put(self, outcomes: Iterable[Outcome]) -> None:
         """Start to write new detections, after the previous ones are written."""
-        detected = {
-            outcome.content_hash: outcome.detections
+        detected = [
+            outcome
             for outcome in outcomes
             if outcome.content_hash and outcome.detections is not None
             if not outcome.cached
-        }
+        ]
         with self._lock:
             self._wait()
             if detected:

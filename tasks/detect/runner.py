@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from attrs import evolve, frozen
-from cvat_sdk.auto_annotation import BadFunctionError, DetectionFunctionContext
+from attrs import evolve
+from cvat_sdk.auto_annotation import BadFunctionError
 
 from cvat_flows.tasks.check.read_output import read_output
+from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.memory import free_memory, is_out_of_memory
 from cvat_flows.tasks.detect.timeout import CallTimedOut, FunctionHangs, TimeLimitedCaller
 from cvat_flows.tasks.fetch.images import LoadedFrame
@@ -27,15 +28,6 @@ MAX_ERROR_LENGTH = 300
 """Characters of the function's own error message that are quoted in a frame's error."""
 
 
-@frozen(kw_only=True)
-class DetectionContext(DetectionFunctionContext):  # type: ignore[misc]
-    """What the protocol tells a function about an image (cvat_sdk.auto_annotation)."""
-
-    frame_name: str
-    conf_threshold: float | None = None
-    conv_mask_to_poly: bool = False
-
-
 class TooManyAnnotations(BadFunctionError):  # type: ignore[misc]
     """The function returned more annotations for one frame than are allowed."""
 
@@ -48,8 +40,7 @@ class FunctionRunner:
 
     Args:
         function: An AA function.
-        conf_threshold: Passed to the function.
-        conv_mask_to_poly: Passed to the function.
+        options: What the function is told on each call.
         max_shapes_per_frame: A frame with more annotations fails; None for no limit.
         detect_timeout: Seconds that a call may take. With None a call may take any time, and runs
             in the caller's thread.
@@ -60,8 +51,7 @@ class FunctionRunner:
         self,
         function: Any,
         *,
-        conf_threshold: float | None = None,
-        conv_mask_to_poly: bool = False,
+        options: CallOptions | None = None,
         max_shapes_per_frame: int | None = None,
         detect_timeout: float | None = None,
         strict: bool = False,
@@ -69,8 +59,7 @@ class FunctionRunner:
         self._detect: Callable[..., Any] = function.detect
         batch = getattr(function, "detect_batch", None)
         self._detect_batch: Callable[..., Any] | None = batch if callable(batch) else None
-        self._conf_threshold = conf_threshold
-        self._conv_mask_to_poly = conv_mask_to_poly
+        self._options = options or CallOptions()
         self._max_shapes = max_shapes_per_frame
         self._caller = None if detect_timeout is None else TimeLimitedCaller(detect_timeout)
         self._strict = strict
@@ -177,14 +166,7 @@ class FunctionRunner:
         return self._caller(str(frame), call, argument)
 
     def _call(self, part: Sequence[LoadedFrame]) -> list[Any]:
-        contexts = [
-            DetectionContext(
-                frame_name=loaded.frame.name,
-                conf_threshold=self._conf_threshold,
-                conv_mask_to_poly=self._conv_mask_to_poly,
-            )
-            for loaded in part
-        ]
+        contexts = [self._options.context(loaded.frame) for loaded in part]
         images = [loaded.image for loaded in part]
         if self._detect_batch is None:
             # A generator does its work here, within the call's time limit.

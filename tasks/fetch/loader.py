@@ -34,8 +34,7 @@ NICENESS = 10
 class KnownDetections(Protocol):
     """What loading needs from the detection cache."""
 
-    def get(self, content_hash: str) -> tuple[Detection, ...] | None: ...
-    def get_many(self, hashes: Iterable[str]) -> Mapping[str, tuple[Detection, ...]]: ...
+    def find(self, images: Iterable[tuple[Frame, str]]) -> Mapping[int, tuple[Detection, ...]]: ...
 
 
 class FrameLoader:
@@ -44,7 +43,7 @@ class FrameLoader:
     Args:
         client: For frames that are downloaded one by one.
         media: The task's frames.
-        cache: Detections by content hash; None to decode every image.
+        cache: Known detections; None to decode every image.
         stop: Cancels waiting for CVAT.
         threads: How many images are decoded in parallel.
     """
@@ -81,11 +80,11 @@ class FrameLoader:
         if self._cache is None:
             return {}
         wanted = [(frame, hashes[frame.number]) for frame in frames if frame.number in hashes]
-        known = self._cache.get_many(content_hash for _, content_hash in wanted)
+        known = self._cache.find(wanted)
         return {
-            frame.number: _cached_frame(frame, content_hash, known[content_hash])
+            frame.number: _cached_frame(frame, content_hash, known[frame.number])
             for frame, content_hash in wanted
-            if content_hash in known
+            if frame.number in known
         }
 
     def load(self, chunk: Chunk | None, frames: list[Frame]) -> list[LoadedFrame]:
@@ -132,8 +131,7 @@ class FrameLoader:
         return list(self._decoders.map(decode, frames, entries))
 
     def _from_cache(self, frame: Frame, content_hash: str) -> LoadedFrame | None:
-        detections = self._cache.get(content_hash) if self._cache is not None else None
-        return None if detections is None else _cached_frame(frame, content_hash, detections)
+        return self.find_cached([frame], {frame.number: content_hash}).get(frame.number)
 
     def _download(self, frame: Frame) -> LoadedFrame:
         """Download a single frame. It fails if CVAT cannot read it or Pillow cannot decode it."""

@@ -61,7 +61,7 @@ class FrameSource:
         client: The CVAT server.
         media: The task's frames.
         batches: The batches that will be fetched, in order. Others can be fetched as well.
-        cache: Detections by content hash.
+        cache: Known detections.
         content: Content hashes of the task's frames. Ignored without `cache`.
     """
 

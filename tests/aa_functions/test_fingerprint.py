@@ -18,7 +18,7 @@ from aa_functions import FunctionReference, FunctionReferenceError, load_functio
 from aa_functions.fingerprint import FingerprintError, file_digest, package_version
 
 CODE_THAT_DECIDES_BOXES = {
-    "aa_functions.yolo": "3820fb923108346e",
+    "aa_functions.yolo": "c166065e9bcea8db",
     "aa_functions.backends.backend": "f0d3ac59fa6f5866",
     "aa_functions.backends.device": "577cf969aeafcd78",
     "aa_functions.backends.export": "3d15774af7d3c52f",

@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 from types import SimpleNamespace
 
+import PIL.Image
 import pytest
 from cvat_sdk.auto_annotation import DetectionFunctionSpec, TrackingFunctionSpec
 
@@ -294,3 +295,38 @@ def test_wrap_a_module():
     assert loaded.title == "shapes"
     by_name = load_function(FunctionReference(module="aa_functions.shapes"))
     assert loaded.fingerprint == by_name.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("line", "image_only"), [("", False), ('results_depend_on = "image"', True)]
+)
+def test_a_function_may_declare_that_only_the_image_counts(
+    tmp_path: Path, line: str, image_only: bool
+) -> None:
+    path = tmp_path / "f.py"
+    path.write_text(
+        "from aa_functions import DetectionFunctionSpec, label_spec\n"
+        f"spec, detect = DetectionFunctionSpec(labels=[label_spec('car', 0)]), print\n{line}\n"
+    )
+    assert load_function(str(path)).image_only is image_only
+    path.write_text(path.read_text() + "results_depend_on = 'name'\n")
+    with pytest.raises(FunctionReferenceError, match=r"'results_depend_on' = 'name': it must be"):
+        load_function(str(path))
+
+
+def test_the_shipped_functions_depend_on_the_image_only() -> None:
+    pytest.importorskip("ultralytics")
+    loaded = load_function("aa_functions.shapes")
+    assert loaded.image_only
+    image = PIL.Image.new("RGB", (96, 64), (200, 30, 30))
+    found = [
+        loaded.function.detect(
+            SimpleNamespace(frame_name=name, conf_threshold=0.01, conv_mask_to_poly=poly), image
+        )
+        for name in ("a.png", "night/b.jpg")
+        for poly in (False, True)
+    ]
+    assert found[0]
+    assert all(boxes == found[0] for boxes in found)
+    assert load_function("aa_functions.yolo", {"model": "shapes-yolov8n"}).image_only
+    assert wrap_function(loaded.function).image_only

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from cvat_sdk import Client
+from PIL import Image
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.in_process import Finished, run_here
@@ -54,11 +55,11 @@ class Annotator:
         self.function = folder / "counting.py"
         self.function.write_text(FUNCTION)
 
-    def __call__(self, task: Any, *, width: float = 1.0, **options: Any) -> Finished:
+    def __call__(self, task: Any, *, width: float | None = 1.0, **options: Any) -> Finished:
         parameters = AnnotateTaskParameters(
             task_id=task.id,
             function=str(self.function),
-            function_parameters={"width": width},
+            function_parameters={} if width is None else {"width": width},
             **options,
         )
         finished = run_here(parameters, LiveInputs(client=self.client))
@@ -127,6 +128,49 @@ def test_the_same_image_in_two_tasks_is_detected_once(
     annotate(second)
     assert sorted(name.split()[0] for name in annotate.calls()) == ["img_0005.jpg", "img_0006.jpg"]
     assert frames_in(second) == list(range(7))
+
+
+BY_NAME = """
+from aa_functions import DetectionFunctionSpec, label_spec, rectangle
+
+spec = DetectionFunctionSpec(labels=[label_spec("car", 0)])
+BOXES = {"a.png": [1, 1, 5, 5], "b.png": [10, 10, 20, 20], "c.png": [30, 30, 40, 40]}
+
+
+def detect(context, image):
+    return [rectangle(0, BOXES[context.frame_name])]
+"""
+
+
+def test_equal_images_with_other_names_are_other_frames(
+    make_task: MakeTask, annotate: Annotator, tmp_path: Path
+) -> None:
+    """The name reaches the function, so it may decide the result."""
+    annotate.function.write_text(BY_NAME)
+    images = [tmp_path / f"{name}.png" for name in "abc"]
+    for image in images:
+        Image.new("RGB", (64, 48)).save(image)
+    for names in (images[:1], images[1:2]):
+        task = make_task(images=names)
+        annotate(task, width=None)
+    assert [shape.points for shape in task.get_annotations().shapes] == [[10, 10, 20, 20]]
+    together = make_task(images=images)
+    annotate(together, width=None, frames_per_run=1)
+    shapes = together.get_annotations().shapes
+    assert {shape.frame: shape.points[0] for shape in shapes} == {0: 1, 1: 10, 2: 30}
+
+
+def test_equal_images_count_as_one_for_a_function_that_sees_only_the_image(
+    make_task: MakeTask, annotate: Annotator, tmp_path: Path
+) -> None:
+    source = FUNCTION.replace("detect=detect,", 'detect=detect, results_depend_on="image",')
+    annotate.function.write_text(source)
+    images = [tmp_path / f"{name}.png" for name in "abc"]
+    for image in images:
+        Image.new("RGB", (64, 48)).save(image)
+    for image in images:
+        annotate(make_task(images=[image]))
+    assert sum(annotate.calls().values()) == 1
 
 
 def test_another_function_parameter_is_another_function(

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+from cvat_sdk.auto_annotation import DetectionFunctionContext
 
 from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.cache_usage import cache_usage
 from cvat_flows.tasks.detect.content_index import ContentIndex
+from cvat_flows.tasks.detect.context import CallOptions, DetectionContext, facts_of_frame
 from cvat_flows.tasks.detect.pruning import Limits, prune, prune_if_due, prune_to
 from cvat_flows.tasks.model.annotations import Detection
+from cvat_flows.tasks.model.frames import Frame, Outcome
 from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError, StoredFile
 from tests.tasks.fetch.media_factory import make_media
 
@@ -40,8 +45,37 @@ def storage(tmp_path: Path) -> FolderStorage:
     return FolderStorage(tmp_path)
 
 
-def cache_in(storage: Storage, fingerprint: str = "f1", **parameters: Any) -> DetectionCache:
-    return DetectionCache(storage, fingerprint=fingerprint, parameters=parameters, title="yolo")
+def cache_in(
+    storage: Storage, fingerprint: str = "f1", *, image_only: bool = True, **options: Any
+) -> DetectionCache:
+    return DetectionCache(
+        storage,
+        fingerprint=fingerprint,
+        options=CallOptions(**options),
+        image_only=image_only,
+        title="yolo",
+    )
+
+
+def frame(number: int = 0, name: str = "a.png") -> Frame:
+    return Frame(number=number, name=name, width=64, height=48, chunk=0, job_ids=(1,))
+
+
+def put(cache: DetectionCache, detected: Mapping[str, tuple[Detection, ...]]) -> None:
+    cache.put_many(
+        Outcome(frame=frame(number), content_hash=content_hash, detections=found)
+        for number, (content_hash, found) in enumerate(detected.items())
+    )
+
+
+def get(cache: DetectionCache, content_hash: str, name: str = "a.png") -> Any:
+    return cache.find([(frame(name=name), content_hash)]).get(0)
+
+
+def get_many(cache: DetectionCache, hashes: Iterable[str]) -> dict[str, Any]:
+    wanted = list(hashes)
+    known = cache.find((frame(number), one) for number, one in enumerate(wanted))
+    return {wanted[number]: found for number, found in known.items()}
 
 
 def entries(storage: Storage) -> list[StoredFile]:
@@ -49,19 +83,57 @@ def entries(storage: Storage) -> list[StoredFile]:
 
 
 def test_detections_come_back_exactly(storage: FolderStorage) -> None:
-    cache_in(storage).put_many({A: FOUND})
-    cache_in(storage).put_many({B: ()})
-    assert cache_in(storage).get(A) == FOUND
-    assert cache_in(storage).get(B) == ()
-    assert cache_in(storage).get("cc" * 32) is None
+    put(cache_in(storage), {A: FOUND})
+    put(cache_in(storage), {B: ()})
+    assert get(cache_in(storage), A) == FOUND
+    assert get(cache_in(storage), B) == ()
+    assert get(cache_in(storage), "cc" * 32) is None
 
 
 def test_another_function_or_parameter_is_another_entry(storage: FolderStorage) -> None:
-    cache_in(storage, conf_threshold=0.3).put_many({A: FOUND})
-    assert cache_in(storage, conf_threshold=0.3).get(A) == FOUND
-    assert cache_in(storage, conf_threshold=0.4).get(A) is None
-    assert cache_in(storage, conf_threshold=None).get(A) is None
-    assert cache_in(storage, "f2", conf_threshold=0.3).get(A) is None
+    put(cache_in(storage, conf_threshold=0.3), {A: FOUND})
+    assert get(cache_in(storage, conf_threshold=0.3), A) == FOUND
+    assert get(cache_in(storage, conf_threshold=0.4), A) is None
+    assert get(cache_in(storage, conf_threshold=None), A) is None
+    assert get(cache_in(storage, "f2", conf_threshold=0.3), A) is None
+
+
+def test_what_the_function_is_told_counts(storage: FolderStorage) -> None:
+    put(cache_in(storage, image_only=False), {A: FOUND})
+    assert get(cache_in(storage, image_only=False), A) == FOUND
+    assert get(cache_in(storage, image_only=False), A, "b.png") is None
+    assert get(cache_in(storage, image_only=False, conf_threshold=0.0), A) is None
+    assert get(cache_in(storage, image_only=False, conv_mask_to_poly=True), A) is None
+    # Another declaration is another way to find entries, not another way to read them.
+    assert get(cache_in(storage, image_only=True), A) is None
+
+
+def test_the_name_does_not_count_where_only_the_image_does(storage: FolderStorage) -> None:
+    put(cache_in(storage), {A: FOUND})
+    assert get(cache_in(storage), A, "b.png") == FOUND
+    assert get(cache_in(storage, conv_mask_to_poly=True), A, "b.png") is None
+
+
+def test_all_that_the_sdk_hands_to_a_function_is_in_the_key(storage: FolderStorage) -> None:
+    """Fails if cvat_sdk adds something to the context: it must then be filled in, and counts."""
+    handed = {
+        name
+        for name, value in inspect.getmembers(DetectionFunctionContext)
+        if not name.startswith("_")
+    }
+    of_run = {field.name for field in attrs.fields(CallOptions)}
+    of_frame = set(facts_of_frame(frame()))
+    assert handed == of_run | of_frame == {field.name for field in attrs.fields(DetectionContext)}
+    other: dict[str, Any] = {"conf_threshold": 0.3, "conv_mask_to_poly": True}
+    put(cache_in(storage, image_only=False), {A: FOUND})
+    for name in of_run:
+        changed = {name: other[name]}
+        assert getattr(CallOptions(**changed).context(frame()), name) == other[name]
+        assert get(cache_in(storage, image_only=False, **changed), A) is None, name
+    for name in of_frame:
+        told = [getattr(CallOptions().context(frame(name=n)), name) for n in ("a.png", "b.png")]
+        assert len(set(told)) == 2, name
+    assert get(cache_in(storage, image_only=False), A, "b.png") is None
 
 
 @pytest.mark.parametrize(
@@ -80,18 +152,18 @@ def test_another_function_or_parameter_is_another_entry(storage: FolderStorage) 
 )
 def test_a_damaged_entry_counts_as_unknown(storage: FolderStorage, content: bytes) -> None:
     cache = cache_in(storage)
-    cache.put_many({A: FOUND})
+    put(cache, {A: FOUND})
     (entry,) = entries(storage)
     storage.write(entry.path, content)
-    assert cache.get(A) is None
-    cache.put_many({A: FOUND})
-    assert cache.get(A) == FOUND
+    assert get(cache, A) is None
+    put(cache, {A: FOUND})
+    assert get(cache, A) == FOUND
 
 
 def test_detections_that_json_cannot_hold_are_not_cached(storage: FolderStorage) -> None:
     cache = cache_in(storage)
-    cache.put_many({A: (attrs.evolve(FOUND[0], score=object()),)})
-    assert cache.get(A) is None
+    put(cache, {A: (attrs.evolve(FOUND[0], score=object()),)})
+    assert get(cache, A) is None
 
 
 class Broken:
@@ -109,8 +181,8 @@ class Broken:
 def test_failing_storage_does_not_fail_a_run() -> None:
     broken: Any = Broken()
     cache = cache_in(broken)
-    cache.put_many({A: FOUND})
-    assert cache.get(A) is None
+    put(cache, {A: FOUND})
+    assert get(cache, A) is None
     index = ContentIndex(broken, make_media())
     index.add(0, {0: A})
     assert index.read(0) == {}
@@ -119,9 +191,9 @@ def test_failing_storage_does_not_fail_a_run() -> None:
 
 def test_get_many_from_a_folder(storage: FolderStorage) -> None:
     cache = cache_in(storage)
-    cache.put_many({A: FOUND})
-    assert cache.get_many([A, B]) == {A: FOUND}
-    assert cache.get_many([]) == {}
+    put(cache, {A: FOUND})
+    assert get_many(cache, [A, B]) == {A: FOUND}
+    assert get_many(cache, []) == {}
 
 
 def test_a_folder_packs_several_images_into_a_file(
@@ -129,9 +201,9 @@ def test_a_folder_packs_several_images_into_a_file(
 ) -> None:
     cache = cache_in(storage)
     detected = {f"{n:02x}" * 32: (FOUND * 20)[: n % 40] for n in range(100)}
-    cache.put_many(detected)
-    assert cache.get_many(detected) == detected
-    assert [cache.get(content_hash) for content_hash in detected] == list(detected.values())
+    put(cache, detected)
+    assert get_many(cache, detected) == detected
+    assert [get(cache, content_hash) for content_hash in detected] == list(detected.values())
     assert {Path(f.path).stem for f in entries(storage)} == set(detected)
     files = {(storage.root / f.path).stat().st_ino for f in entries(storage)}
     assert 2 <= len(files) <= 20
@@ -139,8 +211,8 @@ def test_a_folder_packs_several_images_into_a_file(
     # A second put replaces the entries of its images only.
     one, two, *_ = detected
     storage.write(cache_path(storage, one), b"damaged")
-    cache.put_many({one: FOUND, two: ()})
-    assert cache.get_many(detected) == {**detected, one: FOUND, two: ()}
+    put(cache, {one: FOUND, two: ()})
+    assert get_many(cache, detected) == {**detected, one: FOUND, two: ()}
     assert not list(storage.root.rglob(".tmp-*"))
 
 
@@ -158,8 +230,8 @@ def test_without_hard_links_each_image_has_its_own_file(
     monkeypatch.setattr(os, "link", refuse)
     cache = cache_in(storage)
     for _ in range(2):  # the first write finds out
-        cache.put_many({A: FOUND, B: ()})
-        assert cache.get_many([A, B]) == {A: FOUND, B: ()}
+        put(cache, {A: FOUND, B: ()})
+        assert get_many(cache, [A, B]) == {A: FOUND, B: ()}
     sizes = {f.size for f in entries(storage)}
     assert len(sizes) == 2, "each file holds one image"
 
@@ -167,7 +239,7 @@ def test_without_hard_links_each_image_has_its_own_file(
 def test_pruning_by_size_counts_a_file_once(storage: FolderStorage) -> None:
     cache = cache_in(storage)
     detected = {f"{n:02x}" * 32: FOUND for n in range(64)}
-    cache.put_many(detected)
+    put(cache, detected)
     files = {place.stat().st_ino: place.stat().st_size for place in place_of(storage)}
     assert cache_usage(storage).images == 64
     assert sum(f.size for f in entries(storage)) == pytest.approx(sum(files.values()), rel=0.05)
@@ -234,71 +306,71 @@ def age(storage: FolderStorage, file: StoredFile, days: float) -> None:
 
 def test_usage_is_counted_by_function(storage: FolderStorage) -> None:
     assert cache_usage(storage).images == 0
-    cache_in(storage, "f1", conf_threshold=0.3).put_many({A: FOUND, B: ()})
-    cache_in(storage, "f2").put_many({A: FOUND})
+    put(cache_in(storage, "f1", conf_threshold=0.3), {A: FOUND, B: ()})
+    put(cache_in(storage, "f2"), {A: FOUND})
     ContentIndex(storage, make_media()).add(0, {0: A})
     content = cache_usage(storage)
     assert content.images == 3
     assert content.size == sum(f.size for f in storage.list(""))
     kept = {one.fingerprint: one for one in content.functions}
     assert (kept["f1"].images, kept["f2"].images) == (2, 1)
-    assert kept["f1"].parameters == {"conf_threshold": 0.3}
+    assert kept["f1"].parameters == {"conf_threshold": 0.3, "conv_mask_to_poly": False}
     assert kept["f1"].title == "yolo"
 
 
 def test_pruning_by_age(storage: FolderStorage) -> None:
     cache = cache_in(storage)
-    cache.put_many({A: FOUND})
-    cache.put_many({B: FOUND})
+    put(cache, {A: FOUND})
+    put(cache, {B: FOUND})
     for file in entries(storage):
         age(storage, file, 10 if A in file.path else 1)
     pruned = prune(storage, max_age=timedelta(days=5))
     assert (pruned.removed, pruned.kept) == (1, 2)
-    assert cache.get(A) is None
-    assert cache.get(B) == FOUND
+    assert get(cache, A) is None
+    assert get(cache, B) == FOUND
 
 
 def test_pruning_by_size_removes_the_oldest(storage: FolderStorage) -> None:
     cache = cache_in(storage)
     hashes = [f"{n:02d}" * 32 for n in range(10)]
     for content_hash in hashes:
-        cache.put_many({content_hash: FOUND})
+        put(cache, {content_hash: FOUND})
     for file in entries(storage):
         age(storage, file, int(file.path[-7:-5]))
     size = entries(storage)[0].size
     pruned = prune(storage, max_bytes=5 * size)
     assert pruned.kept_size <= 5 * size
     assert sum(f.size for f in storage.list("")) == pruned.kept_size
-    left = [n for n, content_hash in enumerate(hashes) if cache.get(content_hash)]
+    left = [n for n, content_hash in enumerate(hashes) if get(cache, content_hash)]
     assert left == list(range(len(left)))
     assert len(left) >= 4
 
 
 def test_pruning_without_limits_removes_nothing(storage: FolderStorage) -> None:
-    cache_in(storage).put_many({A: FOUND})
+    put(cache_in(storage), {A: FOUND})
     assert prune(storage).removed == 0
 
 
 def test_pruning_leaves_other_files(storage: FolderStorage) -> None:
     storage.write("manifests/5.json", b"{}")
-    cache_in(storage).put_many({A: FOUND})
+    put(cache_in(storage), {A: FOUND})
     prune(storage, max_bytes=0)
     assert [f.path for f in storage.list("")] == ["manifests/5.json"]
 
 
 def test_pruning_is_due_once_a_day_and_keeps_the_limits(storage: FolderStorage) -> None:
     cache = cache_in(storage)
-    cache.put_many({A: FOUND})
+    put(cache, {A: FOUND})
     prune_to(storage, Limits(max_age=timedelta(days=1), max_bytes=0))
-    assert cache.get(A) is None
-    cache.put_many({A: FOUND})
+    assert get(cache, A) is None
+    put(cache, {A: FOUND})
     assert prune_if_due(storage) is None
-    assert cache.get(A) == FOUND
+    assert get(cache, A) == FOUND
     known = json.loads(storage.read("cache-pruned.json") or b"")
     known["at"] = (datetime.now(UTC) - timedelta(days=2)).isoformat()
     storage.write("cache-pruned.json", json.dumps(known).encode())
     assert prune_if_due(storage) is not None
-    assert cache.get(A) is None
+    assert get(cache, A) is None
 
 
 def test_results_of_runs_have_their_own_limits(storage: FolderStorage) -> None:
@@ -307,7 +379,7 @@ def test_results_of_runs_have_their_own_limits(storage: FolderStorage) -> None:
         storage.write(path, b"0123456789")
         written = (datetime.now(UTC) - timedelta(days=days * 60)).timestamp()
         os.utime(storage.root / path, (written, written))
-    cache_in(storage).put_many({A: FOUND})
+    put(cache_in(storage), {A: FOUND})
     pruned = prune_if_due(storage)
     assert pruned is not None
     assert pruned.removed == 1
@@ -323,14 +395,14 @@ def test_results_of_runs_have_their_own_limits(storage: FolderStorage) -> None:
     storage.write(runs[1], b"0123456789")
     prune_if_due(storage)
     assert [f.path for f in storage.list("results")] == runs[1:2]
-    assert cache_in(storage).get(A) == FOUND
+    assert get(cache_in(storage), A) == FOUND
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"at": 3}', b'{"days": "x"}'])
 def test_pruning_is_due_without_a_state(storage: FolderStorage, content: bytes | None) -> None:
     if content is not None:
         storage.write("cache-pruned.json", content)
-    cache_in(storage).put_many({A: FOUND})
+    put(cache_in(storage), {A: FOUND})
     pruned = prune_if_due(storage)
     assert pruned is not None
     assert (pruned.removed, pruned.kept > 0) == (0, True)

@@ -29,11 +29,11 @@ class SlowCache:
 
     def __init__(self) -> None:
         self.allowed = threading.Event()
-        self.batches: list[dict[str, Any]] = []
+        self.batches: list[list[Outcome]] = []
 
-    def put_many(self, detected: dict[str, Any]) -> None:
+    def put_many(self, outcomes: list[Outcome]) -> None:
         assert self.allowed.wait(timeout=60)
-        self.batches.append(detected)
+        self.batches.append(outcomes)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_put_does_not_wait_for_the_storage(cache: Any, writer: CacheWriter) -> N
     assert not cache.batches
     cache.allowed.set()
     writer.close()
-    assert cache.batches == [{f"{n:064x}": FOUND for n in range(2)}]
+    assert cache.batches == [[outcome(0), outcome(1)]]
 
 
 def test_only_one_batch_is_written_at_a_time(cache: Any, writer: CacheWriter) -> None:
@@ -66,7 +66,7 @@ def test_only_one_batch_is_written_at_a_time(cache: Any, writer: CacheWriter) ->
     cache.allowed.set()
     second.join(timeout=60)
     writer.close()
-    assert [list(batch) for batch in cache.batches] == [[f"{n:064x}"] for n in range(2)]
+    assert cache.batches == [[outcome(0)], [outcome(1)]]
 
 
 def test_cached_and_failed_outcomes_are_not_written(cache: Any, writer: CacheWriter) -> None:
@@ -79,7 +79,7 @@ def test_cached_and_failed_outcomes_are_not_written(cache: Any, writer: CacheWri
 
 
 def test_a_programming_error_is_raised(cache: Any) -> None:
-    def fail(detected: dict[str, Any]) -> None:
+    def fail(outcomes: list[Outcome]) -> None:
         raise RuntimeError("a bug")
 
     cache.put_many = fail

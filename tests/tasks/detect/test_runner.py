@@ -12,6 +12,7 @@ import cvat_sdk.auto_annotation as cvataa
 import PIL.Image
 import pytest
 
+from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.detect.timeout import MAX_CONSECUTIVE_TIMEOUTS, FunctionHangs
 from cvat_flows.tasks.fetch.images import LoadedFrame, decode_picture, hash_file
@@ -99,7 +100,8 @@ def failures(outcomes: Sequence[Outcome]) -> dict[int, Failure]:
 @pytest.mark.parametrize("kind", [OneByOne, InBatches])
 def test_each_frame_gets_what_was_detected_on_it(kind: type[OneByOne]) -> None:
     function = kind()
-    outcomes = run_function(function, frames(5), conf_threshold=0.4, conv_mask_to_poly=True)
+    options = CallOptions(conf_threshold=0.4, conv_mask_to_poly=True)
+    outcomes = run_function(function, frames(5), options=options)
     assert [outcome.frame.number for outcome in outcomes] == [0, 1, 2, 3, 4]
     assert [points(outcome) for outcome in outcomes] == [(0, 0, 10 + n, n) for n in range(5)]
     assert all(outcome.seconds > 0 and outcome.failure is None for outcome in outcomes)

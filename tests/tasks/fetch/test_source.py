@@ -16,19 +16,21 @@ from typing import Any
 import attrs
 import PIL.Image
 import pytest
+from attrs import evolve
 
 from cvat_flows.tasks.cvat import http
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY, RetryPolicy
 from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.content_index import ContentIndex
+from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.fetch import chunks
 from cvat_flows.tasks.fetch.images import LoadedFrame, hash_file
 from cvat_flows.tasks.fetch.loader import NICENESS
 from cvat_flows.tasks.fetch.plan import plan_frames
 from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.model.annotations import Detection
-from cvat_flows.tasks.model.frames import Batch
+from cvat_flows.tasks.model.frames import Batch, Outcome
 from cvat_flows.tasks.storage import FolderStorage
 from tests.support.waiting import wait_until
 from tests.tasks.cvat.scripted_server import Reply, cut_off, hang_up, reply
@@ -369,7 +371,7 @@ def storage(tmp_path: Path) -> FolderStorage:
 
 def known(server: ChunkServer, storage: FolderStorage) -> dict[str, Any]:
     return {
-        "cache": DetectionCache(storage, fingerprint="f", parameters={}),
+        "cache": DetectionCache(storage, fingerprint="f", options=CallOptions(), image_only=True),
         "content": ContentIndex(storage, server.media),
     }
 
@@ -378,7 +380,7 @@ def test_a_second_run_downloads_nothing(server: ChunkServer, storage: FolderStor
     options = known(server, storage)
     for one in fetch_all(server, **options):
         assert not one.outcome.cached
-        options["cache"].put_many({one.outcome.content_hash: FOUND})
+        options["cache"].put_many([evolve(one.outcome, detections=FOUND)])
     server.asked.clear()
     loaded = fetch_all(server, **known(server, storage))
     assert not server.asked
@@ -396,7 +398,7 @@ def test_cached_batches_are_known_without_a_download(
         assert not any(source.is_cached(batch) for batch in batches)
     for one in fetch_all(server, **options):
         if one.frame.number != 6:
-            options["cache"].put_many({one.outcome.content_hash: FOUND})
+            options["cache"].put_many([evolve(one.outcome, detections=FOUND)])
     source = FrameSource(server.client, server.media, batches, **options)
     whole = [6 not in [frame.number for frame in batch.frames] for batch in batches]
     assert [source.is_cached(batch) for batch in batches] == whole
@@ -413,7 +415,7 @@ def test_only_chunks_with_unknown_frames_are_downloaded(
     options = known(server, storage)
     for one in fetch_all(server, **options):
         if one.frame.number != 6:
-            options["cache"].put_many({one.outcome.content_hash: FOUND})
+            options["cache"].put_many([evolve(one.outcome, detections=FOUND)])
     server.asked.clear()
     loaded = fetch_all(server, **options)
     assert server.asked == {("chunk", 1): 1}
@@ -423,8 +425,10 @@ def test_only_chunks_with_unknown_frames_are_downloaded(
 def test_an_image_known_from_another_task_is_not_decoded(
     server: ChunkServer, storage: FolderStorage
 ) -> None:
-    cache = DetectionCache(storage, fingerprint="f", parameters={})
-    cache.put_many({hash_file(server.files[3]): FOUND})
+    cache = DetectionCache(storage, fingerprint="f", options=CallOptions(), image_only=True)
+    frame = evolve(server.media.frame(7), name="elsewhere.png")
+    content_hash = hash_file(server.files[3])
+    cache.put_many([Outcome(frame=frame, content_hash=content_hash, detections=FOUND)])
     loaded = fetch_all(server, cache=cache)
     assert loaded[3].outcome.cached
     assert widths(loaded) == ALL | {3: None}
@@ -468,7 +472,7 @@ def test_content_that_changed_is_not_read_from_the_index(
     options = known(server, storage)
     for one in fetch_all(server, **options):
         if one.frame.number != 4:
-            options["cache"].put_many({one.outcome.content_hash: FOUND})
+            options["cache"].put_many([evolve(one.outcome, detections=FOUND)])
     replace_file(server, 5, png(60))
     server.updated = "2026-12-24T00:00:00Z"
     loaded = fetch_all(server, **options)
@@ -481,7 +485,7 @@ def test_a_cache_that_was_emptied_is_no_problem(
 ) -> None:
     options = known(server, storage)
     for one in fetch_all(server, **options):
-        options["cache"].put_many({one.outcome.content_hash: FOUND})
+        options["cache"].put_many([evolve(one.outcome, detections=FOUND)])
     for file in list(storage.list("detections")):
         storage.delete(file.path)
     assert widths(fetch_all(server, **options)) == ALL
