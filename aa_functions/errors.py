@@ -31,9 +31,22 @@ class YoloNotInstalledError(FunctionError, ImportError):
     """Ultralytics, torch or torchvision cannot be imported."""
 
 
+def text_of(error: BaseException) -> str:
+    """Return the error's text. Never raises: `str(error)` is code of whoever wrote the class."""
+    try:
+        return storable(str(error))
+    except BaseException:
+        return ""
+
+
+def storable(text: str) -> str:
+    """Replace lone surrogates, which no file and no server accepts."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def describe(error: BaseException) -> str:
     """Return the error's text for use inside a sentence, with its type if it needs one."""
-    text = str(error).strip().rstrip(".")
+    text = text_of(error).strip().rstrip(".")
     if isinstance(error, FunctionError):
         return text
     name = type(error).__name__

@@ -38,6 +38,7 @@ from types import ModuleType
 from typing import Any
 
 from aa_functions.errors import describe
+from aa_functions.user_code import contained
 
 VERSION = 2
 OWN_PACKAGES = frozenset({"aa_functions", "cvat_flows"})
@@ -64,7 +65,8 @@ def fingerprint(module: ModuleType, function: Any, parameters: Mapping[str, Any]
     sources = {} if is_own else _sources(module)
     inputs = getattr(function, "fingerprint_inputs", None)
     try:
-        stated = dict(inputs()) if callable(inputs) else None
+        with contained():
+            stated = dict(inputs()) if callable(inputs) else None
     except Exception as error:
         raise FingerprintError(f"its 'fingerprint_inputs' failed ({describe(error)}).") from error
     if is_own and stated is None:

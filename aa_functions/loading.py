@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from aa_functions.errors import FunctionReferenceError, describe
+from aa_functions.user_code import contained
 
 YOLO_PACKAGES = {"torch", "torchvision", "ultralytics"}
 
@@ -30,7 +31,8 @@ def import_module(name: str) -> ModuleType:
     if name.startswith("cvat_sdk.auto_annotation.functions."):
         _make_torchvision_importable()
     try:
-        return importlib.import_module(name)
+        with contained():
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(missing + "."):
@@ -38,7 +40,7 @@ def import_module(name: str) -> ModuleType:
                 f"There is no module '{name}'" + _module_hint(name, missing) + "."
             ) from error
         raise _import_failed(f"module '{name}'", error) from error
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         raise _import_failed(f"module '{name}'", error) from error
 
 
@@ -67,8 +69,9 @@ def import_file(path: Path) -> ModuleType:
     previous = sys.modules.get(spec.name)
     sys.modules[spec.name] = module
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+        with contained():
+            spec.loader.exec_module(module)
+    except Exception as error:
         if previous is None:
             del sys.modules[spec.name]
         else:
@@ -94,8 +97,9 @@ def call_create(create: Any, parameters: Mapping[str, Any], subject: str) -> Any
         )
     _check_parameters(create, parameters, subject)
     try:
-        return create(**parameters)
-    except (Exception, SystemExit) as error:
+        with contained():
+            return create(**parameters)
+    except Exception as error:
         raise FunctionReferenceError(
             f"The 'create' of {subject} failed: {describe(error)}."
         ) from error

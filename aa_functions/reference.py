@@ -14,9 +14,10 @@ from typing import Any
 from attrs import field, frozen
 from cvat_sdk.auto_annotation import DetectionFunctionSpec
 
-from aa_functions.errors import FunctionReferenceError, describe
+from aa_functions.errors import FunctionReferenceError, describe, text_of
 from aa_functions.fingerprint import FingerprintError, fingerprint
 from aa_functions.loading import call_create, import_file, import_module
+from aa_functions.user_code import contained
 
 __all__ = [
     "FunctionReference",
@@ -209,10 +210,13 @@ def check_function(function: Any, subject: str) -> None:
         FunctionReferenceError: if it is not a detection function.
     """
     try:
-        spec = function.spec
+        with contained():
+            spec = function.spec
     except AttributeError as error:
         if error.name not in (None, "spec"):
-            raise FunctionReferenceError(f"{subject} has a 'spec' that fails: {error}.") from error
+            raise FunctionReferenceError(
+                f"{subject} has a 'spec' that fails: {text_of(error)}."
+            ) from error
         raise FunctionReferenceError(
             f"{subject} has no 'spec': it must be a DetectionFunctionSpec with its labels."
         ) from error

@@ -170,6 +170,17 @@ def remap(run: AnnotationRun, work: BatchWork) -> None:
     run.remap(work)
 
 
+def is_worth_retrying(outcome: Outcome) -> bool:
+    """Return whether a failed frame may succeed if all steps are repeated for it.
+
+    An invalid result would be the same again, unless it came from the cache.
+    """
+    failure = outcome.failure
+    if failure is None or failure.final:
+        return False
+    return failure.step in ("fetch", "detect") or outcome.cached
+
+
 def _should_retry_frame(task: Any, task_run: Any, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
     if isinstance(error, FrameFailed):

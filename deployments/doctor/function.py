@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from PIL import Image
 
 from aa_functions.reference import FunctionReference, FunctionReferenceError, load_function
+from aa_functions.user_code import contained
 from cvat_flows.deployments.doctor.disk import GIBIBYTE
 from cvat_flows.deployments.doctor.verdict import Verdict, failure, ok, warning
 from cvat_flows.tasks.detect.context import DetectionContext
+from cvat_flows.tasks.model.text import error_text
 
 
 def check_function(reference: FunctionReference) -> Iterator[Verdict]:
@@ -30,13 +32,14 @@ def check_function(reference: FunctionReference) -> Iterator[Verdict]:
     context = DetectionContext(frame_name="doctor.png")
     image = Image.new("RGB", (640, 480), (90, 120, 150))
     try:
-        loaded.function.detect(context, image)  # the first call may set up the model
-        started = time.monotonic()
-        loaded.function.detect(context, image)
+        with contained():
+            list(loaded.function.detect(context, image))  # the first call may set up the model
+            started = time.monotonic()
+            list(loaded.function.detect(context, image))
     except Exception as error:
         yield failure(
             "detection",
-            f"{loaded.title} fails on an empty image ({type(error).__name__}: {error})",
+            f"{loaded.title} fails on an empty image ({error_text(error, 300)})",
             "check that its weights and its device are available",
         )
         return

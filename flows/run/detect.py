@@ -26,6 +26,7 @@ from cvat_flows.tasks.steps import (
     detect,
     detect_unlimited,
     fetch_frames,
+    is_worth_retrying,
     read_cached,
     remap,
     retry_frame,
@@ -180,16 +181,16 @@ def _collect(work: BatchWork, run: AnnotationRun, report: RunReport, allowed: in
 
 
 def _retry(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
-    """Retry failed frames one by one, each in a task run that shows its failure if it remains."""
+    """Show each failed frame as a failed task run, which tries it again first if that may help."""
     retried: dict[int, Outcome] = {}
 
     def keep(outcome: Outcome) -> None:
         retried[outcome.frame.number] = outcome
 
     futures = [
-        show_failure.submit(run, outcome, outcome.failure)
-        if outcome.failure.final
-        else retry_frame.submit(run, outcome.frame, outcome.failure, keep)
+        retry_frame.submit(run, outcome.frame, outcome.failure, keep)
+        if is_worth_retrying(outcome)
+        else show_failure.submit(run, outcome, outcome.failure)
         for outcome in failed
         if outcome.failure
     ]

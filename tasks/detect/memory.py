@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
+from aa_functions.errors import text_of
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether fewer images per call may help.
@@ -13,7 +15,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    message = str(error).lower()
+    message = text_of(error).lower()
     return isinstance(error, RuntimeError) and any(
         words in message
         for words in ("out of memory", "can't allocate memory", "failed to allocate memory")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from attrs import evolve
 from cvat_sdk.auto_annotation import BadFunctionError
 
+from aa_functions.errors import text_of
+from aa_functions.user_code import FunctionExit, contained
 from cvat_flows.tasks.check.read_output import read_output
 from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.memory import free_memory, is_out_of_memory
@@ -19,7 +20,7 @@ from cvat_flows.tasks.detect.timeout import CallTimedOut, FunctionHangs, TimeLim
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
-from cvat_flows.tasks.model.text import counted
+from cvat_flows.tasks.model.text import counted, error_text, on_one_line, traceback_text
 
 SAVE_INTERVAL = 2.0
 """Seconds. Detections are saved this often, so a killed run loses no more than that. Calls of a
@@ -91,8 +92,7 @@ class FunctionRunner:
         Frames that failed before and frames with cached detections pass through. `save` receives
         the outcomes of the others in parts, every SAVE_INTERVAL.
 
-        Returns one outcome for each frame, in order. Raises FunctionHangs, and KeyboardInterrupt
-        and SystemExit if the function raises them.
+        Returns one outcome for each frame, in order. Raises FunctionHangs.
         """
         done = {frame.frame.number: frame.outcome for frame in frames}
         waiting = [frame for frame in frames if frame.picture is not None]
@@ -168,11 +168,12 @@ class FunctionRunner:
     def _call(self, part: Sequence[LoadedFrame]) -> list[Any]:
         contexts = [self._options.context(loaded.frame) for loaded in part]
         images = [loaded.image for loaded in part]
-        if self._detect_batch is None:
-            # A generator does its work here, within the call's time limit.
-            return [self._to_list(self._detect(contexts[0], images[0]))]
-        returned = self._detect_batch(contexts, images)
-        results = list(islice(returned, len(part) + 1))
+        with contained():
+            if self._detect_batch is None:
+                # A generator does its work here, within the call's time limit.
+                return [self._to_list(self._detect(contexts[0], images[0]))]
+            returned = self._detect_batch(contexts, images)
+            results = list(islice(_iterate(returned, "results"), len(part) + 1))
         if len(results) != len(part):
             count = "more" if len(results) > len(part) else str(len(results))
             raise BadFunctionError(
@@ -185,18 +186,19 @@ class FunctionRunner:
         """Make an outcome of a result. A result can be a generator, so this can fail as well."""
         begin = time.perf_counter()
         try:
-            detections = self._detections(loaded.frame, result)
+            with contained():
+                detections = self._detections(loaded.frame, result)
         except Exception as error:
             return self._failed(loaded, error, seconds + time.perf_counter() - begin)
         seconds += time.perf_counter() - begin
         return evolve(loaded.outcome, detections=detections, seconds=seconds)
 
     def _detections(self, frame: Frame, result: Iterable[Any]) -> tuple[Detection, ...]:
-        if result is None:
-            raise BadFunctionError("the function returned None instead of a list of annotations")
         is_complete = isinstance(result, list | tuple)
         annotations = (
-            self._to_list(result) if is_complete else self._limit_time(frame, self._to_list, result)
+            self._to_list(result)
+            if is_complete
+            else self._limit_time(frame, self._read_all, result)
         )
         if self._max_shapes is not None and len(annotations) > self._max_shapes:
             raise TooManyAnnotations(
@@ -205,35 +207,44 @@ class FunctionRunner:
             )
         return read_output(annotations)
 
-    def _to_list(self, result: Any) -> Any:
+    def _read_all(self, result: Any) -> list[Any]:
+        with contained():
+            return self._to_list(result)
+
+    def _to_list(self, result: Any) -> list[Any]:
         """Read the annotations, at most one more than are allowed."""
-        if result is None:
-            return None
-        return list(result if self._max_shapes is None else islice(result, self._max_shapes + 1))
+        iterator = _iterate(result, "annotations")
+        return list(
+            iterator if self._max_shapes is None else islice(iterator, self._max_shapes + 1)
+        )
 
     def _failed(self, loaded: LoadedFrame, error: Exception, seconds: float) -> Outcome:
         if self._strict or isinstance(error, FunctionHangs):
             raise error
+        raised: BaseException = error
+        text = error_text(error, MAX_ERROR_LENGTH)
+        if isinstance(error, FunctionExit):
+            raised = error.__cause__ or error
+            text = on_one_line(text_of(error), MAX_ERROR_LENGTH)
         return evolve(
             loaded.outcome,
             seconds=seconds,
             failure=Failure(
                 step="detect",
-                error=f"the function failed on {loaded.frame}: {_message(error)}",
-                error_type=type(error).__name__,
-                detail="".join(traceback.format_exception(error)),
-                final=isinstance(error, CallTimedOut),
+                error=f"the function failed on {loaded.frame}: {text}",
+                error_type=type(raised).__name__,
+                detail=traceback_text(error),
+                final=isinstance(error, CallTimedOut | BadFunctionError),
             ),
         )
 
 
-def _message(error: Exception) -> str:
-    """Return the function's error on one line."""
+def _iterate(result: Any, what: str) -> Iterator[Any]:
+    """Return an iterator over what the function returned. What it yields is not read yet."""
     try:
-        text = " ".join(str(error).split())
-    except Exception:
-        text = ""
-    name = type(error).__name__
-    if len(text) > MAX_ERROR_LENGTH:
-        text = text[:MAX_ERROR_LENGTH] + "…"
-    return f"{name}: {text}" if text else name
+        return iter(result)
+    except TypeError as error:
+        kind = "None" if result is None else f"an object of type {type(result).__name__}"
+        raise BadFunctionError(
+            f"the function returned {kind} instead of a list of {what}"
+        ) from error

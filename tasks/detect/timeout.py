@@ -40,8 +40,7 @@ class TimeLimitedCaller:
     def __call__(self, subject: str, function: Callable[..., T], *arguments: Any) -> T:
         """Return what the function returns, or raise what it raises.
 
-        KeyboardInterrupt and SystemExit are passed on, too. `subject` says in errors what the call
-        was about.
+        `subject` says in errors what the call was about.
 
         Raises CallTimedOut if the function does not answer in time. Raises FunctionHangs after
         MAX_CONSECUTIVE_TIMEOUTS; from then on the function is not called any more.

@@ -27,6 +27,7 @@ from cvat_flows.tasks.fetch.video import VideoChunk
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.model.media import TaskMedia
+from cvat_flows.tasks.model.text import shorten_name
 
 NICENESS = 10
 
@@ -139,7 +140,8 @@ class FrameLoader:
             answer = get(
                 self._client,
                 f"/api/tasks/{self._media.task_id}/data",
-                subject=f"frame {frame.number} ({frame.name}) of task {self._media.task_id}",
+                subject=f"frame {frame.number} ({shorten_name(frame.name, 80)}) of task "
+                f"{self._media.task_id}",
                 wait=interruptible(self._stop),
                 type="frame",
                 number=frame.number,

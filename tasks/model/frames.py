@@ -6,6 +6,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from aa_functions.errors import storable
 from cvat_flows.tasks.model.annotations import Annotation, Detection
 from cvat_flows.tasks.model.text import shorten_name
 
@@ -60,16 +61,17 @@ class Failure:
     """Why a frame failed."""
 
     step: Step
-    error: str
+    error: str = field(converter=storable)
     """One sentence for a person."""
-    error_type: str
+    error_type: str = field(converter=storable)
     """Class name of the exception. Reports group failures by it."""
-    detail: str = ""
+    detail: str = field(default="", converter=storable)
     """Details for the log: a traceback, or the server's answer."""
     annotation_index: int | None = None
     """Index, in the function's output, of the annotation that caused the failure, if any."""
     final: bool = False
-    """Do not retry the frame in this run: another attempt would take as long again."""
+    """Do not try the frame again in this run: another attempt would end in the same way, or take as
+    long again."""
 
 
 @frozen(kw_only=True)

@@ -13,6 +13,7 @@ from typing import Literal
 import pandas as pd
 from attrs import field, frozen
 
+from aa_functions.errors import storable
 from cvat_flows.tasks.model.frames import Outcome, Step
 
 State = Literal["annotated", "failed", "skipped"]
@@ -83,7 +84,7 @@ def frame_row(outcome: Outcome, label_names: Mapping[int, str]) -> FrameRow:
     annotations = outcome.annotations or ()
     return FrameRow(
         frame=outcome.frame.number,
-        name=outcome.frame.name,
+        name=storable(outcome.frame.name),
         job=outcome.frame.job_ids[0] if outcome.frame.job_ids else 0,
         outcome=state,
         step=outcome.failure.step if outcome.failure else None,
@@ -133,13 +134,13 @@ def _cells(row: FrameRow) -> tuple[object, ...]:
     known = [score for score in scores if score is not None]
     return (
         row.frame,
-        _encodable(row.name),
+        row.name,
         row.job,
         row.outcome,
         row.step,
-        _encodable(row.error),
-        _encodable(row.error_type),
-        _encodable(row.skipped),
+        row.error,
+        row.error_type,
+        row.skipped,
         row.shapes,
         json.dumps(Counter(row.labels), ensure_ascii=False),
         scores,
@@ -150,8 +151,3 @@ def _cells(row: FrameRow) -> tuple[object, ...]:
         row.kept,
         row.deleted,
     )
-
-
-def _encodable(text: str) -> str:
-    """Replace what UTF-8 cannot encode (lone surrogates)."""
-    return text.encode("utf-8", "replace").decode()

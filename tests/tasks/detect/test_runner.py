@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import io
+import json
+import os
+import signal
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +17,7 @@ import cvat_sdk.auto_annotation as cvataa
 import PIL.Image
 import pytest
 
+from aa_functions.user_code import FunctionExit
 from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.detect.timeout import MAX_CONSECUTIVE_TIMEOUTS, FunctionHangs
@@ -203,9 +209,9 @@ def test_a_retry_gets_the_original_image() -> None:
     [
         (lambda images: [[]] * (len(images) - 1), "detect_batch returned 0 results for 1 image"),
         (lambda images: [[]] * (len(images) + 1), "detect_batch returned more results for 1 im"),
-        (lambda images: None, "TypeError: 'NoneType' object is not iterable"),
-        (lambda images: [None] * len(images), "the function returned None instead of a list"),
-        (lambda images: [5] * len(images), "'int' object is not iterable"),
+        (lambda images: None, "the function returned None instead of a list of results"),
+        (lambda images: [None] * len(images), "returned None instead of a list of annotations"),
+        (lambda images: [5] * len(images), "returned an object of type int instead of a list"),
     ],
 )
 def test_a_batch_result_of_the_wrong_form_fails_every_frame(
@@ -355,9 +361,9 @@ def test_detections_of_a_slow_function_are_saved_during_the_batch(
 
 def test_detections_are_saved_when_a_call_raises() -> None:
     kept: list[Outcome] = []
-    function = OneByOne(fail_on(2, error=KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
-        FunctionRunner(function).run(frames(4), save=kept.extend)
+    function = OneByOne(fail_on(2))
+    with pytest.raises(ValueError, match="cannot read 2"):
+        FunctionRunner(function, strict=True).run(frames(4), save=kept.extend)
     assert [outcome.frame.number for outcome in kept] == [0, 1]
 
 
@@ -389,15 +395,123 @@ def test_an_image_too_large_for_memory_is_a_failed_frame() -> None:
 # -- errors ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [OneByOne, InBatches])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_interrupts_are_raised(kind: type[OneByOne], error: type[BaseException]) -> None:
-    def on(number: int) -> None:
-        if number == 1:
-            raise error
+class OwnExit(BaseException):
+    pass
 
-    with pytest.raises(error):
-        run_function(kind(on), frames(3))
+
+EXITS = [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError, OwnExit]
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+@pytest.mark.parametrize("error", EXITS)
+def test_what_ends_programs_costs_a_frame(
+    kind: type[OneByOne], error: type[BaseException], timeout: float | None
+) -> None:
+    runner = FunctionRunner(kind(fail_on(1, error=error("enough"))), detect_timeout=timeout)
+    outcomes = runner.run(frames(3))
+    runner.close()
+    (failure,) = failures(outcomes).values()
+    assert failure.error_type == error.__name__
+    assert failure.error == (
+        f"the function failed on frame 1 · im1.png: {error.__name__} (enough) was raised, which "
+        "ends a program: raise another exception instead"
+    )
+    assert [points(outcomes[n])[2] for n in (0, 2)] == [10, 12]
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+@pytest.mark.parametrize("error", EXITS)
+def test_results_that_end_programs_while_they_are_read(
+    error: type[BaseException], timeout: float | None
+) -> None:
+    class Lazy(OneByOne):
+        def detect_batch(self, contexts: Any, images: Any) -> Any:
+            return [self.one(image) for image in images]
+
+        def one(self, image: PIL.Image.Image) -> Iterator[Any]:
+            yield from box(image)
+            if image.width == 11:
+                raise error
+
+    class LazyInside(OneByOne):
+        def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+            return Lazy().one(image)
+
+    for function in (Lazy(), LazyInside()):
+        runner = FunctionRunner(function, detect_timeout=timeout)
+        outcomes = runner.run(frames(3))
+        runner.close()
+        assert {n: f.error_type for n, f in failures(outcomes).items()} == {1: error.__name__}
+
+
+def test_strict_raises_no_exit() -> None:
+    with pytest.raises(FunctionExit, match="SystemExit was raised"):
+        run_function(OneByOne(fail_on(0, error=SystemExit())), frames(1), strict=True)
+
+
+def test_ctrl_c_is_an_interrupt() -> None:
+    """A signal arrives in the main thread, where this runner calls the function."""
+    handler = signal.getsignal(signal.SIGINT)
+
+    def on(number: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_function(OneByOne(on), frames(1))
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def hostile_errors() -> list[Exception]:
+    class NoText(Exception):
+        def __str__(self) -> str:
+            raise KeyError("no text")
+
+        __repr__ = __str__
+
+    class Quits(RuntimeError):
+        def __str__(self) -> str:
+            sys.exit(3)
+
+    class NotText(Exception):
+        def __str__(self) -> Any:
+            return 5
+
+    return [NoText(), Quits(), NotText(), ValueError("\ud800 in \udfff"), ValueError("x" * 10**7)]
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("kind", [OneByOne, InBatches])
+def test_the_text_of_an_error_cannot_do_harm(kind: type[OneByOne], number: int) -> None:
+    error = hostile_errors()[number]
+    outcomes = run_function(kind(fail_on(1, error=error)), frames(3))
+    (failure,) = failures(outcomes).values()
+    assert failure.error_type == type(error).__name__ in failure.error
+    assert len(failure.error) < 400
+    json.dumps(attrs.asdict(failure), ensure_ascii=False).encode()
+
+
+def test_a_name_that_no_file_accepts_does_no_harm() -> None:
+    (outcome,) = run_function(OneByOne(fail_on(0)), [loaded(0, name="a\ud800.png")])
+    assert outcome.failure is not None
+    json.dumps(attrs.asdict(outcome.failure), ensure_ascii=False).encode()
+
+
+def test_what_would_be_the_same_again_is_final() -> None:
+    for found in (None, 5, [cvataa.rectangle(0, [0, 0, 1, 1])] * 3):
+
+        class Wrong(OneByOne):
+            returned = found
+
+            def detect(self, context: Any, image: PIL.Image.Image) -> Any:
+                return self.returned
+
+        (outcome,) = run_function(Wrong(), frames(1), max_shapes_per_frame=2)
+        assert outcome.failure is not None
+        assert outcome.failure.final, found
+    (outcome,) = run_function(OneByOne(fail_on(0)), frames(1))
+    assert outcome.failure is not None
+    assert not outcome.failure.final
 
 
 @pytest.mark.parametrize("kind", [OneByOne, InBatches])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.model.text import (
     WORD_JOINER,
     code_block,
     counted,
+    error_text,
     escape_markdown,
     escape_xml,
     host_slug,
@@ -20,6 +23,7 @@ from cvat_flows.tasks.model.text import (
     on_one_line,
     shorten_name,
     slug,
+    traceback_text,
 )
 from tests.tasks.reports.markdown_reader import read
 from tests.tasks.reports.report_factory import HOSTILE
@@ -107,3 +111,30 @@ def test_a_number_and_its_noun_agree() -> None:
     assert counted(0, "frame") == "0 frames"
     assert counted(1200, "failed frame") == "1,200 failed frames"
     assert counted(2, "entry", "entries") == "2 entries"
+
+
+class _NoText(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("  two\n lines "), "ValueError: two lines"),
+        (ValueError(), "ValueError"),
+        (_NoText(), "_NoText"),
+        (ValueError("\ud800"), "ValueError: ?"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (ValueError("x" * 10**7), "ValueError: " + "x" * 49 + "…"),
+    ],
+)
+def test_the_text_of_any_error(error: BaseException, text: str) -> None:
+    assert error_text(error, 50) == text
+    traceback_text(error).encode()
+
+
+@pytest.mark.parametrize("name", ["error", "error_type", "detail"])
+def test_a_failure_can_be_stored(name: str) -> None:
+    values: dict[str, Any] = {"step": "detect", "error": "", "error_type": "X", name: "a\ud800"}
+    assert getattr(Failure(**values), name) == "a?"
