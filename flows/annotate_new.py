@@ -15,6 +15,7 @@ from cvat_flows.flows.in_process import result_of, run_here
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.find import Finding, find_new
 from cvat_flows.flows.sweep.hand_over import HandOver
+from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rule_parts import client_for, function_for, why_new_for
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
@@ -114,7 +115,9 @@ def sweep(parameters: AnnotateNewTasksParameters) -> SweepReport:
             findings = find_new(
                 client,
                 rule,
-                why_new_for(rule, function, storage, host=client.api_map.host),
+                _always_new
+                if rule.for_task(1).fresh
+                else why_new_for(rule, function, storage, host=client.api_map.host),
                 limit=None if parameters.limit is None else parameters.limit - new_count,
                 exclude=seen,
             )
@@ -133,6 +136,15 @@ def sweep(parameters: AnnotateNewTasksParameters) -> SweepReport:
         else:
             annotate_all(new, report, client=client, function=function, server=parameters.server)
     return report
+
+
+def _always_new(task: ListedTask) -> str:
+    """Say why a task is new to a rule with the option `fresh`.
+
+    A sweep says it, not the check that the webhook shares: an upload is an event, so the webhook
+    would annotate the task again and again.
+    """
+    return "fresh"
 
 
 def annotate_all(

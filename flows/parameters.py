@@ -129,6 +129,12 @@ class AnnotateTaskParameters(BaseModel):
         description="With only_unannotated: also annotate frames that an earlier version of this "
         "function, or this function with other options, has annotated",
     )
+    fresh: Annotated[bool, _FRAMES] = Field(
+        default=False,
+        description="Detect again on every frame, also where the frame was annotated before or its "
+        "detections are cached. As after a change of the function, existing=keep adds only what "
+        "differs, and existing=replace replaces the earlier annotations.",
+    )
     include_ground_truth: Annotated[bool, _FRAMES] = Field(
         default=False, description="Also annotate ground-truth and honeypot frames"
     )

@@ -52,12 +52,13 @@ def make_run(
     """Make what the task runs share. Images are fetched in the order of `batches`."""
     parameters, media, strict = context.parameters, context.media, context.live.strict
     cache = _open_cache(context)
-    content = ContentIndex(context.storage, media) if cache else None
+    known = None if parameters.fresh else cache
+    content = ContentIndex(context.storage, media) if known else None
     return AnnotationRun(
         client=context.client,
         media=media,
         match=context.match,
-        source=FrameSource(context.client, media, batches, cache=cache, content=content),
+        source=FrameSource(context.client, media, batches, cache=known, content=content),
         cache=CacheWriter(cache) if cache else None,
         validation=ValidationOptions(
             geometry=parameters.geometry,

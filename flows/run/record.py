@@ -42,7 +42,7 @@ class RunRecord:
             if parameters.jobs is None or job_id in parameters.jobs
             for _, item in JobAnnotations(client=context.client, job_id=job_id).read()
         )
-        if not parameters.renew:
+        if not parameters.renew and not parameters.fresh:
             return found
         return frozenset(number for number in found if not self._is_ours(number))
 
@@ -55,14 +55,16 @@ class RunRecord:
     def done_frames(self) -> frozenset[int]:
         """Return the frames that this version of the function has annotated with these options.
 
-        Return none for existing='clear', which must process them to remove other annotations.
+        Return none for existing='clear', which must process them to remove other annotations. For
+        `fresh`, return only those that this flow run has annotated before it was interrupted.
         """
         context, parameters = self.context, self.context.parameters
         if context.function.fingerprint is None or parameters.existing == "clear":
             return frozenset()
         media = context.media
         frames = (media.frame(number, jobs=parameters.jobs) for number in range(media.size))
-        return frozenset(frame.number for frame in frames if self.manifest.is_done(frame))
+        is_done = self.manifest.is_done_by_this_run if parameters.fresh else self.manifest.is_done
+        return frozenset(frame.number for frame in frames if is_done(frame))
 
 
 @contextmanager

@@ -129,6 +129,11 @@ def _check_splittable(function: LoadedFunction, parameters: AnnotateTaskParamete
         raise CannotSplit(
             f"--split {parameters.split} needs the cache of detections: remove --no-use-cache"
         )
+    if parameters.fresh:
+        raise CannotSplit(
+            f"--split {parameters.split} takes the other workers' detections from the cache, which "
+            "--fresh does not read: remove one of them"
+        )
 
 
 def _start_helper(

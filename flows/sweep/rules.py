@@ -81,7 +81,8 @@ class SweepRule(BaseModel):
     function_parameters: FunctionParameters = Field(default_factory=dict)
     options: dict[str, Any] = Field(
         default_factory=dict,
-        description="Options of annotate-task by name, for example {conf_threshold: 0.4}",
+        description="Options of annotate-task by name, for example {conf_threshold: 0.4}. "
+        "With {fresh: true} every sweep annotates all tasks again.",
     )
     only_unannotated: bool = Field(
         default=True,

@@ -71,6 +71,11 @@ class Manifest:
             self.is_current(self.record(job_id, frame.number)) for job_id in frame.job_ids
         )
 
+    def is_done_by_this_run(self, frame: Frame) -> bool:
+        """Return whether this run, before it was interrupted, has annotated the frame."""
+        records = [self.record(job_id, frame.number) for job_id in frame.job_ids]
+        return self.is_done(frame) and all(r and r.run.id == self.run.id for r in records)
+
     def is_current(self, record: FrameRecord | None) -> bool:
         """Return whether the frame is annotated, with this run's fingerprint and parameters."""
         return (

@@ -78,6 +78,7 @@ CHANGE_NO_RESULT: dict[str, object] = {
     "jobs": [1],
     "only_unannotated": True,
     "renew": True,
+    "fresh": True,
     "include_ground_truth": True,
     "max_failed_frames": 3,
     "frames_per_run": 5,
