@@ -60,7 +60,7 @@ class contained:
         if error is None or isinstance(error, Exception) or self._signalled:
             return
         name, text = type(error).__name__, text_of(error)
-        raised = f"{name} ({text})" if text else name
+        raised = name if text in ("", "None") else f"{name} ({text})"  # quit() says None
         raise FunctionExit(
             f"{raised} was raised, which ends a program: raise another exception instead"
         ) from error
