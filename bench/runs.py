@@ -12,11 +12,9 @@ from attrs import frozen
 
 from aa_functions.reference import FunctionReference, load_function
 from bench.stage import Stage
-from bench.without_prefect import without_prefect
-from cvat_flows.flows.annotate import annotate
-from cvat_flows.flows.in_process import run_here
+from cvat_flows.flows.in_process import run_here, run_in_threads
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
+from cvat_flows.flows.run.live import LiveInputs
 
 
 @frozen(kw_only=True)
@@ -60,11 +58,10 @@ def plain_run(stage: Stage, task_id: int, function: Any) -> float:
     client = stage.client()
     parameters = _parameters(task_id)
     begin = time.perf_counter()
-    with use_live_inputs(LiveInputs(client=client, function=function)), without_prefect():
-        report = annotate(parameters)
+    finished = run_in_threads(parameters, LiveInputs(client=client, function=function))
     seconds = time.perf_counter() - begin
-    if report.stopped or report.failed_count:
-        raise RuntimeError(report.sentence)
+    if finished.error is not None:
+        raise finished.error
     return seconds
 
 

@@ -20,11 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aa_functions.reference import LoadedFunction, load_function
-    from cvat_flows.flows.annotate import FramesFailed, annotate_task_flow
-    from cvat_flows.flows.annotate_new import SweepFailed, annotate_new_tasks_flow
+    from cvat_flows.flows.annotate import FramesFailed
+    from cvat_flows.flows.annotate_new import SweepFailed
     from cvat_flows.flows.driver import annotate_task
-    from cvat_flows.flows.maintain import MaintainParameters, maintain_flow
+    from cvat_flows.flows.maintain import MaintainParameters
     from cvat_flows.flows.parameters import AnnotateTaskParameters
+    from cvat_flows.flows.prefect_flows import (
+        annotate_new_tasks_flow,
+        annotate_task_flow,
+        maintain_flow,
+    )
     from cvat_flows.flows.sweep.report import SweepReport
     from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
     from cvat_flows.tasks.model.errors import CvatFlowsError
@@ -59,11 +64,11 @@ _HOMES = {
     "SweepFailed": "cvat_flows.flows.annotate_new",
     "SweepReport": "cvat_flows.flows.sweep.report",
     "SweepRule": "cvat_flows.flows.sweep.rules",
-    "annotate_new_tasks_flow": "cvat_flows.flows.annotate_new",
+    "annotate_new_tasks_flow": "cvat_flows.flows.prefect_flows",
     "annotate_task": "cvat_flows.flows.driver",
-    "annotate_task_flow": "cvat_flows.flows.annotate",
+    "annotate_task_flow": "cvat_flows.flows.prefect_flows",
     "load_function": "aa_functions.reference",
-    "maintain_flow": "cvat_flows.flows.maintain",
+    "maintain_flow": "cvat_flows.flows.prefect_flows",
 }
 
 

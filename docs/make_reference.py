@@ -94,7 +94,7 @@ ENVIRONMENT = """\
 | `CVAT_FLOWS_WEBHOOK_SECRET` | The webhook's secret, if `--secret-file` is not given | - |
 | `CVAT_FLOWS_GPUS` | `--gpus` of `cvat-flows setup`, for example `2` or `north=1 south=1` | - |
 | `CVAT_FLOWS_GPU_TAG` | Tag of this worker's detect runs, for their GPU limit | `gpu` |
-| `PREFECT_API_URL` | Prefect server. Without it, a command starts a temporary one | - |
+| `PREFECT_API_URL` | Prefect server. Without it, runs are not recorded | - |
 
 `compose.yaml` has more: `CVAT_FLOWS_GPU_POOL` is the work pool for annotating, `PREFECT_BIND` and
 `WEBHOOK_BIND` are the addresses to listen on, `TORCH_INDEX` is the package index for torch, and

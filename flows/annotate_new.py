@@ -1,20 +1,13 @@
-"""The flow `annotate-new-tasks`: find new CVAT tasks and annotate them."""
+"""Find new CVAT tasks and annotate them."""
 
-# No `from __future__ import annotations` in a module with a flow: see flows.annotate.
+from __future__ import annotations
 
-from typing import Any, cast
-
-from cvat_sdk import Client
-from prefect import flow
-from prefect.client.schemas.objects import State
-from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
+from typing import TYPE_CHECKING
 
 from aa_functions.reference import FunctionReferenceError, LoadedFunction
-from cvat_flows.flows.in_process import result_of, run_here
+from cvat_flows.flows.finished import RunTask
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.find import Finding, find_new
-from cvat_flows.flows.sweep.hand_over import HandOver
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rule_parts import client_for, function_for, why_new_for
@@ -22,10 +15,12 @@ from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
 from cvat_flows.tasks.cvat.connection import CannotConnect
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.detect.timeout import FunctionHangs
+from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.text import escape_markdown
-from cvat_flows.tasks.reports.artifacts import add_markdown
-from cvat_flows.tasks.storage import open_storage
+from cvat_flows.tasks.storage import Storage, open_storage
+
+if TYPE_CHECKING:
+    from cvat_flows.flows.sweep.hand_over import HandOver
 
 MAX_UNREACHABLE = 3
 """The sweep gives up after this many tasks in a row that failed because CVAT did not answer."""
@@ -43,68 +38,16 @@ class SweepFailed(CvatFlowsError):
         self.report = report
 
 
-@flow(
-    name="annotate-new-tasks",
-    description="Find new CVAT tasks and annotate them.",
-    flow_run_name="look for new CVAT tasks",
-    persist_result=False,
-)
-def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
-    """Find new CVAT tasks and annotate them. If one fails, the others are still annotated.
-
-    A task is new if no manifest says that the rule's function has processed its frames. Tasks
-    without data wait for the next sweep. Tasks whose import failed are reported.
-
-    Args:
-        parameters: The rules, and where to annotate.
-
-    Returns:
-        A `SweepReport`.
-
-    Raises:
-        SweepFailed: A task or a rule failed. The error has the report.
-        CvatFlowsError: The sweep could not start. The error says what to do.
-
-    >>> rule = SweepRule(task_name="street*", function="aa_functions.shapes")
-    >>> report = annotate_new_tasks_flow(AnnotateNewTasksParameters(rules=[rule], dry_run=True))
-    >>> report.sentence
-    '1 would be annotated'
-    """
-    try:
-        report = sweep(parameters)
-    except (CvatFlowsError, FunctionReferenceError) as error:
-        return Failed(message=str(error), data=error)
-    add_markdown(
-        report.markdown(),
-        key="annotate-new-tasks",
-        description=escape_markdown(report.sentence.partition(" (task ")[0], 300),
-    )
-    if report.failed:
-        return Failed(message=report.sentence, data=SweepFailed(report))
-    return Completed(message=report.sentence, data=report)
-
-
-def sweep_here(parameters: AnnotateNewTasksParameters) -> SweepReport:
-    """Run the flow in this process. Raises the error of a sweep that could not start."""
-    state = cast(State[Any], annotate_new_tasks_flow(parameters, return_state=True))
-    result = result_of(state)
-    if isinstance(result, SweepFailed):
-        return result.report
-    if isinstance(result, BaseException):
-        raise result
-    assert isinstance(result, SweepReport)
-    return result
-
-
-def sweep(parameters: AnnotateNewTasksParameters) -> SweepReport:
+def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepReport:
     """Apply the rules in order. A CVAT task belongs to the first rule that it fits.
+
+    `run_task` annotates a task in this process.
 
     Raises RulesError if there are no rules.
     """
     report = SweepReport()
     storage = open_storage()
-    in_deployment = parameters.run_in == "deployment"
-    deployment = HandOver(parameters.deployment, storage) if in_deployment else None
+    deployment = _hand_over(parameters, storage) if parameters.run_in == "deployment" else None
     seen: set[int] = set()
     functions: dict[str, LoadedFunction] = {}
     new_count = 0
@@ -134,7 +77,8 @@ def sweep(parameters: AnnotateNewTasksParameters) -> SweepReport:
         elif deployment:
             deployment.submit_all(new, report, function=function, server=parameters.server)
         else:
-            annotate_all(new, report, client=client, function=function, server=parameters.server)
+            inputs = LiveInputs(client=client, function=function)
+            annotate_all(new, report, run_task, inputs, server=parameters.server)
     return report
 
 
@@ -147,12 +91,23 @@ def _always_new(task: ListedTask) -> str:
     return "fresh"
 
 
+def _hand_over(parameters: AnnotateNewTasksParameters, storage: Storage) -> HandOver:
+    if not current_engine().is_recorded:
+        raise CvatFlowsError(
+            "--run-in deployment needs a Prefect server, and none is configured: set "
+            "PREFECT_API_URL, or annotate in this process with --run-in process"
+        )
+    from cvat_flows.flows.sweep.hand_over import HandOver
+
+    return HandOver(parameters.deployment, storage)
+
+
 def annotate_all(
     findings: list[Finding],
     report: SweepReport,
+    run_task: RunTask,
+    inputs: LiveInputs,
     *,
-    client: Client,
-    function: LoadedFunction,
     server: str | None,
 ) -> None:
     """Annotate tasks one after the other in this process, with the model loaded once.
@@ -161,13 +116,10 @@ def annotate_all(
     """
     unreachable = 0
     for position, finding in enumerate(findings):
-        get_run_logger().info(
+        run_logger().info(
             "task %s %r is new (%s)", finding.task.id, finding.task.name, finding.reason
         )
-        finished = run_here(
-            finding.rule.for_task(finding.task.id, server=server),
-            LiveInputs(client=client, function=function),
-        )
+        finished = run_task(finding.rule.for_task(finding.task.id, server=server), inputs)
         text = finished.report.sentence if finished.report else str(finished.error)
         report.add(finding, "failed" if finished.error else "annotated", text, run_url=finished.url)
         lost = isinstance(finished.error, CvatUnavailable | CannotConnect)

@@ -64,16 +64,8 @@ def set_prefect_defaults() -> None:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        # If no server is configured, Prefect starts a temporary one. Its default of 20 s is too
-        # short on a busy machine.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        # The temporary server records task runs in batches: a third of the processor time.
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-        # It ends with the command, so nobody reads its events and no automation runs.
-        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
-        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+        # Without a server, runs are not recorded. Prefect would start a temporary one.
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
     }.items():
         os.environ.setdefault(name, value)
 

@@ -1,12 +1,9 @@
-"""The flow `maintain`: limit the size and age of stored files."""
+"""Limit the size and age of stored files."""
 
-# No `from __future__ import annotations` in a module with a flow: see flows.annotate.
+from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
-from prefect import flow
-from prefect.states import Completed
 from pydantic import BaseModel, ConfigDict, Field
 
 from cvat_flows.tasks.detect.pruning import MAX_AGE, MAX_BYTES, Limits, Pruned, prune_to
@@ -49,29 +46,9 @@ class MaintainParameters(BaseModel):
     )
 
 
-@flow(
-    name="maintain",
-    description="Delete old cached detections, per-frame tables and previews.",
-    flow_run_name="prune caches",
-    persist_result=False,
-)
-def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
-    """Delete old detections from the cache, and old per-frame tables and previews.
-
-    Deleted detections are detected again when needed. Runs of annotate-task also apply the limits,
-    once a day.
-
-    Args:
-        parameters: The limits.
-
-    Returns:
-        What was deleted and what is left.
-
-    >>> maintain_flow(MaintainParameters(cache_days=30)).removed
-    0
-    """
-    limits = parameters or MaintainParameters()
-    pruned = prune_to(
+def maintain(limits: MaintainParameters) -> Pruned:
+    """Delete what is beyond the limits."""
+    return prune_to(
         open_storage(),
         Limits(
             max_age=timedelta(days=limits.cache_days),
@@ -80,7 +57,6 @@ def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
             results_max_bytes=int(limits.results_gigabytes * 1e9),
         ),
     )
-    return Completed(message=sentence(pruned), data=pruned)
 
 
 def sentence(pruned: Pruned) -> str:

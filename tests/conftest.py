@@ -10,10 +10,6 @@ from typing import Any
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
 
-# Our commands turn these services off in the servers that they start; the tests need them.
-os.environ.setdefault("PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED", "true")
-os.environ.setdefault("PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED", "true")
-
 import pytest
 from cvat_sdk import Client, Config, models
 from hypothesis import HealthCheck, settings

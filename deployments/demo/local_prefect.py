@@ -47,9 +47,6 @@ def local_prefect(folder: Path) -> Iterator[str]:
                 **shipped_settings(url),
                 # By default, the UI sends its requests to port 4200, whatever `--port` says.
                 "PREFECT_SERVER_UI_API_URL": f"{url}/api",
-                # `set_prefect_defaults` switches these off for servers without a UI.
-                "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
-                "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "true",
             },
             stdout=log,
             stderr=log,

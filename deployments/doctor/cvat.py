@@ -12,7 +12,7 @@ from cvat_flows.deployments.doctor.verdict import Verdict, failure, ok, warning
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.http import get, get_json
-from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.model.text import counted
 
 OLDEST = (2, 50)

@@ -14,7 +14,7 @@ from cvat_flows.deployments.setup.changes import Change, SetupError
 from cvat_flows.deployments.webhook.secret import read_secret
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.http import get_all_pages, send_json
-from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.cvat.settings import find_settings
 
 EVENTS = ["create:job", "create:task", "update:task"]
 """Only `update:task` shows that a task has data. The others help people who read CVAT's list of

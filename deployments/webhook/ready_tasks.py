@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import FlowRun
 from aa_functions.reference import LoadedFunction
 from cvat_flows.deployments.webhook.announcement import Announcement
 from cvat_flows.deployments.webhook.prefect_calls import HTTPX_SETTINGS, without_retries
-from cvat_flows.flows.annotate import annotate_task_flow
+from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.sweep.find import Finding, find_new
 from cvat_flows.flows.sweep.known_runs import read_known_runs
 from cvat_flows.flows.sweep.rule_parts import client_for, function_for, why_new_for

@@ -14,9 +14,10 @@ from rich.text import Text
 from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
-from cvat_flows.flows.in_process import run_here
+from cvat_flows.flows.in_process import NOT_RECORDED, run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.reports.run_report import RunReport
 
 MAX_FAILURES = 20
@@ -32,7 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
     use_server_arguments(arguments)
     finished = run_here(parameters, LiveInputs(progress=TerminalProgress()))
     show(finished.report_or_raise(), finished.url)
+    say_if_not_recorded()
     return 1 if finished.error else 0
+
+
+def say_if_not_recorded() -> None:
+    """Say where the record of a run would be, if there is none."""
+    if not prefect_is_configured():
+        print(NOT_RECORDED, file=sys.stderr)
 
 
 class TerminalProgress:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cvat_flows.flows.annotate_new import sweep_here
 from cvat_flows.flows.commands.command import (
     Command,
     add_function_arguments,
@@ -23,6 +22,7 @@ from cvat_flows.flows.commands.server_options import (
     use_server_arguments,
 )
 from cvat_flows.flows.commands.usage_error import UsageError, flag
+from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import (
     RULES_VARIABLE,
@@ -30,7 +30,7 @@ from cvat_flows.flows.sweep.rules import (
     RulesError,
     SweepRule,
 )
-from cvat_flows.tasks.cvat.server_block import command_line_settings
+from cvat_flows.tasks.cvat.settings import command_line_settings
 
 _NOT_SWEEP_OPTIONS = {"rules", "rules_file", "limit"}
 _NOT_RULE_OPTIONS = {"function", "function_parameters", "name", "organization"}

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cvat_flows.flows.commands.command import Command, add_task_id_argument, parse_task_id
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
-from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.manifest import Manifest, functions_of_task
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp

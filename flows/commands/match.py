@@ -15,7 +15,7 @@ from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.labels import fetch_labels
-from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.cvat.task import fetch_media
 from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.match import compare_spec

@@ -19,7 +19,6 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
-from cvat_flows.flows.annotate import annotate_task_flow
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.model_options import build
@@ -29,8 +28,8 @@ from cvat_flows.flows.commands.server_options import (
     use_server_arguments,
 )
 from cvat_flows.flows.commands.usage_error import UsageError
-from cvat_flows.flows.in_process import run_again_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.prefect_flows import annotate_task_flow, run_again_here
 from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.known_runs import UNSUCCESSFUL_STATES, in_states, parameters_of

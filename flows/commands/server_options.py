@@ -14,7 +14,7 @@ from cvat_flows.tasks.cvat.connection import (
     ServerSettingsError,
     settings_from_profile,
 )
-from cvat_flows.tasks.cvat.server_block import command_line_overrides, command_line_settings
+from cvat_flows.tasks.cvat.settings import command_line_overrides, command_line_settings
 
 _SELECTING = ("profile", "server_host", "server_port", "auth")
 _ALL = (*_SELECTING, "organization", "insecure")

@@ -3,10 +3,9 @@
 import time
 
 from cvat_sdk import Client
-from prefect.logging import get_run_logger
-from prefect.runtime import deployment
 
 from cvat_flows.tasks.cvat.connection import CannotConnect, ServerSettings, connect
+from cvat_flows.tasks.engine.current import current_engine, run_logger
 
 RECONNECT_TIMEOUT = 300.0
 """Seconds that a deployment's run waits for CVAT, for example while CVAT restarts."""
@@ -20,7 +19,7 @@ def connect_for_run(settings: ServerSettings) -> Client:
     A deployment's run waits for a server that does not answer: at night nobody can start the run
     again. Any other run fails right away: the person who started it may have mistyped the address.
     """
-    return connect_with_retries(settings) if deployment.id else connect(settings)
+    return connect_with_retries(settings) if current_engine().is_deployed else connect(settings)
 
 
 def connect_with_retries(settings: ServerSettings) -> Client:
@@ -33,6 +32,6 @@ def connect_with_retries(settings: ServerSettings) -> Client:
         except CannotConnect as error:
             if not error.is_transient or time.monotonic() + delay > end:
                 raise
-            get_run_logger().warning("%s; next attempt in %g s", error, delay)
+            run_logger().warning("%s; next attempt in %g s", error, delay)
         time.sleep(delay)
         delay = min(2 * delay, MAX_DELAY)

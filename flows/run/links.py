@@ -6,19 +6,10 @@ import json
 import urllib.request
 from functools import lru_cache
 from http.client import HTTPException
-from typing import Any
 from urllib.parse import urljoin
-
-from prefect.settings import get_current_settings
 
 _TIMEOUT = 2.0
 """Seconds to wait for the server's answer."""
-
-
-def run_url(state: Any) -> str | None:
-    """Return the address of the flow run that ended in `state`; None without a Prefect server."""
-    run_id = state.state_details.flow_run_id
-    return flow_run_url(run_id) if run_id else None
 
 
 def flow_run_url(run_id: object) -> str | None:
@@ -34,6 +25,8 @@ def artifact_url(artifact_id: object) -> str | None:
 
 
 def _ui() -> str | None:
+    from prefect.settings import get_current_settings
+
     settings = get_current_settings()
     api = settings.api.url
     base = settings.ui_url or (str(api).removesuffix("/api") if api else None)

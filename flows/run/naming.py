@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext
-
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
-from cvat_flows.flows.run.log import warn_on_error
+from cvat_flows.tasks.engine.current import current_engine, warn_on_error
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import on_one_line, shorten_name
 
@@ -21,11 +18,4 @@ def name_flow_run(parameters: AnnotateTaskParameters, media: TaskMedia, live: Li
     task = f'{media.task_id} "{shorten_name(media.name, 60)}"'
     name = f"annotate {task} · {on_one_line(function, 60)}"
     with warn_on_error("the run's name"):
-        context = FlowRunContext.get()
-        if context is None or context.flow_run is None:
-            return
-        run = context.flow_run
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(run.id, name=name, tags=sorted({*run.tags, *tags}))
-        run.name = name
-        run.tags = sorted({*run.tags, *tags})
+        current_engine().name_run(name, tags)

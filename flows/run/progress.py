@@ -11,10 +11,9 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
-from prefect.logging import get_run_logger
-
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.live import Progress
+from cvat_flows.tasks.engine.current import run_logger
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.artifacts import add_progress_bar, update_progress_bar
@@ -76,7 +75,7 @@ class PrefectProgress:
         if total:
             frames = f"{counted(total, 'frame')} to do"
             self._bar = self._in_thread(add_progress_bar, frames)
-            get_run_logger().info("%s: %s", description, frames)
+            run_logger().info("%s: %s", description, frames)
 
     def advance(self, frames: int) -> None:
         self._inner.advance(frames)
@@ -86,7 +85,7 @@ class PrefectProgress:
             self._show(self._text(now))
             self._next_bar = now + BAR_INTERVAL
         if now >= self._next_line:
-            get_run_logger().info("%s", self._text(now))
+            run_logger().info("%s", self._text(now))
             self._next_line = now + min(
                 MAX_LINE_INTERVAL, max(MIN_LINE_INTERVAL, (now - self._begin) / 8)
             )

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from attrs import evolve, frozen
-from prefect.runtime import flow_run
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
+from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.upload.lease import Lease, task_lease
 from cvat_flows.tasks.upload.manifest import Manifest
@@ -73,10 +73,10 @@ def open_record(context: RunContext) -> Iterator[RunRecord]:
 
     Raises TaskIsBusy if another run still writes after `wait_for_writer` seconds.
     """
-    media, parameters = context.media, context.parameters
+    media, parameters, engine = context.media, context.parameters, current_engine()
     stamp = RunStamp(
-        id=str(flow_run.id or ""),
-        name=str(flow_run.name or ""),
+        id=engine.run_id,
+        name=engine.run_name,
         fingerprint=context.function.fingerprint or "",
         parameters=result_digest(parameters, context.labels),
         started=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""Write the reports of a run, in Prefect and in the storage.
+"""Write the reports of a run: in Prefect, and tables in the storage.
 
 A report that cannot be written is only a warning in the log: what counts are the annotations.
 """
@@ -9,18 +9,16 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from uuid import UUID
 
-from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
+from attrs import frozen
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.command_line import command_for
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.links import artifact_url
-from cvat_flows.flows.run.log import warn_on_error
 from cvat_flows.tasks.detect.pruning import RESULTS
+from cvat_flows.tasks.engine.current import current_engine, run_logger, warn_on_error
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.matching.mapping import WILDCARD
 from cvat_flows.tasks.model.errors import CvatFlowsError
@@ -38,6 +36,7 @@ from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.samples import SamplePictures
 from cvat_flows.tasks.reports.table import to_csv, to_parquet
 from cvat_flows.tasks.run import AnnotationRun
+from cvat_flows.tasks.storage import Storage
 
 PICTURES_TIMEOUT = 1.0
 """Seconds for fetching pictures of cached frames when a run ends."""
@@ -115,11 +114,15 @@ def publish(context: RunContext, run: AnnotationRun, report: RunReport) -> None:
             pictures.fetch_missing(timeout=timeout)
     samples = pictures.samples.samples
     files = report.files
+    folder, recorded = results_folder(report.media), current_engine().is_recorded
+    publisher = _Publisher(storage, folder, report)
     with warn_on_error("the per-frame table"):
-        table = report.table()
-        folder = results_folder(report.media)
-        for name, content in (("frames.parquet", to_parquet), ("frames.csv", to_csv)):
-            storage.write(f"{folder}/{name}", content(table), durable=False)
+        rows = report.sorted_rows()
+        tables = {"frames.csv": to_csv(rows)}
+        if recorded:
+            tables["frames.parquet"] = to_parquet(rows)
+        for name, content in tables.items():
+            storage.write(f"{folder}/{name}", content, durable=False)
             files.append(("per-frame table", f"{folder}/{name}"))
     if parameters.dry_run:
         with warn_on_error("the preview page"):
@@ -131,11 +134,11 @@ def publish(context: RunContext, run: AnnotationRun, report: RunReport) -> None:
     with warn_on_error("the report"):
         make = preview_markdown if parameters.dry_run else report_markdown
         what = "preview" if parameters.dry_run else "report"
-        _put(make(report, samples, files=files), report, what, _short_sentence(report))
+        publisher.put(make(report, samples, files=files), what, _short_sentence(report))
     with warn_on_error("the table of failed frames"):
         table_path = files[-1][1] if files else ""
-        _put_failed(run, report, table_path)
-    get_run_logger().info("CVAT task: %s", report.media.task_url)
+        _put_failed(run, report, table_path, publisher)
+    run_logger().info("CVAT task: %s", report.media.task_url)
 
 
 def results_folder(media: TaskMedia) -> str:
@@ -144,11 +147,13 @@ def results_folder(media: TaskMedia) -> str:
     Its path consists of ids and dates, so no untrusted name gets into it.
     """
     started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    run = str(flow_run.id or "local")[:8]
+    run = current_engine().run_id[:8]
     return f"{RESULTS}/{host_slug(media.host)}/task-{media.task_id}/{started}-{run}"
 
 
-def _put_failed(run: AnnotationRun, report: RunReport, table_path: str) -> None:
+def _put_failed(
+    run: AnnotationRun, report: RunReport, table_path: str, publisher: _Publisher
+) -> None:
     """Write the table of failed frames.
 
     A run without failed frames writes it only to replace the table of an earlier run.
@@ -162,18 +167,31 @@ def _put_failed(run: AnnotationRun, report: RunReport, table_path: str) -> None:
         if earlier is None or earlier == _NONE_FAILED:
             return
     markdown = failed_markdown(report, run.pictures.failed, table_path=table_path)
-    _put(markdown, report, "failed-frames", description)
+    publisher.put(markdown, "failed-frames", description)
 
 
-def _put(markdown: str, report: RunReport, what: str, description: str) -> None:
-    found: UUID | None = add_markdown(
-        markdown,
-        key=artifact_key(report.media, what),
-        description=escape_markdown(description, 300),
-    )
-    address = artifact_url(found) if found else None
-    if address:
-        get_run_logger().info("%s: %s", what.replace("-", " "), address)
+@frozen
+class _Publisher:
+    """Writes pages to Prefect, or to the storage if there is no Prefect server."""
+
+    storage: Storage
+    folder: str
+    report: RunReport
+
+    def put(self, markdown: str, what: str, description: str) -> None:
+        if not current_engine().is_recorded:
+            path = f"{self.folder}/{what}.md"
+            self.storage.write(path, markdown.encode("utf-8", "replace"), durable=False)
+            self.report.files.append((what.replace("-", " "), path))
+            return
+        found = add_markdown(
+            markdown,
+            key=artifact_key(self.report.media, what),
+            description=escape_markdown(description, 300),
+        )
+        address = artifact_url(found) if found else None
+        if address:
+            run_logger().info("%s: %s", what.replace("-", " "), address)
 
 
 def _short_sentence(report: RunReport) -> str:

@@ -44,10 +44,10 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
 def _show_failures(run: AnnotationRun, uploaded: UploadReport) -> None:
     """Show each rejected frame as a failed task run, up to a maximum number."""
     room = run.pictures.failed.room if run.pictures else MAX_SHOWN
-    futures = [
+    shown = [
         show_failure.submit(run, outcome, outcome.failure)
         for outcome in uploaded.failed[:room]
         if outcome.failure
     ]
-    for future in futures:
-        future.wait()
+    for one in shown:
+        one.wait()

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
 from cvat_flows.tasks.cvat.connection import ServerSettingsError
-from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.cvat.settings import find_settings
 
 ACTIVE_STATES = [
     StateType.SCHEDULED,

@@ -11,7 +11,7 @@ from cvat_flows.flows.run.record import function_name
 from cvat_flows.flows.sweep.find import WhyNew, why_new
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rules import SweepRule
-from cvat_flows.tasks.cvat.server_block import find_settings
+from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.manifest_summary import read_summary
 

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.errors import StepCancelled
 
 
-class TurnCancelled(CvatFlowsError):
+class TurnCancelled(StepCancelled):
     """The run ended while a batch was waiting for its turn."""
 
 

@@ -20,6 +20,11 @@ class FrameFailed(CvatFlowsError):
     """One frame could not be annotated. Other frames are not affected."""
 
     def __init__(self, frame: Frame, failure: Failure) -> None:
-        super().__init__(f"{frame}: {failure.error}")
+        text = failure.error
+        super().__init__(text if str(frame) in text else f"{frame}: {text}")
         self.frame = frame
         self.failure = failure
+
+
+class StepCancelled(CvatFlowsError):
+    """A step was not needed any more when its turn came."""

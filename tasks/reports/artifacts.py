@@ -1,7 +1,7 @@
 """Write reports to the Prefect UI. If that fails, a warning is logged.
 
-`_sync` is needed because Prefect returns a coroutine to a caller with an event loop, such as a
-notebook.
+Without a Prefect server, nothing is written. `_sync` is needed because Prefect returns a coroutine
+to a caller with an event loop, such as a notebook.
 """
 
 from __future__ import annotations
@@ -10,15 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from prefect.artifacts import (
-    Artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
-from prefect.logging import get_run_logger
-from prefect.runtime import task_run
-
+from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import host_slug
@@ -36,30 +28,34 @@ def artifact_key(media: TaskMedia, kind: str) -> str:
 
 def add_markdown(markdown: str, *, key: str | None = None, description: str = "") -> UUID | None:
     """Add a markdown artifact to the current run. Returns its id, or None if that failed."""
-    create: Any = create_markdown_artifact
     return _try(
         "a report",
-        lambda: create(markdown, key=key, description=description or None, _sync=True),
+        lambda: _prefect().create_markdown_artifact(
+            markdown, key=key, description=description or None, _sync=True
+        ),
     )
 
 
 def add_progress_bar(description: str) -> UUID | None:
     """Add a progress bar to the current run. Returns its id, or None if that failed."""
-    create: Any = create_progress_artifact
-    return _try("the progress", lambda: create(0.0, description=description, _sync=True))
+    return _try(
+        "the progress",
+        lambda: _prefect().create_progress_artifact(0.0, description=description, _sync=True),
+    )
 
 
 def update_progress_bar(bar: UUID | None, percent: float, description: str) -> None:
     """Set the value and description of a progress bar."""
     if bar is not None:
-        update: Any = update_progress_artifact
-        _try("the progress", lambda: update(bar, percent, description, _sync=True))
+        _try(
+            "the progress",
+            lambda: _prefect().update_progress_artifact(bar, percent, description, _sync=True),
+        )
 
 
 def last_description(key: str) -> str | None:
     """Return the description of the latest artifact with a key."""
-    get: Any = Artifact.get
-    found = _try("an earlier report", lambda: get(key, _sync=True))
+    found = _try("an earlier report", lambda: _prefect().Artifact.get(key, _sync=True))
     return getattr(found, "description", None)
 
 
@@ -69,12 +65,11 @@ def show_failed_frame(pictures: RunPictures, outcome: Outcome) -> None:
         return
     drawn = pictures.draw_failure(outcome)
     thumbnail, picture = drawn or (None, None)
-    run_id = task_run.id
     pictures.failed.add(
         FailedFrame(
             number=outcome.frame.number,
             thumbnail=thumbnail,
-            task_run_id=str(run_id) if run_id else None,
+            task_run_id=_task_run_id(),
         )
     )
     pages = (
@@ -94,10 +89,27 @@ def show_failed_frame(pictures: RunPictures, outcome: Outcome) -> None:
             return
 
 
+def _prefect() -> Any:
+    """Import Prefect's artifacts. A run without a server never needs them."""
+    from prefect import artifacts
+
+    return artifacts
+
+
+def _task_run_id() -> str | None:
+    if not current_engine().is_recorded:
+        return None
+    from prefect.runtime import task_run
+
+    return str(task_run.id) if task_run.id else None
+
+
 def _try(subject: str, call: Callable[[], Value]) -> Value | None:
     """Call, and log a warning if it fails: a report must never cost annotations."""
+    if not current_engine().is_recorded:
+        return None
     try:
         return call()
     except Exception as error:
-        get_run_logger().warning("%s could not be stored in Prefect: %s", subject, error)
+        run_logger().warning("%s could not be stored in Prefect: %s", subject, error)
         return None

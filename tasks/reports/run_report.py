@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import isnan
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from attrs import define, evolve, field
 
 from cvat_flows.tasks.matching.result import MatchRow
@@ -17,6 +17,9 @@ from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import counted, on_one_line, shorten_name
 from cvat_flows.tasks.reports.table import FrameRow, State, frame_row, make_table
 from cvat_flows.tasks.upload.result import FrameUpload
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_FAILURES_WITH_DETAILS = 100
 """Failures that are kept with their tracebacks. For the others only the row is kept."""
@@ -189,4 +192,8 @@ class RunReport:
 
     def table(self) -> pd.DataFrame:
         """Return the per-frame table."""
-        return make_table(row for _, row in sorted(self.rows.items()))
+        return make_table(self.sorted_rows())
+
+    def sorted_rows(self) -> list[FrameRow]:
+        """Return the rows in the order of their frames."""
+        return [row for _, row in sorted(self.rows.items())]

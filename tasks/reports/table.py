@@ -1,20 +1,26 @@
-"""The per-frame table, as pandas, Parquet and CSV. docs/reports.md documents its columns."""
+"""The per-frame table, as pandas, Parquet and CSV. docs/reports.md documents its columns.
+
+pandas is imported only where it is needed: that takes longer than a short run.
+"""
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import isnan, nan
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pandas as pd
 from attrs import field, frozen
 
 from aa_functions.errors import storable
 from cvat_flows.tasks.model.frames import Outcome, Step
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 State = Literal["annotated", "failed", "skipped"]
 
@@ -101,32 +107,36 @@ def frame_row(outcome: Outcome, label_names: Mapping[int, str]) -> FrameRow:
 
 def make_table(rows: Iterable[FrameRow]) -> pd.DataFrame:
     """Make a table with a line for each row, in the given order."""
+    import pandas as pd
+
     return pd.DataFrame([_cells(row) for row in rows], columns=list(COLUMNS))
 
 
-def to_parquet(table: pd.DataFrame) -> bytes:
-    """Encode the table. `scores` is a list of numbers, with null where there is no score."""
+def to_parquet(rows: Iterable[FrameRow]) -> bytes:
+    """Encode the rows. `scores` is a list of numbers, with null where there is no score."""
     file = io.BytesIO()
-    table.to_parquet(file, index=False)
+    make_table(rows).to_parquet(file, index=False)
     return file.getvalue()
 
 
-def to_csv(table: pd.DataFrame) -> bytes:
-    """Encode the table as UTF-8 text. `scores` are separated by spaces.
+def to_csv(rows: Iterable[FrameRow]) -> bytes:
+    """Encode the rows as UTF-8 text. `scores` are separated by spaces.
 
     Untrusted text that a spreadsheet would read as a formula gets a leading apostrophe.
     """
-    flat = table.copy()
-    flat["scores"] = [
-        " ".join("" if score is None else f"{score:.4f}" for score in scores).strip()
-        for scores in table["scores"]
-    ]
-    for column in _UNTRUSTED:
-        flat[column] = [
-            f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA_STARTS) else text
-            for text in table[column]
-        ]
-    return flat.to_csv(index=False).encode("utf-8", "replace")
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        cells = dict(zip(COLUMNS, _cells(row), strict=True))
+        scores = ("" if isnan(score) else f"{score:.4f}" for score in row.scores)
+        cells["scores"] = " ".join(scores).strip()
+        for column in _UNTRUSTED:
+            text = cells[column]
+            if isinstance(text, str) and text.startswith(_FORMULA_STARTS):
+                cells[column] = f"'{text}"
+        writer.writerow(cells.values())
+    return file.getvalue().encode("utf-8", "replace")
 
 
 def _cells(row: FrameRow) -> tuple[object, ...]:

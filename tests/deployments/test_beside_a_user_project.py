@@ -130,7 +130,7 @@ def test_prefect_deploy_finds_the_flows(stack: Stack, user_project: Path) -> Non
     )
     assert done.returncode == 0, done.stdout + done.stderr
     known = stack.ask("deployments/name/annotate-task/annotate-task", method="GET")
-    assert known["entrypoint"] == "cvat_flows.flows.annotate.annotate_task_flow"
+    assert known["entrypoint"] == "cvat_flows.flows.prefect_flows.annotate_task_flow"
 
 
 def test_a_subflow_runs_in_the_users_flow(stack: Stack) -> None:

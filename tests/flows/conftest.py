@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cvat_sdk import Client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from cvat_flows.flows.in_process import Finished, run_here
+from cvat_flows.flows.finished import Finished, RunTask
+from cvat_flows.flows.in_process import run_in_threads
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.prefect_flows import run_flow
 from cvat_flows.flows.run.live import LiveInputs
 
 FUNCTION = '''
@@ -54,19 +57,51 @@ def function_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _no_prefect_server(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hide the Prefect server of the session from tests that do not ask for it."""
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    if "prefect_server" in request.fixturenames or "Prefect" in parameters.values():
+        yield
+        return
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
+
+
+both_ways = pytest.mark.parametrize("annotate", ["threads", "Prefect"], indirect=True)
+"""Runs a test without Prefect and as a Prefect flow."""
+Annotate = Callable[..., Finished]
+"""`annotate(task, options..., function_parameters={...})` annotates in this process."""
+
+
 @pytest.fixture
-def annotate(
-    client: Client, function_file: Path, storage_folder: Path, prefect_server: None
-) -> Callable[..., Finished]:
-    """`annotate(task, options..., function_parameters={...})` runs the flow in this process."""
+def annotate_with(client: Client, function_file: Path, storage_folder: Path) -> Any:
+    """A function that makes an `Annotate` of a way to run."""
 
-    def run(task: Any, **options: Any) -> Finished:
-        parameters = AnnotateTaskParameters(
-            task_id=getattr(task, "id", task), **{"function": str(function_file), **options}
-        )
-        return run_here(parameters, LiveInputs(client=client))
+    def with_way(way: RunTask) -> Annotate:
+        def run(task: Any, **options: Any) -> Finished:
+            parameters = AnnotateTaskParameters(
+                task_id=getattr(task, "id", task), **{"function": str(function_file), **options}
+            )
+            return way(parameters, LiveInputs(client=client))
 
-    return run
+        return run
+
+    return with_way
+
+
+@pytest.fixture
+def annotate(request: pytest.FixtureRequest, annotate_with: Any) -> Annotate:
+    """Annotate without Prefect, unless the test says otherwise: it is faster."""
+    if getattr(request, "param", "threads") == "Prefect":
+        return cast(Annotate, request.getfixturevalue("annotate_in_prefect"))
+    return cast(Annotate, annotate_with(run_in_threads))
+
+
+@pytest.fixture
+def annotate_in_prefect(annotate_with: Any, prefect_server: None) -> Annotate:
+    """Annotate as a Prefect flow."""
+    return cast(Annotate, annotate_with(run_flow))
 
 
 def frames_of(task: Any) -> list[int]:

@@ -13,16 +13,16 @@ from cvat_sdk import Client, models
 from prefect.client.orchestration import get_client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.annotate import annotate_task_flow
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.detect import choose_detect_task
+from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.tasks.detect.pruning import Limits, prune_to
+from cvat_flows.tasks.engine.recorded import RecordedEngine
 from cvat_flows.tasks.run import AnnotationRun, BatchWork
 from cvat_flows.tasks.steps import detect
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.lease_file import LeaseEntry, current_writer
-from tests.flows.conftest import frames_of
+from tests.flows.conftest import both_ways, frames_of
 from tests.support.prefect_records import task_runs_of
 
 
@@ -35,6 +35,7 @@ def task_run(finished: Any, name: str) -> Any:
     return ended(task_runs_of(finished, lambda runs: bool(ended(runs))))[0]
 
 
+@both_ways
 def test_every_frame_is_annotated(make_task: Callable[..., Any], annotate: Any) -> None:
     task = make_task(7, segment_size=3)
     finished = annotate(task)
@@ -48,6 +49,7 @@ def test_every_frame_is_annotated(make_task: Callable[..., Any], annotate: Any) 
     assert finished.report.shapes_by_label == {"car": 7}
 
 
+@both_ways
 def test_a_second_run_adds_nothing_and_fetches_nothing(
     make_task: Callable[..., Any], annotate: Any, sandbox: SandboxProcess
 ) -> None:
@@ -114,14 +116,14 @@ def test_the_lease_is_held_until_the_report_is_written(
     assert writer() is None
 
 
-def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], annotate: Any) -> None:
+def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], in_prefect: Any) -> None:
     task = make_task(12)
     task.update_annotations(
         models.PatchedLabeledDataRequest(
             tags=[models.LabeledImageRequest(frame=5, label_id=task.get_labels()[0].id)]
         )
     )
-    finished = annotate(task, function_parameters={"fail": "img_0005.jpg"})
+    finished = in_prefect(task, function_parameters={"fail": "img_0005.jpg"})
     assert finished.error is not None
     assert str(finished.error) == (
         "11 of 12 frames annotated, 1 failed (1 function error): frame 5 img_0005.jpg"
@@ -131,6 +133,11 @@ def test_a_failed_frame_costs_only_itself(make_task: Callable[..., Any], annotat
     run = task_run(finished, "detect frame 5 · img_0005.jpg")
     assert run.state.is_failed()
     assert "cannot process img_0005.jpg" in run.state.message
+
+
+@pytest.fixture
+def in_prefect(annotate_in_prefect: Any) -> Any:
+    return annotate_in_prefect
 
 
 @contextmanager
@@ -148,19 +155,19 @@ def limit_of_the_tag(limited: bool) -> Iterator[None]:
 
 @pytest.mark.parametrize("limited", [False, True])
 def test_detect_runs_have_the_tag_and_wait_for_a_slot_if_it_has_a_limit(
-    make_task: Callable[..., Any], annotate: Any, limited: bool
+    make_task: Callable[..., Any], in_prefect: Any, limited: bool
 ) -> None:
     task = make_task(2)
     with limit_of_the_tag(limited):
-        assert (choose_detect_task() is detect) == limited
-        run = task_run(annotate(task), f"detect frames 0-1 · job {task.get_jobs()[0].id}")
+        assert RecordedEngine().has_limit(detect.definition) == limited
+        run = task_run(in_prefect(task), f"detect frames 0-1 · job {task.get_jobs()[0].id}")
     assert run.tags == ["gpu"]
 
 
 @pytest.mark.parametrize("limited", [False, True])
 def test_the_next_detect_run_starts_early_unless_it_would_hold_a_slot(
     make_task: Callable[..., Any],
-    annotate: Any,
+    in_prefect: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     limited: bool,
@@ -181,18 +188,18 @@ def test_the_next_detect_run_starts_early_unless_it_would_hold_a_slot(
     task = make_task(2)
     with limit_of_the_tag(limited):
         waits = {"wait": f"img_0000.jpg until {begun}"}
-        assert annotate(task, frames_per_run=1, function_parameters=waits).error is None
+        assert in_prefect(task, frames_per_run=1, function_parameters=waits).error is None
     assert frames_of(task) == [0, 1]
     overlapping = ["0 begins", "1 begins", "0 ends", "1 ends"]
     assert seen == (sorted(overlapping) if limited else overlapping)
 
 
 def test_a_frame_that_hangs_costs_only_itself(
-    make_task: Callable[..., Any], annotate: Any, tmp_path: Path
+    make_task: Callable[..., Any], in_prefect: Any, tmp_path: Path
 ) -> None:
     task, calls = make_task(11), tmp_path / "calls"
     hanging = {"hang": "img_0003.jpg", "calls": str(calls)}
-    finished = annotate(task, function_parameters=hanging, detect_timeout=2)
+    finished = in_prefect(task, function_parameters=hanging, detect_timeout=2)
     assert str(finished.error) == (
         "10 of 11 frames annotated, 1 failed (1 function error): frame 3 img_0003.jpg"
     )
@@ -203,6 +210,7 @@ def test_a_frame_that_hangs_costs_only_itself(
     assert "no answer within 2 s (--detect-timeout)" in run.state.message
 
 
+@both_ways
 def test_a_function_that_hangs_ends_the_run(
     make_task: Callable[..., Any], annotate: Any, sandbox: SandboxProcess
 ) -> None:
@@ -221,11 +229,11 @@ def test_a_function_that_hangs_ends_the_run(
 
 
 def test_a_batch_behind_a_hanging_function_is_cancelled(
-    make_task: Callable[..., Any], annotate: Any, tmp_path: Path
+    make_task: Callable[..., Any], in_prefect: Any, tmp_path: Path
 ) -> None:
     task, calls = make_task(9), tmp_path / "calls"
     all_hang = {"hang": ",".join(f"img_{n:04d}.jpg" for n in range(9)), "calls": str(calls)}
-    finished = annotate(
+    finished = in_prefect(
         task,
         frames_per_run=3,
         function_parameters=all_hang,
@@ -239,6 +247,7 @@ def test_a_batch_behind_a_hanging_function_is_cancelled(
     assert "before it was this batch's turn" in run.state.message
 
 
+@both_ways
 def test_a_bad_output_fails_its_frame(make_task: Callable[..., Any], annotate: Any) -> None:
     task = make_task(11)
     finished = annotate(task, function_parameters={"bad": "img_0003.jpg"})
@@ -247,6 +256,7 @@ def test_a_bad_output_fails_its_frame(make_task: Callable[..., Any], annotate: A
     assert frames_of(task) == [n for n in range(11) if n != 3]
 
 
+@both_ways
 def test_an_unreadable_image_fails_its_frame(
     make_task: Callable[..., Any], annotate: Any, sandbox: SandboxProcess
 ) -> None:
@@ -296,6 +306,7 @@ def test_a_flow_with_retries_runs_the_failed_frames_again(
     assert state.is_completed()
 
 
+@both_ways
 def test_over_the_budget_nothing_is_uploaded(make_task: Callable[..., Any], annotate: Any) -> None:
     task = make_task(10)
     finished = annotate(task, function_parameters={"fail": "img_0001.jpg,img_0002.jpg"})
@@ -306,6 +317,7 @@ def test_over_the_budget_nothing_is_uploaded(make_task: Callable[..., Any], anno
     assert frames_of(task) == []
 
 
+@both_ways
 def test_the_first_failed_frame_stops_a_strict_run(
     make_task: Callable[..., Any], annotate: Any
 ) -> None:
@@ -315,6 +327,7 @@ def test_the_first_failed_frame_stops_a_strict_run(
     assert frames_of(task) == []
 
 
+@both_ways
 def test_frames_and_jobs_select_frames(make_task: Callable[..., Any], annotate: Any) -> None:
     task = make_task(9, segment_size=3)
     second = sorted(task.get_jobs(), key=lambda job: job.start_frame)[1]
@@ -323,6 +336,7 @@ def test_frames_and_jobs_select_frames(make_task: Callable[..., Any], annotate: 
     assert frames_of(task) == [4, 5]
 
 
+@both_ways
 def test_a_dry_run_writes_nothing(make_task: Callable[..., Any], annotate: Any) -> None:
     task = make_task(3)
     finished = annotate(task, dry_run=True)
@@ -332,6 +346,7 @@ def test_a_dry_run_writes_nothing(make_task: Callable[..., Any], annotate: Any) 
     assert frames_of(task) == []
 
 
+@both_ways
 def test_batches_do_not_change_the_result(
     make_task: Callable[..., Any], annotate: Any, tmp_path: Path
 ) -> None:

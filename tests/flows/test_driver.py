@@ -27,12 +27,17 @@ from tests.flows.rich_function import (
     value,
 )
 
-
-@pytest.fixture(autouse=True)
-def _places(storage_folder: Any, prefect_server: None) -> None:
-    """Give every test its own storage, and a Prefect server."""
+pytestmark = pytest.mark.usefixtures("storage_folder")
 
 
+@pytest.fixture
+def way(request: pytest.FixtureRequest) -> None:
+    """How `annotate_task` runs: as a Prefect flow, or in threads."""
+    if request.param == "Prefect":
+        request.getfixturevalue("prefect_server")
+
+
+@pytest.mark.parametrize("way", ["threads", "Prefect"], indirect=True)
 @pytest.mark.parametrize("conv_mask_to_poly", [False, True])
 @pytest.mark.parametrize("clear_existing", [False, True])
 def test_equal_to_the_sdk(
@@ -41,6 +46,7 @@ def test_equal_to_the_sdk(
     clear_existing: bool,
     conv_mask_to_poly: bool,
     caplog: pytest.LogCaptureFixture,
+    way: None,
 ) -> None:
     import cvat_sdk.auto_annotation as sdk
 

@@ -17,9 +17,9 @@ from cvat_sdk import Client, models
 
 from cvat_flows import annotate_task
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.annotate_new import sweep_here
 from cvat_flows.flows.cli import main
-from cvat_flows.flows.in_process import Finished
+from cvat_flows.flows.finished import Finished
+from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.connection import ServerSettings, connect, settings_from_environment
 from tests.flows.conftest import frames_of

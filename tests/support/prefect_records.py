@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 
 def run_id_of(finished: Any) -> UUID:
-    return UUID(str(finished.state.state_details.flow_run_id))
+    return UUID(finished.run_id)
 
 
 def flow_run_of(finished: Any) -> Any:

@@ -197,7 +197,7 @@ def make_cvat_task(sandbox: SandboxProcess, folder: Path) -> Any:
 def serve_deployment(installation: Installation, folder: Path) -> Iterator[None]:
     """Run a process that serves the deployment `annotate-task/ui`."""
     code = (
-        "from cvat_flows.flows.annotate import annotate_task_flow as f; "
+        "from cvat_flows.flows.prefect_flows import annotate_task_flow as f; "
         "f.serve(name='ui', print_starting_message=False)"
     )
     with (folder / "serve.log").open("wb") as log:

@@ -18,7 +18,8 @@ from cvat_flows.flows.commands.command import add_task_arguments, task_values
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.tasks.cvat import connection
-from cvat_flows.tasks.cvat.server_block import CVATServer, find_settings, settings_without_block
+from cvat_flows.tasks.cvat.server_block import CVATServer
+from cvat_flows.tasks.cvat.settings import find_settings, settings_without_block
 from tests.flows.conftest import frames_of
 
 
@@ -27,7 +28,6 @@ def cli(
     sandbox: SandboxProcess,
     function_file: Path,
     storage_folder: Path,
-    prefect_server: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str, str]]:

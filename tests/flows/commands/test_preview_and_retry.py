@@ -12,8 +12,8 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.annotate import annotate_task_flow
 from cvat_flows.flows.cli import main
+from cvat_flows.flows.prefect_flows import annotate_task_flow
 from tests.flows.conftest import frames_of
 from tests.support.prefect_records import artifacts_of, flow_run_of
 
@@ -34,7 +34,7 @@ def content_of(page: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.usefixtures("server_arguments", "storage_folder", "prefect_server")
+@pytest.mark.usefixtures("server_arguments", "storage_folder")
 class TestPreview:
     def test_it_makes_a_page_and_writes_nothing_to_cvat(
         self, make_task: MakeTask, function_file: Path, tmp_path: Path, capsys: Any
@@ -101,16 +101,16 @@ class TestPreview:
 @pytest.mark.usefixtures("server_arguments", "storage_folder")
 class TestRetry:
     def test_the_latest_failed_run_annotates_what_failed(
-        self, make_task: MakeTask, annotate: Any, sandbox: SandboxProcess, capsys: Any
+        self, make_task: MakeTask, annotate_in_prefect: Any, sandbox: SandboxProcess, capsys: Any
     ) -> None:
         task = make_task(12)
         sandbox.set_faults([{"action": "corrupt_frame", "task": task.id, "frame": 5}])
         try:
-            failed = annotate(task)
+            failed = annotate_in_prefect(task)
         finally:
             sandbox.clear_faults()
-        annotate(make_task(1))
-        annotate(make_task(2), dry_run=True, max_failed_frames=0, frames="0")
+        annotate_in_prefect(make_task(1))
+        annotate_in_prefect(make_task(2), dry_run=True, max_failed_frames=0, frames="0")
         assert main(["retry"]) == 0
         output = capsys.readouterr()
         assert "1 of 1 frame annotated, 11 skipped (11 done before)" in " ".join(output.out.split())
@@ -121,9 +121,9 @@ class TestRetry:
         assert len(artifacts_of(failed, type="progress")) == 2
 
     def test_a_run_is_found_by_id_address_and_name(
-        self, make_task: MakeTask, annotate: Any, capsys: Any
+        self, make_task: MakeTask, annotate_in_prefect: Any, capsys: Any
     ) -> None:
-        finished = annotate(make_task(1))
+        finished = annotate_in_prefect(make_task(1))
         run = flow_run_of(finished)
         for wanted in (str(run.id), f"http://x/v2/runs/flow-run/{run.id}?tab=Logs", run.name):
             assert main(["retry", wanted]) == 0

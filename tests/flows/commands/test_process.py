@@ -72,20 +72,24 @@ def test_without_a_prefect_server(
     assert done.returncode == 1, done.stderr
     assert "9 of 10 frames annotated, 1 failed" in done.stdout
     assert "cannot process img_0003.jpg" in done.stdout
-    # Nothing from Prefect's log or its temporary server gets into the output.
+    assert "This run is not recorded" in done.stderr
     assert "Traceback" not in done.stderr
     assert "ERROR" not in done.stderr
     assert frames_of(task) == [0, 1, 2, *range(4, 10)]
 
 
-@pytest.mark.parametrize("killed_at", ["detecting", "uploading"])
+@pytest.mark.parametrize(
+    ("killed_at", "way"),
+    [("detecting", "threads"), ("uploading", "threads"), ("uploading", "Prefect")],
+)
 def test_killed_and_run_again(
+    request: pytest.FixtureRequest,
     make_task: Callable[..., Any],
     environment: dict[str, str],
     tmp_path: Path,
     sandbox: SandboxProcess,
-    prefect_server: None,
     killed_at: str,
+    way: str,
 ) -> None:
     task = make_task(24, segment_size=6, data={"chunk_size": 6})
     function = tmp_path / "held.py"
@@ -98,7 +102,9 @@ def test_killed_and_run_again(
     else:
         stall = {"action": "stall", "seconds": 600, "method": "PATCH", "skip": 1, "times": None}
         sandbox.set_faults([{**stall, "path": "/jobs/.*/annotations$"}])
-    environment["PREFECT_API_URL"] = str(get_current_settings().api.url)
+    if way == "Prefect":
+        request.getfixturevalue("prefect_server")
+        environment["PREFECT_API_URL"] = str(get_current_settings().api.url)
     arguments = command(
         "annotate", task.id, "--function-file", function, "--frames-per-run", 3,
         "--wait-for-writer", 120,

@@ -12,7 +12,8 @@ from cvat_sdk import Client
 from PIL import Image
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.in_process import Finished, run_here
+from cvat_flows.flows.finished import Finished
+from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from tests.tasks.fetch.film import film
@@ -78,7 +79,6 @@ def annotate(
     client: Client,
     tmp_path: Path,
     storage_folder: Path,
-    prefect_server: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Annotator:
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from cvat_sdk import models
 from prefect.client.orchestration import get_client
 
-from cvat_flows.flows.annotate_new import sweep_here
 from cvat_flows.flows.cli import main
-from cvat_flows.flows.in_process import run_again_here, run_here
+from cvat_flows.flows.in_process import run_here, sweep_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.prefect_flows import run_again_here
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.connection import ServerSettings
-from cvat_flows.tasks.cvat.server_block import command_line_settings
+from cvat_flows.tasks.cvat.settings import command_line_settings
 
 FUNCTION = """
 import os
@@ -166,7 +167,7 @@ def test_the_same_flow_run_repeats_only_what_is_missing(
     function.calls()
     function.fails_on("")
     with get_client(sync_client=True) as prefect:
-        again = prefect.read_flow_run(finished.state.state_details.flow_run_id)
+        again = prefect.read_flow_run(UUID(finished.run_id))
     run_again_here(again, parameters, LiveInputs(client=client))
     assert function.calls() == ["img_0001.jpg"]
 

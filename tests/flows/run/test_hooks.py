@@ -14,11 +14,16 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling, Crashed
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.annotate import annotate_task_flow
+from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.run.hooks import log_how_to_continue
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.lease_file import current_writer
 from tests.support.prefect_records import flow_run_of, log_of
+
+
+@pytest.fixture
+def annotate(annotate_in_prefect: Any) -> Any:
+    return annotate_in_prefect
 
 
 @pytest.fixture
@@ -68,8 +73,7 @@ def test_an_interrupted_run_logs_the_line_and_releases_its_task(
     monkeypatch.setattr("cvat_flows.flows.annotate.detect_all", interrupt)
     with pytest.raises(KeyboardInterrupt):
         annotate(task)
-    details = SimpleNamespace(flow_run_id=ids[0])
-    interrupted = SimpleNamespace(state=SimpleNamespace(state_details=details))
+    interrupted = SimpleNamespace(run_id=ids[0])
     log_of(interrupted, f"cvat-flows retry {ids[0]}")
     assert flow_run_of(interrupted).state.is_crashed()
     assert current_writer(open_storage(), server=sandbox.url, task_id=task.id) is None

@@ -41,7 +41,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
             seen["log"].append(record.getMessage())
 
     logger.addHandler(Lines())
-    monkeypatch.setattr(progress_module, "get_run_logger", lambda: logger)
+    monkeypatch.setattr(progress_module, "run_logger", lambda: logger)
     monkeypatch.setattr(progress_module, "add_progress_bar", lambda text: uuid4())
     monkeypatch.setattr(
         progress_module,

@@ -14,8 +14,8 @@ import pytest
 from cvat_sdk import Client, models
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.in_process import run_again_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.prefect_flows import run_again_here
 from cvat_flows.flows.run.live import LiveInputs
 from tests.conftest import draw_images
 from tests.support.prefect_records import (
@@ -27,6 +27,11 @@ from tests.support.prefect_records import (
 from tests.tasks.reports.markdown_reader import read
 
 MakeTask = Callable[..., Any]
+
+
+@pytest.fixture
+def annotate(annotate_in_prefect: Any) -> Any:
+    return annotate_in_prefect
 
 
 def key_of(task: Any, what: str, sandbox: SandboxProcess) -> str:
@@ -64,7 +69,7 @@ def test_failed_frames_have_pictures_and_links(
         )
     finally:
         sandbox.clear_faults()
-    assert finished.state.message == (
+    assert flow_run_of(finished).state.message == (
         "27 of 30 frames annotated, 3 failed (1 unreadable, 1 function error, 1 invalid output): "
         "frame 3 img_0003.jpg, frame 6 img_0006.jpg, frame 9 img_0009.jpg"
     )
@@ -128,7 +133,8 @@ def test_frames_that_cvat_rejects_are_shown(
         finished = annotate(task, max_failed_frames=2)
     finally:
         sandbox.clear_faults()
-    assert "0 of 2 frames annotated, 2 failed (2 rejected by CVAT)" in finished.state.message
+    message = flow_run_of(finished).state.message
+    assert "0 of 2 frames annotated, 2 failed (2 rejected by CVAT)" in message
     (artifact,) = artifacts_of(finished, key=key_of(task, "failed-frames", sandbox))
     page = read(artifact.data)
     assert [row[4] for row in page.tables[0][1:]] == ["upload", "upload"]
@@ -247,7 +253,9 @@ def test_a_second_run_has_the_same_limit_of_failed_frames(
     failing = {"fail": "img_0003.jpg,img_0004.jpg"}
     annotate(task, function_parameters=failing)
     again = annotate(task, function_parameters=failing)
-    assert again.state.message.startswith("0 of 2 frames annotated, 18 skipped (18 done before), 2")
+    assert flow_run_of(again).state.message.startswith(
+        "0 of 2 frames annotated, 18 skipped (18 done before), 2"
+    )
 
 
 def test_a_report_that_cannot_be_written_is_only_a_warning(
@@ -257,12 +265,12 @@ def test_a_report_that_cannot_be_written_is_only_a_warning(
         raise RuntimeError("database is locked")
 
     for name in ("create_markdown_artifact", "create_progress_artifact"):
-        monkeypatch.setattr(f"cvat_flows.tasks.reports.artifacts.{name}", refuse)
+        monkeypatch.setattr(f"prefect.artifacts.{name}", refuse)
     storage_folder.mkdir()
     (storage_folder / "results").write_text("a file where the folder should be")
     task = make_task(12)
     finished = annotate(task, function_parameters={"fail": "img_0002.jpg"})
-    assert finished.state.message.startswith("11 of 12 frames annotated, 1 failed")
+    assert flow_run_of(finished).state.message.startswith("11 of 12 frames annotated, 1 failed")
     assert len(task.get_annotations().shapes) == 11
     lines = [line.message for line in log_of(finished, "Finished in state Failed")]
     assert any("a report could not be stored in Prefect: database is locked" in x for x in lines)
@@ -304,10 +312,10 @@ def test_invalid_cached_detections_are_detected_again(
     (tmp_path / "bad").touch()
     task = make_task(2)
     first = annotate(task, function=str(function), max_failed_frames=2)
-    assert "2 failed (2 invalid outputs)" in first.state.message
+    assert "2 failed (2 invalid outputs)" in str(first.error)
     (tmp_path / "bad").unlink()
     second = annotate(task, function=str(function), max_failed_frames=2)
-    assert second.state.message == "2 of 2 frames annotated"
+    assert second.report.sentence == "2 of 2 frames annotated"
 
 
 def test_a_caller_with_an_event_loop_gets_its_report(make_task: MakeTask, annotate: Any) -> None:
@@ -332,10 +340,10 @@ def test_a_run_that_cvat_refuses_still_has_a_report(
     finally:
         sandbox.clear_faults()
     assert finished.report is None
-    assert finished.state.is_failed()
+    assert flow_run_of(finished).state.is_failed()
     (artifact,) = artifacts_of(finished, key=key_of(task, "failed-frames", sandbox))
     page = read(artifact.data)
     assert page.tables[0][1][1:3] == ["3", "img_0003.jpg"]
     (report,) = artifacts_of(finished, key=key_of(task, "report", sandbox))
     assert "0 created" in report.data
-    assert " ".join(finished.state.message.split()) in read(report.data).text
+    assert " ".join(flow_run_of(finished).state.message.split()) in read(report.data).text

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from cvat_flows.flows.annotate_new import sweep_here
+from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.connection import ServerSettings
-from cvat_flows.tasks.cvat.server_block import command_line_settings
+from cvat_flows.tasks.cvat.settings import command_line_settings
 from tests.flows.conftest import frames_of
 
 FUNCTION = """
@@ -90,7 +90,7 @@ def test_a_frame_costs_only_itself(
     monkeypatch.setenv("HOW", how)
     task = make_task(4, segment_size=2)
     finished = annotate(task, function=str(function), max_failed_frames=2, max_shapes_per_frame=3)
-    assert "3 of 4 frames annotated, 1 failed" in finished.state.message
+    assert "3 of 4 frames annotated, 1 failed" in str(finished.error)
     assert frames_of(task) == [0, 2, 3]
     calls = Counter((tmp_path / "calls").read_text().split())
     assert calls == {f"img_000{n}.jpg": CALLS[how] if n == 1 else 1 for n in range(4)}

@@ -23,14 +23,15 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
 from cvat_flows.deployments.webhook.ready_tasks import ReadyTaskFinder
-from cvat_flows.flows.annotate import annotate_task_flow
-from cvat_flows.flows.annotate_new import sweep_here
 from cvat_flows.flows.cli import main
+from cvat_flows.flows.in_process import sweep_here
+from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.sweep import hand_over
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.connection import ServerSettings
-from cvat_flows.tasks.cvat.server_block import CVATServer, command_line_settings, find_settings
+from cvat_flows.tasks.cvat.server_block import CVATServer
+from cvat_flows.tasks.cvat.settings import command_line_settings, find_settings
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp

@@ -136,7 +136,7 @@ def test_the_table_survives_parquet() -> None:
             Outcome(frame=media.frame(3), skipped="done before"),
         ],
     )
-    table = pd.read_parquet(io.BytesIO(to_parquet(report.table())))
+    table = pd.read_parquet(io.BytesIO(to_parquet(report.sorted_rows())))
     assert tuple(table.columns) == COLUMNS
     assert list(table["outcome"]) == ["annotated", "annotated", "failed", "skipped"]
     assert [list(scores) for scores in table["scores"][:1]] == [[0.25, 0.25]]
@@ -151,7 +151,7 @@ def test_the_table_survives_parquet() -> None:
 def test_the_table_survives_csv() -> None:
     media = media_of(HOSTILE)
     report = report_of(media, [failed(media.frame(n), text) for n, text in enumerate(HOSTILE)])
-    table = pd.read_csv(io.BytesIO(to_csv(report.table())), keep_default_na=False)
+    table = pd.read_csv(io.BytesIO(to_csv(report.sorted_rows())), keep_default_na=False)
     assert tuple(table.columns) == COLUMNS
     assert len(table) == len(HOSTILE)
     for name, stored in zip(HOSTILE, table["name"], strict=True):
@@ -164,8 +164,8 @@ def test_the_table_survives_csv() -> None:
 def test_a_run_over_nothing_has_an_empty_table() -> None:
     report = report_of(media_of([]), [])
     assert tuple(report.table().columns) == COLUMNS
-    to_parquet(report.table())
-    to_csv(report.table())
+    to_parquet(report.sorted_rows())
+    to_csv(report.sorted_rows())
 
 
 def test_every_column_is_documented() -> None:

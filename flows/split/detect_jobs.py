@@ -1,29 +1,19 @@
-"""The flow `detect-jobs`: detect on some jobs of a CVAT task for a run that annotates the task.
+"""Detect on some jobs of a CVAT task for a run that annotates the task.
 
-It writes its detections to the cache and nothing to CVAT; see flows.run.split.
+It writes its detections to the cache and nothing to CVAT; see flows.split.split.
 """
 
-# No `from __future__ import annotations` in a module with a flow: see flows.annotate.
+from __future__ import annotations
 
-from typing import Any
-
-from prefect import flow
-from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
 
-from aa_functions.reference import FunctionReferenceError, LoadedFunction
+from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import open_context
-from cvat_flows.flows.run.detect import THREADS, run_batches
-from cvat_flows.flows.run.log import filter_engine_log
+from cvat_flows.flows.run.detect import run_batches
 from cvat_flows.flows.run.prepare import make_plan, make_run
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.text import counted
-
-_RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
 
 
 class FunctionDiffers(CvatFlowsError):
@@ -39,17 +29,6 @@ class DetectJobsParameters(BaseModel):
         description="Options of the main run, with the jobs and frames of this run"
     )
     fingerprint: str = Field(description="Fingerprint of the main run's function")
-
-
-@flow(name="detect-jobs", task_runner=_RUNNER, persist_result=False)
-def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
-    """Detect on some jobs of a CVAT task that a main run annotates with split='jobs'."""
-    filter_engine_log()
-    try:
-        plan = detect_jobs(parameters)
-    except (CvatFlowsError, FunctionReferenceError) as error:
-        return Failed(message=str(error), data=error)
-    return Completed(message=f"processed {counted(plan.frame_count, 'frame')}")
 
 
 def detect_jobs(parameters: DetectJobsParameters) -> Plan:

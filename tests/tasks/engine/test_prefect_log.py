@@ -14,8 +14,8 @@ from prefect import flow, task
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from cvat_flows.flows.run.log import filter_engine_log
 from cvat_flows.tasks.detect.timeout import FunctionHangs
+from cvat_flows.tasks.engine.prefect_log import filter_engine_log
 
 LogLines = Callable[..., list[tuple[str, bool]]]
 

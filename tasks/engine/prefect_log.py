@@ -10,11 +10,8 @@ It does not look at their text, which changes between versions of Prefect.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from prefect import task_engine
-from prefect.logging import get_run_logger
 
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
@@ -47,12 +44,3 @@ def filter_engine_log() -> None:
     Safe to call more than once.
     """
     logging.getLogger("prefect.task_runs").addFilter(_FILTER)
-
-
-@contextmanager
-def warn_on_error(what: str) -> Iterator[None]:
-    """Log a warning if `what` cannot be written: the annotations are what counts."""
-    try:
-        yield
-    except Exception as error:
-        get_run_logger().warning("%s could not be written: %s", what, error)

@@ -12,8 +12,11 @@ from prefect.client.schemas.objects import FlowRun
 
 from aa_functions.reference import FunctionReference, LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run import split
-from cvat_flows.flows.run.split import as_ranges, frames_option, split_detection, split_plan
+from cvat_flows.flows.split import helpers
+from cvat_flows.flows.split.parts import as_ranges, frames_option, split_plan
+from cvat_flows.flows.split.split import split_detection
+from cvat_flows.tasks.engine.current import use_engine
+from cvat_flows.tasks.engine.recorded import RecordedEngine
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.selection import parse_frames
 from cvat_flows.tasks.model.frames import Batch, Frame
@@ -77,9 +80,9 @@ def test_helpers_are_cancelled_if_one_cannot_be_started(
         asked.append(FlowRun(id=uuid4(), flow_id=uuid4()))
         return asked[-1]
 
-    monkeypatch.setattr(split, "run_deployment", run_deployment)
+    monkeypatch.setattr(helpers, "run_deployment", run_deployment)
     monkeypatch.setattr(
-        split, "_cancel_helpers", lambda runs, *, running: called_off.append(([*runs], running))
+        helpers, "cancel_helpers", lambda runs, *, running: called_off.append(([*runs], running))
     )
     function = LoadedFunction(
         function=None, reference=FunctionReference(file=Path("f.py")), fingerprint="f", title="f"
@@ -87,7 +90,11 @@ def test_helpers_are_cancelled_if_one_cannot_be_started(
     parameters = AnnotateTaskParameters(task_id=5, function="f.py", split="jobs", split_runs=2)
     context: Any = SimpleNamespace(function=function, parameters=parameters)
     report: Any = None
-    with pytest.raises(ConnectionError), split_detection(context, plan_of([1] * 1500), report):
+    with (
+        use_engine(RecordedEngine()),
+        pytest.raises(ConnectionError),
+        split_detection(context, plan_of([1] * 1500), report),
+    ):
         raise AssertionError("it was to fail before")
     assert called_off == [(asked, True)]
     # PostgreSQL cannot index texts of more than 2,700 bytes.

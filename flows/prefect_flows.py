@@ -1,0 +1,218 @@
+"""The Prefect flows: what a deployment, a worker or your own flow runs.
+
+Without a Prefect server, `in_process.py` runs the same steps in threads.
+"""
+
+# No `from __future__ import annotations` here: `serve` sends a flow to another process by value,
+# and there the names in string annotations are not found.
+
+from typing import Any, cast
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import SettingsContext, get_settings_context
+from prefect.flow_engine import run_flow as run_prefect_flow
+from prefect.states import Completed, Failed, Scheduled
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from aa_functions.reference import FunctionReferenceError
+from cvat_flows.flows.annotate import annotate
+from cvat_flows.flows.annotate_new import SweepFailed, sweep
+from cvat_flows.flows.finished import Finished, finished
+from cvat_flows.flows.maintain import MaintainParameters, maintain, sentence
+from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.run.detect import THREADS
+from cvat_flows.flows.run.hooks import log_how_to_continue
+from cvat_flows.flows.run.links import flow_run_url
+from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
+from cvat_flows.flows.split.detect_jobs import DetectJobsParameters, detect_jobs
+from cvat_flows.flows.sweep.report import SweepReport
+from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
+from cvat_flows.tasks.engine.current import use_engine
+from cvat_flows.tasks.engine.recorded import RecordedEngine
+from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.text import counted, escape_markdown
+from cvat_flows.tasks.reports.artifacts import add_markdown
+
+_RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
+
+
+@flow(
+    name="annotate-task",
+    description="Annotate one CVAT task. Good frames are uploaded; each bad one appears as a "
+    "failed task run.",
+    flow_run_name="annotate {parameters.task_id} · {parameters.function_name}",
+    task_runner=_RUNNER,
+    persist_result=False,
+    on_crashed=[log_how_to_continue],
+    on_cancellation=[log_how_to_continue],
+)
+def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
+    """Annotate one CVAT task.
+
+    Good frames are uploaded; each bad one appears as a failed task run.
+
+    Args:
+        parameters: The task, the function and the options.
+
+    Returns:
+        A `RunReport`.
+
+    Raises:
+        FramesFailed: Some frames failed. The error has the report.
+        CvatFlowsError: The run could not start or finish. The error says what to do.
+        FunctionReferenceError: The function cannot be loaded.
+
+    >>> report = annotate_task_flow(
+    ...     AnnotateTaskParameters(task_id=task_id, function="aa_functions.shapes", dry_run=True)
+    ... )
+    >>> report.sentence
+    '2 of 2 frames would be annotated'
+    """
+    try:
+        with use_engine(RecordedEngine()):
+            report = annotate(parameters)
+    except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=str(error), data=error)
+    return Completed(message=report.sentence, data=report)
+
+
+@flow(
+    name="annotate-new-tasks",
+    description="Find new CVAT tasks and annotate them.",
+    flow_run_name="look for new CVAT tasks",
+    persist_result=False,
+)
+def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
+    """Find new CVAT tasks and annotate them. If one fails, the others are still annotated.
+
+    A task is new if no manifest says that the rule's function has processed its frames. Tasks
+    without data wait for the next sweep. Tasks whose import failed are reported.
+
+    Args:
+        parameters: The rules, and where to annotate.
+
+    Returns:
+        A `SweepReport`.
+
+    Raises:
+        SweepFailed: A task or a rule failed. The error has the report.
+        CvatFlowsError: The sweep could not start. The error says what to do.
+
+    >>> rule = SweepRule(task_name="street*", function="aa_functions.shapes")
+    >>> report = annotate_new_tasks_flow(AnnotateNewTasksParameters(rules=[rule], dry_run=True))
+    >>> report.sentence
+    '1 would be annotated'
+    """
+    try:
+        with use_engine(RecordedEngine()):
+            report = sweep(parameters, run_flow)
+            add_markdown(
+                report.markdown(),
+                key="annotate-new-tasks",
+                description=escape_markdown(report.sentence.partition(" (task ")[0], 300),
+            )
+    except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=str(error), data=error)
+    if report.failed:
+        return Failed(message=report.sentence, data=SweepFailed(report))
+    return Completed(message=report.sentence, data=report)
+
+
+@flow(name="detect-jobs", task_runner=_RUNNER, persist_result=False)
+def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
+    """Detect on some jobs of a CVAT task that a main run annotates with split='jobs'."""
+    try:
+        with use_engine(RecordedEngine()):
+            plan = detect_jobs(parameters)
+    except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=str(error), data=error)
+    return Completed(message=f"processed {counted(plan.frame_count, 'frame')}")
+
+
+@flow(
+    name="maintain",
+    description="Delete old cached detections, per-frame tables and previews.",
+    flow_run_name="prune caches",
+    persist_result=False,
+)
+def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
+    """Delete old detections from the cache, and old per-frame tables and previews.
+
+    Deleted detections are detected again when needed. Runs of annotate-task also apply the limits,
+    once a day.
+
+    Args:
+        parameters: The limits.
+
+    Returns:
+        What was deleted and what is left.
+
+    >>> maintain_flow(MaintainParameters(cache_days=30)).removed
+    0
+    """
+    pruned = maintain(parameters or MaintainParameters())
+    return Completed(message=sentence(pruned), data=pruned)
+
+
+def run_flow(parameters: AnnotateTaskParameters, inputs: LiveInputs) -> Finished:
+    """Run `annotate-task` in this process. Never raises an error of the run."""
+    with use_live_inputs(inputs), _no_heartbeats():
+        return _finished(cast(State[Any], annotate_task_flow(parameters, return_state=True)))
+
+
+def run_again_here(
+    run: FlowRun, parameters: AnnotateTaskParameters, inputs: LiveInputs | None = None
+) -> Finished:
+    """Run a flow run that has ended once more. Never raises an error of the run."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run.id, Scheduled(message="Run again"), force=True)
+        run = client.read_flow_run(run.id)
+    # With heartbeats: the run may have sent some before, and an automation may wait for the next.
+    with use_live_inputs(inputs or LiveInputs()):
+        state = run_prefect_flow(
+            annotate_task_flow,
+            flow_run=run,
+            parameters={"parameters": parameters},
+            return_type="state",
+        )
+    return _finished(cast(State[Any], state))
+
+
+def run_sweep_flow(parameters: AnnotateNewTasksParameters) -> SweepReport:
+    """Run `annotate-new-tasks` here. Raises the error of a sweep that could not start."""
+    state = cast(State[Any], annotate_new_tasks_flow(parameters, return_state=True))
+    result = _result_of(state)
+    if isinstance(result, SweepFailed):
+        return result.report
+    if isinstance(result, BaseException):
+        raise result
+    assert isinstance(result, SweepReport)
+    return result
+
+
+def _finished(state: State[Any]) -> Finished:
+    run_id = str(state.state_details.flow_run_id or "")
+    return finished(run_id, _result_of(state), flow_run_url(run_id) if run_id else None)
+
+
+def _result_of(state: State[Any]) -> Any:
+    """Return a flow's return value, or its exception.
+
+    Without `_sync`, Prefect returns a coroutine if the caller has an event loop, as in a notebook.
+    """
+    result: Any = state.result
+    return result(raise_on_failure=False, _sync=True)
+
+
+def _no_heartbeats() -> SettingsContext:
+    """Switch off the heartbeats of flow runs.
+
+    They are for workers that may die unnoticed, and stopping them takes Prefect up to a second.
+    Prefect's `temporary_settings` would do the same, but it reads all settings again.
+    """
+    now = get_settings_context()
+    flows = now.settings.flows.model_copy(update={"heartbeat_frequency": None})
+    settings = now.settings.model_copy(update={"flows": flows})
+    return SettingsContext(profile=now.profile, settings=settings)

@@ -1,0 +1,1 @@
+"""Split the detection on one CVAT task between several workers."""

@@ -1,0 +1,107 @@
+"""Run the steps in threads, with their retries, and without a Prefect server."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextvars import ContextVar, copy_context
+from typing import Any
+from uuid import uuid4
+
+from attrs import frozen
+
+from cvat_flows.tasks.engine.definition import StepDefinition
+from cvat_flows.tasks.engine.engine import Logger, StepRun
+
+MAX_RUNNING = 20
+"""Steps that run at the same time."""
+
+_last_attempt: ContextVar[bool] = ContextVar("last_attempt", default=True)
+
+
+class NotStarted(Exception):
+    """A step did not start, because one that it needs has failed."""
+
+
+@frozen(eq=False)
+class PlainStepRun:
+    """A step in a thread."""
+
+    future: Future[Any]
+
+    def wait(self) -> None:
+        self.future.exception()
+
+    def completed(self) -> bool:
+        return self.future.done() and self.future.exception() is None
+
+    def result(self) -> Any:
+        return self.future.result()
+
+
+class PlainEngine:
+    """Runs steps in threads that do not keep the process alive."""
+
+    is_recorded = False
+    is_deployed = False
+
+    def __init__(self) -> None:
+        self.run_id = str(uuid4())
+        self.run_name = ""
+        self._slots = threading.Semaphore(MAX_RUNNING)
+
+    def name_run(self, name: str, tags: Sequence[str]) -> None:
+        self.run_name = name
+
+    def logger(self) -> Logger:
+        return logging.getLogger("cvat_flows.run")
+
+    def call(self, step: StepDefinition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        for delay in step.retry_delays:
+            token = _last_attempt.set(False)
+            try:
+                return step.function(*args, **kwargs)
+            except Exception as error:
+                if not step.should_retry(error):
+                    raise
+                name = step.name_of_run(*args, **kwargs)
+                self.logger().info("%s: %s; trying again", name, error)
+            finally:
+                _last_attempt.reset(token)
+            time.sleep(delay * (1 + random.random() * step.jitter))
+        return step.function(*args, **kwargs)
+
+    def submit(
+        self,
+        step: StepDefinition,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        after: Sequence[StepRun] = (),
+    ) -> PlainStepRun:
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                for run in after:
+                    run.wait()
+                    if not run.completed():
+                        raise NotStarted(step.name_of_run(*args, **kwargs))
+                with self._slots:
+                    future.set_result(self.call(step, args, kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(
+            target=copy_context().run, args=(work,), name=f"step-{step.name}", daemon=True
+        ).start()
+        return PlainStepRun(future)
+
+    def has_limit(self, step: StepDefinition) -> bool:
+        return False
+
+    def is_last_attempt(self) -> bool:
+        return _last_attempt.get()
