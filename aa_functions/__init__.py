@@ -47,6 +47,7 @@ from cvat_sdk.auto_annotation import (
 from cvat_sdk.masks import decode_mask, encode_mask
 
 from aa_functions.errors import FunctionReferenceError
+from aa_functions.pictures import to_rgb
 from aa_functions.reference import (
     FunctionReference,
     LoadedFunction,
@@ -84,5 +85,6 @@ __all__ = [
     "skeleton_label_spec",
     "tag",
     "text_attribute_spec",
+    "to_rgb",
     "wrap_function",
 ]

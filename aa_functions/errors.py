@@ -19,12 +19,20 @@ class FunctionReferenceError(FunctionError):
     """
 
 
+class PictureError(FunctionError):
+    """A picture cannot be converted to 8 bits a channel. The text says what to do with it."""
+
+
 class WeightsNotFoundError(FunctionError):
     """There is no such weights file. The text says where it was searched and where to put it."""
 
 
 class YoloOptionError(FunctionError):
     """An option of a YOLO function has an unusable value. The text lists usable values."""
+
+
+class UnsafeFolderError(FunctionError):
+    """A folder that is about to be used belongs to another user, or is a link."""
 
 
 class YoloNotInstalledError(FunctionError, ImportError):

@@ -34,7 +34,7 @@ from aa_functions.processors import cpu_cores
 from aa_functions.weights import find_weights
 
 DEFAULT_GPU_BATCH = 32
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Part of the fingerprint. Increase it if a change here or in `backends` gives other boxes for the
 same image; otherwise cached detections of the old code would be used."""
 
@@ -174,7 +174,7 @@ class YoloDetection:
 
         Args:
             context: Its `conf_threshold` (0 to 1) replaces the function's minimum confidence.
-            image: Of any mode and size.
+            image: Of any size and mode; see `aa_functions.to_rgb`.
 
         Returns:
             Rectangles in pixels of the image with scores, sorted by falling score.

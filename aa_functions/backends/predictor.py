@@ -20,6 +20,7 @@ from PIL.ExifTags import Base
 from aa_functions.backends.device import Precision, exact_convolutions
 from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.errors import YoloOptionError
+from aa_functions.pictures import is_deep, to_rgb
 
 Forward = Callable[[Sequence[np.ndarray]], Any]
 """Runs the network on boxed images of one shape, (height, width, 3), BGR, 8 bits.
@@ -142,8 +143,8 @@ class Predictor:
     def prepare(self, image: PIL.Image.Image) -> PreparedImage:
         """Convert and letterbox an image of any mode. Any thread may call it.
 
-        Converts as Ultralytics does: applies the EXIF orientation, scales 16-bit grey to 8 bits,
-        and uses `image.convert("RGB")` for everything else.
+        Converts as Ultralytics does: applies the EXIF orientation, and uses `image.convert("RGB")`.
+        Grey of more than 8 bits is scaled by `aa_functions.pictures.to_rgb`. Raises PictureError.
         """
         from ultralytics.data.loaders import LoadPilAndNumpy
 
@@ -154,6 +155,8 @@ class Predictor:
             original = np.asarray(image)
             boxed = cv2.cvtColor(self._predictor.letterbox([original])[0], cv2.COLOR_RGB2BGR)
             return PreparedImage(original=original, boxed=boxed)
+        if is_deep(image):
+            image = to_rgb(image)
         original = LoadPilAndNumpy([image], channels=channels).im0[0]
         return PreparedImage(original=original, boxed=self._predictor.letterbox([original])[0])
 

@@ -16,7 +16,7 @@ pytest.importorskip("ultralytics")
 
 from aa_functions import FunctionReference, FunctionReferenceError, load_function
 from aa_functions.backends.ultralytics_import import import_ultralytics
-from aa_functions.errors import YoloOptionError
+from aa_functions.errors import PictureError, YoloOptionError
 from aa_functions.training.shape_images import LABELS, make_shape_images
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import YoloDetection, create
@@ -91,6 +91,28 @@ def test_odd_modes_are_read_as_ultralytics_reads_them(
     assert converted.mode == mode
     wanted = plain.predict(converted, verbose=False)[0].boxes.data.tolist()
     assert_same(as_rows(function.detect(make_context(), converted)), wanted)
+
+
+@pytest.mark.parametrize("backend", ["torch", "openvino", "onnx"])
+def test_a_deep_picture_gives_the_boxes_of_its_8_bits(pictures, make_context, backend):
+    ours = create(MODEL, backend=backend, workers=1)
+    grey = np.asarray(pictures[0].convert("L"))
+    wanted = ours.detect(make_context(), Image.fromarray(grey))
+    assert wanted
+    deep = [
+        Image.fromarray(values)
+        for values in (
+            grey.astype(np.float32) / 255,
+            grey.astype(np.float32) * 256,
+            grey.astype(np.int32) * 256,
+            grey.astype(np.uint16) * 256,
+            grey.astype(np.uint16) * 16,
+        )
+    ]
+    found = ours.detect_batch([make_context()] * len(deep), deep)
+    assert [as_rows(shapes) for shapes in found] == [as_rows(wanted)] * len(deep)
+    with pytest.raises(PictureError, match="mode F"):
+        ours.detect(make_context(), Image.fromarray(grey.astype(np.float32) - 1000))
 
 
 def test_shapes_follow_the_protocol(function, pictures, make_context):
