@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import stat
 import tempfile
 import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import PIL.Image
 
-from aa_functions.errors import YoloNotInstalledError
+from aa_functions.errors import UnsafeFolderError, YoloNotInstalledError
 
 _lock = threading.Lock()
 _declared: list[Any] = []
@@ -30,12 +32,14 @@ def import_ultralytics() -> Any:
 
     Raises:
         YoloNotInstalledError: if a package is missing. The text says what to install.
+        UnsafeFolderError: if another user controls the folder for Ultralytics' settings.
     """
     with _lock:
         os.environ.setdefault("YOLO_OFFLINE", "1")  # no DNS probes, telemetry, version checks
         os.environ.setdefault("YOLO_AUTOINSTALL", "0")  # no pip at run time
         os.environ.setdefault("YOLO_VERBOSE", "false")
-        os.environ.setdefault("YOLO_CONFIG_DIR", _config_folder())
+        if "YOLO_CONFIG_DIR" not in os.environ:
+            os.environ["YOLO_CONFIG_DIR"] = _config_folder()
         # Ultralytics sets OMP_NUM_THREADS to 1. Torch reads it on import, so import torch first.
         try:
             import torch  # noqa: F401
@@ -55,9 +59,22 @@ def import_ultralytics() -> Any:
 
 
 def _config_folder() -> str:
-    """Return a folder for Ultralytics' settings file. Its default is the home folder."""
+    """Return a folder for Ultralytics' settings file. Its default is the home folder.
+
+    The name can be guessed, so another user can create the folder first, or a link of that name.
+    Raises UnsafeFolderError then.
+    """
     folder = Path(tempfile.gettempdir()) / f"cvat-flows-ultralytics-{_user()}"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True)
+    status = folder.lstat()
+    is_own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+    if not (is_own and stat.S_ISDIR(status.st_mode)):
+        raise UnsafeFolderError(
+            f"'{folder}' is not a folder of this user: remove it, or set YOLO_CONFIG_DIR to a "
+            "folder of your own."
+        )
+    folder.chmod(0o700)
     return str(folder)
 
 

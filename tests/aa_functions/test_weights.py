@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -50,9 +51,13 @@ def test_a_path_is_not_searched_in_the_folders(folders, tmp_path):
     assert find_weights(own / "m.pt") == own / "m.pt"
 
 
-def test_the_current_folder_comes_last(folders, tmp_path):
+def test_the_current_folder_is_searched_only_by_path(folders, tmp_path):
+    """Whoever can write there could run code as the user."""
     (tmp_path / "here.pt").write_bytes(b"")
-    assert find_weights("here.pt") == Path("here.pt")
+    for name in ("here.pt", "here"):
+        with pytest.raises(WeightsNotFoundError, match=r"give its path: '\./here\.pt'"):
+            find_weights(name)
+    assert find_weights("./here.pt").samefile(tmp_path / "here.pt")
 
 
 def test_missing_weights_say_where_to_put_them(folders):
@@ -120,3 +125,14 @@ def test_a_failed_download_leaves_no_file(folders, published, answer):
     with pytest.raises(WeightsNotFoundError, match="could not be downloaded"):
         find_weights("new.pt", download=True)
     assert list(folders[0].iterdir()) == []
+
+
+def test_a_known_file_is_checked(folders, published, monkeypatch):
+    published["known.pt"] = (b"fetched", 7)
+    digest = hashlib.sha256(b"another").hexdigest()
+    monkeypatch.setitem(weights.KNOWN_DIGESTS, "known.pt", digest)
+    with pytest.raises(WeightsNotFoundError, match=f"not {digest}: it was replaced"):
+        find_weights("known.pt", download=True)
+    assert list(folders[0].iterdir()) == []
+    published["known.pt"] = (b"another", 7)
+    assert find_weights("known.pt", download=True).read_bytes() == b"another"
