@@ -20,8 +20,10 @@ from cvat_flows.tasks.fetch.images import (
     LoadedFrame,
     Picture,
     decode_picture,
+    has_size,
     hash_file,
     reuse_image_memory,
+    set_pixel_limit,
 )
 from cvat_flows.tasks.fetch.video import VideoChunk
 from cvat_flows.tasks.model.annotations import Detection
@@ -59,6 +61,7 @@ class FrameLoader:
         threads: int,
     ) -> None:
         reuse_image_memory()
+        set_pixel_limit()
         self._client = client
         self._media = media
         self._cache = cache
@@ -103,7 +106,7 @@ class FrameLoader:
         return [self._download(frame) for frame in frames]
 
     def _video_frame(self, frame: Frame, picture: Picture | None) -> LoadedFrame:
-        if picture is None:
+        if picture is None or picture.image.size not in self._media.image_sizes(frame):
             return self._download(frame)
         return self._from_cache(frame, picture.content_hash) or _loaded_frame(frame, picture)
 
@@ -115,15 +118,18 @@ class FrameLoader:
             return None if content is None else (content, hash_file(content))
 
         def decode(frame: Frame, entry: tuple[bytes, str] | None) -> LoadedFrame:
-            if frame.number in cached:
-                return cached[frame.number]
-            if entry is not None:
-                try:
-                    return _loaded_frame(frame, decode_picture(*entry))
-                except ImageUnreadable:
-                    # Either the chunk or the image is damaged; downloading the frame tells which.
-                    pass
-            return self._download(frame)
+            if entry is None:
+                return self._download(frame)
+            known, sizes = cached.get(frame.number), self._media.image_sizes(frame)
+            # The detections may come from a task in which the same image has another size.
+            if known is not None and has_size(entry[0], sizes):
+                return known
+            try:
+                picture = decode_picture(*entry, sizes)
+            except ImageUnreadable:
+                # Either the chunk or the image is damaged; downloading the frame tells which.
+                return self._download(frame)
+            return known or _loaded_frame(frame, picture)
 
         entries = list(self._decoders.map(read, frames))
         hashes = {f.number: entry[1] for f, entry in zip(frames, entries, strict=True) if entry}
@@ -147,10 +153,10 @@ class FrameLoader:
                 number=frame.number,
                 quality="original",
             )
-            content_hash = hash_file(answer.body)
-            return self._from_cache(frame, content_hash) or _loaded_frame(
-                frame, decode_picture(answer.body, content_hash)
+            picture = decode_picture(
+                answer.body, hash_file(answer.body), self._media.image_sizes(frame)
             )
+            return self._from_cache(frame, picture.content_hash) or _loaded_frame(frame, picture)
         except ImageUnreadable as error:
             return _failed_frame(frame, error, f"{frame}: {error}")
         except CvatUnavailable as error:

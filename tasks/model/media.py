@@ -79,7 +79,7 @@ class TaskMedia:
         `jobs=None` means all jobs.
         """
         entry = min(number, len(self.names) - 1)
-        width, height = self.sizes[entry]
+        width, height = self.size_of(number)
         return Frame(
             number=number,
             name=self.names[entry],
@@ -88,6 +88,23 @@ class TaskMedia:
             chunk=number // self.chunk_size,
             job_ids=tuple(i for i in self.job_ids_of(number) if jobs is None or i in jobs),
         )
+
+    def size_of(self, number: int) -> tuple[int, int]:
+        """Return a frame's width and height in pixels."""
+        return self.sizes[min(number, len(self.sizes) - 1)]
+
+    def image_sizes(self, frame: Frame) -> tuple[tuple[int, int], ...]:
+        """Return the sizes that a frame's image may have. The first is the one that CVAT says."""
+        width, height = frame.width, frame.height
+        if self.chunk_type != "video":
+            return ((width, height),)
+        # CVAT stores videos with even sides. The difference is less than a pixel.
+        return ((width, height), (width + width % 2, height + height % 2))
+
+    def chunk_frames(self, chunk: int) -> range:
+        """Return the numbers of the frames that a chunk contains."""
+        first = chunk * self.chunk_size
+        return range(first, min(first + self.chunk_size, self.size))
 
     def job_ids_of(self, number: int) -> tuple[int, ...]:
         """Return the ids of the jobs that contain a frame, sorted by the jobs' first frame."""

@@ -94,7 +94,7 @@ class RunPictures:
         if self._misses >= _MAX_CONSECUTIVE_MISSES:
             return None
         try:
-            image = decode_image(self._download(frame))
+            image = decode_image(self._download(frame), self.media.image_sizes(frame))
         except CvatUnavailable:
             with self._lock:
                 self._misses += 1

@@ -38,7 +38,7 @@ def loaded(number: int, *, name: str | None = None) -> LoadedFrame:
     content_hash = hash_file(content)
     return LoadedFrame(
         outcome=Outcome(frame=frame, content_hash=content_hash),
-        picture=decode_picture(content, content_hash),
+        picture=decode_picture(content, content_hash, [(10 + number, 8)]),
     )
 
 

@@ -48,7 +48,8 @@ class ChunkServer(ScriptedServer):
     def __init__(self, files: list[bytes], *, chunk_size: int = 4) -> None:
         super().__init__()
         self.files = files
-        self.media: TaskMedia = make_media(len(files), chunk_size=chunk_size)
+        sizes = [PIL.Image.open(io.BytesIO(file)).size for file in files]
+        self.media: TaskMedia = make_media(len(files), chunk_size=chunk_size, sizes=sizes)
         self.chunk_reply: dict[int, list[Reply]] = {}
         self.frame_reply: dict[int, list[Reply]] = {}
         self.updated = self.media.chunks_updated_date

@@ -18,10 +18,13 @@ def make_media(
     honeypots: Collection[int] = (),
     pool: tuple[int, int] | None = None,
     ground_truth: bool = False,
-    pixels: tuple[int, int] = (64, 48),
+    sizes: Sequence[tuple[int, int]] = ((64, 48),),
     **task: Any,
 ) -> TaskMedia:
-    """A task whose annotation jobs have ids from 100 in order of `segments` (first, last)."""
+    """A task whose annotation jobs have ids from 100 in order of `segments` (first, last).
+
+    `sizes` are those of the frames; the last one is that of all others.
+    """
     rows = [
         {"id": 100 + n, "type": "annotation", "start_frame": first, "stop_frame": last}
         for n, (first, last) in enumerate(segments or [(0, size - 1)])
@@ -47,8 +50,9 @@ def make_media(
             "chunks_updated_date": "2026-01-01T00:00:00Z",
             "deleted_frames": sorted(deleted),
             "frames": [
-                {"name": f"im{n:03d}.png", "width": pixels[0], "height": pixels[1]}
+                {"name": f"im{n:03d}.png", "width": width, "height": height}
                 for n in range(size)
+                for width, height in [sizes[min(n, len(sizes) - 1)]]
             ],
         },
         # CVAT lists the newest job first.

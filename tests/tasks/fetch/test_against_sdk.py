@@ -167,6 +167,14 @@ def test_frames_of_a_damaged_video_chunk_are_downloaded_alone(
     assert [image_of(one).tobytes() for one in loaded] == [i.tobytes() for i in expected]
 
 
+def test_a_video_with_odd_sides(client: Client, make_task: MakeTask, tmp_path: Path) -> None:
+    """CVAT stores it with even sides, and still says the odd ones."""
+    task = make_task(images=[film(tmp_path / "clip.avi", 3, size=(63, 47))])
+    for one in fetch(client, task.id):
+        assert image_of(one).size == (64, 48)
+        assert (one.frame.width, one.frame.height) == (63, 47)
+
+
 # -- faults ------------------------------------------------------------------------------------
 
 

@@ -95,9 +95,9 @@ def test_a_plan_without_frames_has_no_batches() -> None:
 
 
 def test_huge_images_make_small_batches() -> None:
-    media = make_media(6, chunk_size=6, pixels=(7_000, 7_000))
+    media = make_media(6, chunk_size=6, sizes=[(7_000, 7_000)])
     assert numbers(plan_of(media)) == [[0, 1], [2, 3], [4, 5]]
-    assert numbers(plan_of(make_media(2, chunk_size=6, pixels=(40_000, 40_000)))) == [[0], [1]]
+    assert numbers(plan_of(make_media(2, chunk_size=6, sizes=[(40_000, 40_000)]))) == [[0], [1]]
 
 
 @pytest.mark.parametrize(

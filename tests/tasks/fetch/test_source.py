@@ -8,7 +8,10 @@ import os
 import sys
 import threading
 import time
+import tracemalloc
+import warnings
 import weakref
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -184,10 +187,110 @@ def test_a_file_with_a_wrong_checksum_is_downloaded_alone(server: ChunkServer) -
     assert sum(count for (kind, _), count in server.asked.items() if kind == "frame") == 1
 
 
-def test_frames_that_a_chunk_lacks_are_downloaded_alone(server: ChunkServer) -> None:
-    server.chunk_reply[1] = [server.chunk_of(archive(server.files[4:6]))]
+def members(*files: tuple[str, bytes], encrypted: bool = False, **options: Any) -> bytes:
+    """Make an archive of named files."""
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w", **options) as made, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that occur twice
+        for name, content in files:
+            made.writestr(name, content)
+    found = body.getvalue()
+    if encrypted:  # set the flag in the directory, which alone is asked
+        place = found.index(b"PK\x01\x02") + 8
+        found = found[:place] + b"\1" + found[place + 1 :]
+    return found
+
+
+def numbered(files: Sequence[bytes]) -> list[tuple[str, bytes]]:
+    return [(f"{n:06d}.png", content) for n, content in enumerate(files)]
+
+
+@pytest.mark.parametrize("times", [1, 99])
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda files: members(*numbered(files[:3])),
+        lambda files: members(*numbered(files[1:])),
+        lambda files: members(*numbered([*files, files[0]])),
+        lambda files: members(*numbered(files)[:3], ("000002.png", files[3])),
+        lambda files: members(*numbered(files)[:3], ("a/000003.png", files[3])),
+        lambda files: members(*numbered(files)[:3], ("../000003.png", files[3])),
+        lambda files: members(*reversed(numbered(files))),
+        lambda files: members(*numbered(files), encrypted=True),
+        lambda files: members(*numbered(files), compression=zipfile.ZIP_LZMA),
+    ],
+    ids=[
+        "short",
+        "first_missing",
+        "long",
+        "twice",
+        "folder",
+        "parent",
+        "order",
+        "encrypted",
+        "lzma",
+    ],
+)
+def test_a_chunk_of_other_files_is_damaged(
+    server: ChunkServer, other: Callable[[list[bytes]], bytes], times: int
+) -> None:
+    """Images are found by their position. With a missing or additional file it is the wrong one."""
+    server.chunk_reply[1] = [server.chunk_of(other(server.files[4:8]))] * times
     assert widths(fetch_all(server)) == ALL
-    assert {key for key in server.asked if key[0] == "frame"} == {("frame", 6), ("frame", 7)}
+    assert server.asked["chunk", 1] == min(times + 1, chunks.MAX_CHUNK_DOWNLOADS)
+    alone = {number for kind, number in server.asked if kind == "frame"}
+    assert alone == (set() if times == 1 else {4, 5, 6, 7})
+
+
+def test_a_compressed_archive_is_read(server: ChunkServer) -> None:
+    body = members(*numbered(server.files[4:8]), compression=zipfile.ZIP_DEFLATED)
+    server.chunk_reply[1] = [server.chunk_of(body)]
+    assert widths(fetch_all(server)) == ALL
+    assert not any(kind == "frame" for kind, _ in server.asked)
+
+
+@pytest.mark.parametrize("stated", [None, 200])
+def test_a_file_that_unpacks_to_more_than_an_image_is_not_unpacked(
+    server: ChunkServer, stated: int | None
+) -> None:
+    bomb = server.files[6] + bytes(300_000_000)
+    files = [*server.files[4:6], bomb, server.files[7]]
+    body = members(*numbered(files), compression=zipfile.ZIP_DEFLATED)
+    if stated:  # the directory lies about its size
+        true, told = (n.to_bytes(4, "little") for n in (len(bomb), stated))
+        assert body.count(true) == 2
+        body = body.replace(true, told)
+    assert len(body) < 1_000_000
+    del bomb, files
+    server.chunk_reply[1] = [server.chunk_of(body)]
+    tracemalloc.start()
+    try:
+        assert widths(fetch_all(server)) == ALL
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
+    assert server.asked["frame", 6] == 1
+
+
+# -- size --------------------------------------------------------------------------------------
+
+
+def test_an_image_of_another_size_than_cvat_says_fails_alone(server: ChunkServer) -> None:
+    replace_file(server, 5, png(60))
+    loaded = fetch_all(server)
+    assert widths(loaded) == ALL | {5: None}
+    failure = loaded[5].outcome.failure
+    assert failure is not None
+    assert failure.step == "fetch"
+    assert failure.error_type == "ImageSizeDiffers"
+    assert "frame 5 · im005.png: the image has 100x30 pixels, but CVAT says 45x30" in failure.error
+    assert loaded[5].outcome.content_hash is None
+
+
+def test_a_chunk_of_the_wrong_images_is_replaced_by_single_frames(server: ChunkServer) -> None:
+    server.chunk_reply[1] = [server.chunk_of(archive(server.files[0:4]))]
+    assert widths(fetch_all(server)) == ALL
 
 
 @pytest.mark.parametrize(
@@ -473,11 +576,31 @@ def test_content_that_changed_is_not_read_from_the_index(
     for one in fetch_all(server, **options):
         if one.frame.number != 4:
             options["cache"].put_many([evolve(one.outcome, detections=FOUND)])
-    replace_file(server, 5, png(60))
+    other = png(5) + b"more"
+    replace_file(server, 5, other)
     server.updated = "2026-12-24T00:00:00Z"
     loaded = fetch_all(server, **options)
-    assert loaded[5].outcome.content_hash == hash_file(png(60))
+    assert loaded[5].outcome.content_hash == hash_file(other)
     assert not loaded[5].outcome.cached
+
+
+def test_detections_of_another_task_are_not_used_if_cvat_says_another_size(
+    server: ChunkServer, storage: FolderStorage
+) -> None:
+    """Another task can have the same image under another size, as if it were turned."""
+    cache = DetectionCache(storage, fingerprint="f", options=CallOptions(), image_only=True)
+    for n, content in enumerate(server.files):
+        outcome = Outcome(frame=server.media.frame(n), content_hash=hash_file(content))
+        cache.put_many([evolve(outcome, detections=FOUND)])
+    sizes = list(server.media.sizes)
+    sizes[3] = sizes[3][::-1]
+    server.media = attrs.evolve(server.media, sizes=tuple(sizes))
+    loaded = fetch_all(server, cache=cache, content=ContentIndex(storage, server.media))
+    assert [one.outcome.cached for one in loaded] == [n != 3 for n in range(10)]
+    failure = loaded[3].outcome.failure
+    assert failure is not None
+    assert failure.error_type == "ImageSizeDiffers"
+    assert 3 not in ContentIndex(storage, server.media).read(0)
 
 
 def test_a_cache_that_was_emptied_is_no_problem(
