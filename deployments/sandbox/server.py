@@ -23,7 +23,7 @@ from cvat_flows.deployments.sandbox.handlers import (
     webhooks,
 )
 from cvat_flows.deployments.sandbox.handlers import annotations as annotation_handlers
-from cvat_flows.deployments.sandbox.media.pictures import accept_any_picture
+from cvat_flows.deployments.sandbox.media.pictures import read_pictures_as_cvat
 from cvat_flows.deployments.sandbox.sandbox import Sandbox
 
 # The first route that matches answers: `data/meta` must precede the `data/{file}` of uploads.
@@ -51,7 +51,7 @@ def serve(host: str, port: int, data_dir: Path, quirks: bool = False) -> None:
         data_dir: Folder that keeps all data; created if missing.
         quirks: Also imitate known bugs of CVAT 2.54.
     """
-    accept_any_picture()
+    read_pictures_as_cvat()
     sandbox = Sandbox(data_dir, quirks=quirks)
     app = Starlette(routes=ROUTES)
     app.router.redirect_slashes = False

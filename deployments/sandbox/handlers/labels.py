@@ -50,12 +50,12 @@ def check_labels(specs: list[Row], taken: Iterable[str] = ()) -> None:
     """
     errors: list[Row] = []
     for spec in specs:
-        errors.append({} if spec.get("name") or "id" in spec else {"name": REQUIRED})
+        errors.append({} if _name(spec) or "id" in spec else {"name": REQUIRED})
         if (kind := spec.get("type", "any")) not in TYPES:
             errors[-1]["type"] = [f'"{kind}" is not a valid choice.']
     if any(errors):
         raise Refusal(400, {"labels": errors})
-    names = [*taken, *(spec["name"] for spec in specs if "id" not in spec)]
+    names = [*taken, *(_name(spec) for spec in specs if "id" not in spec)]
     if len(set(names)) < len(names):
         raise Refusal(400, ["All label names must be unique"])
 
@@ -76,16 +76,18 @@ def add_labels(store: Store, specs: list[Row], **owner: Any) -> None:
         elif spec.get("deleted"):
             store.delete("label", label)
         else:
-            apply_changes(label, spec, "name", "color")
+            fields = {**spec, "name": _name(spec)} if "name" in spec else spec
+            apply_changes(label, fields, "name", "color")
             new = [one for one in spec.get("attributes") or [] if "id" not in one]
             label["attributes"] = label["attributes"] + [_attribute(store, one) for one in new]
             store.save("label", label)
 
 
 def _add_label(store: Store, spec: Row, parent_id: int | None, owner: Row) -> Row:
-    colour = "#" + hashlib.sha256(spec["name"].encode()).hexdigest()[:6]
+    name = _name(spec)
+    colour = "#" + hashlib.sha256(name.encode()).hexdigest()[:6]
     label = store.add(
-        "label", name=spec["name"], type=spec.get("type") or "any", parent_id=parent_id,
+        "label", name=name, type=spec.get("type") or "any", parent_id=parent_id,
         has_parent=parent_id is not None, color=spec.get("color") or colour, **owner,
         attributes=[_attribute(store, one) for one in spec.get("attributes") or []],
     )  # fmt: skip
@@ -93,11 +95,16 @@ def _add_label(store: Store, spec: Row, parent_id: int | None, owner: Row) -> Ro
         svg = spec.get("svg") or ""
         for sublabel_spec in spec.get("sublabels") or []:
             sublabel = _add_label(store, sublabel_spec, label["id"], owner)
-            by_name = f'data-label-name="{re.escape(sublabel["name"])}"'
+            by_name = f'data-label-name="{re.escape(sublabel_spec["name"])}"'
             svg = re.sub(by_name, f'data-label-id="{sublabel["id"]}"', svg)
         label["svg"] = svg
         store.save("label", label)
     return label
+
+
+def _name(spec: Row) -> str:
+    """Return a label's name as CVAT stores it: without spaces around it."""
+    return str(spec.get("name") or "").strip()
 
 
 def _attribute(store: Store, spec: Row) -> Row:

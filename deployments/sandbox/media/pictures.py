@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import mimetypes
 import shutil
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
@@ -17,17 +18,20 @@ from PIL import Image, ImageFile, ImageOps
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 ORIENTATION = 0x0112
+LYING = range(5, 9)
+"""Orientations that exchange width and height."""
 
 Files = list[tuple[str, Path]]
 """Name in CVAT and path of each image file."""
 
 
-def accept_any_picture() -> None:
-    """Make Pillow read pictures of any size, and truncated ones as far as possible, as CVAT does.
+def read_pictures_as_cvat() -> None:
+    """Make Pillow read truncated pictures as far as possible. It refuses over 178,956,970 pixels.
 
     This changes Pillow for the whole process, so call it only in the server's process.
     """
-    Image.MAX_IMAGE_PIXELS = None
+    # From half of its limit on Pillow warns.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     ImageFile.LOAD_TRUNCATED_IMAGES = True
 
 
@@ -53,19 +57,23 @@ def unpack(paths: Iterable[Path], folder: Path) -> Files:
 
 
 def import_picture(path: Path) -> tuple[bytes, int, int]:
-    """Return the bytes to keep of an image file, and its width and height in pixels.
+    """Return the bytes to keep of an image file, and the width and height that CVAT reports.
 
     The bytes are those of the file, with two exceptions, as in CVAT: a picture with an EXIF
-    orientation is turned upright, and a TIFF is encoded again. Raises Pillow's errors.
+    orientation is turned upright, and a TIFF is encoded again. Of a TIFF that lies on its side CVAT
+    reports the size as stored, and not that of the upright picture. Raises Pillow's errors.
     """
     with Image.open(path) as image:
-        turned = image.getexif().get(ORIENTATION, 1) not in (0, 1)
-        if not turned and image.format != "TIFF":
+        orientation = image.getexif().get(ORIENTATION, 1)
+        if orientation in (0, 1) and image.format != "TIFF":
             return path.read_bytes(), image.width, image.height
         upright, buffer = ImageOps.exif_transpose(image), io.BytesIO()
         options = {"compression": "tiff_lzw"} if image.format == "TIFF" else {"quality": 100}
         upright.save(buffer, image.format, **options)
-        return buffer.getvalue(), upright.width, upright.height
+        width, height = upright.size
+        if image.format == "TIFF" and orientation in LYING:
+            width, height = height, width
+        return buffer.getvalue(), width, height
 
 
 def encode(image: Image.Image, file_format: str = "JPEG", **options: int) -> bytes:

@@ -127,6 +127,19 @@ def test_labels_are_renamed_and_removed_by_id(http: httpx.Client, make_task: Mak
     assert [(one.id, one.name) for one in task.get_labels()] == [(car.id, "lorry")]
 
 
+def test_names_of_labels_are_stripped(http: httpx.Client, make_task: MakeTask) -> None:
+    task = make_task(1, [" car ", "a b\t"])
+    car, other = task.get_labels()
+    assert (car.name, other.name) == ("car", "a b")
+    for labels, status in (
+        ([{"name": "car "}], 400),  # there is one of that name
+        ([{"name": "  "}], 400),
+        ([{"id": car.id, "name": " lorry"}], 200),
+    ):
+        assert http.patch(f"/tasks/{task.id}", json={"labels": labels}).status_code == status
+    assert [label.name for label in task.get_labels()] == ["lorry", "a b"]
+
+
 def test_an_element_on_another_frame_than_its_skeleton_is_refused_without_quirks(
     http: httpx.Client, make_task: MakeTask
 ) -> None:

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from cvat_sdk import Client
+from cvat_sdk.core.exceptions import BackgroundRequestException
 from PIL import Image
 
 MakeTask = Callable[..., Any]
@@ -68,6 +69,56 @@ def test_a_picture_with_an_orientation_is_turned_upright(
     [frame] = task.get_frames_info()
     assert (frame.width, frame.height) == (40, 60)
     assert open_image(task.get_frame(0, quality="original").read()).size == (40, 60)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_the_size_of_a_turned_tiff_is_reported_as_stored(
+    make_task: MakeTask, tmp_path: Path, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    noise().save(tmp_path / "scan.tiff", exif=exif)
+    task = make_task(images=[tmp_path / "scan.tiff"])
+    [frame] = task.get_frames_info()
+    assert (frame.width, frame.height) == (60, 40)
+    served = open_image(task.get_frame(0, quality="original").read())
+    assert served.size == ((60, 40) if orientation == 3 else (40, 60))
+
+
+def enormous(path: Path) -> None:
+    Image.new("1", (178_957, 1001)).save(path)
+
+
+def text(path: Path) -> None:
+    path.write_text("this is not a picture")
+
+
+def empty(path: Path) -> None:
+    path.touch()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (enormous, "DecompressionBombError"),
+        (text, "UnidentifiedImageError"),
+        (empty, "UnidentifiedImageError"),
+    ],
+)
+def test_a_picture_that_cvat_refuses_fails_the_import(
+    make_task: MakeTask, tmp_path: Path, make: Callable[[Path], None], reason: str
+) -> None:
+    make(tmp_path / "a.png")
+    with pytest.raises(BackgroundRequestException, match=reason):
+        make_task(images=[tmp_path / "a.png"])
+
+
+def test_a_picture_of_nearly_the_largest_size_is_imported(
+    make_task: MakeTask, tmp_path: Path
+) -> None:
+    Image.new("1", (178_956, 1000)).save(tmp_path / "a.png")
+    [frame] = make_task(images=[tmp_path / "a.png"]).get_frames_info()
+    assert frame.width == 178_956
 
 
 def test_a_tiff_is_encoded_again_without_loss(make_task: MakeTask, tmp_path: Path) -> None:
