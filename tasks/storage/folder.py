@@ -1,14 +1,20 @@
-"""Storage in a folder, which several machines may mount."""
+"""Storage in a folder, which several machines may mount.
+
+Only its owner can read what is in it. A folder that its group may write to is shared: its group
+gets the same access as the owner, as far as the umask allows it. The same holds for everybody.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 from cvat_flows.tasks.storage.protocol import TEMPORARY_PREFIX, StorageError, StoredFile, split_path
@@ -66,7 +72,7 @@ class FolderStorage:
         temporary = self._write_temporary(places[0], content, durable=False)
         try:
             for place in places:
-                place.parent.mkdir(exist_ok=True)
+                self._make_folder(place.parent)
                 _link(temporary, place)
         except OSError as error:
             if error.errno in _LINKS_UNSUPPORTED:
@@ -129,12 +135,37 @@ class FolderStorage:
     def _full_path(self, path: str) -> Path:
         return self.root.joinpath(*split_path(path))
 
+    @cached_property
+    def _access_of_others(self) -> int:
+        """The mode bits of folders for users other than the owner."""
+        try:
+            mode = self.root.stat().st_mode
+        except OSError:  # there is no such folder yet
+            return 0
+        return (stat.S_IRWXG if mode & stat.S_IWGRP else 0) | (
+            stat.S_IRWXO if mode & stat.S_IWOTH else 0
+        )
+
+    def _make_folder(self, folder: Path) -> None:
+        mode = stat.S_IRWXU | self._access_of_others
+        try:
+            folder.mkdir(mode, exist_ok=True)
+        except FileNotFoundError:
+            if folder == self.root:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+            else:
+                self._make_folder(folder.parent)
+            folder.mkdir(mode, exist_ok=True)
+
+    def _create_file(self, path: str, flags: int) -> int:
+        return os.open(path, flags, 0o600 | self._access_of_others & 0o066)
+
     def _write_temporary(self, place: Path, content: bytes, *, durable: bool = True) -> Path:
         """Write a temporary file next to `place`, which then can be renamed or linked."""
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            self._make_folder(place.parent)
             temporary = place.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}")
-            with temporary.open("xb") as file:
+            with open(temporary, "xb", opener=self._create_file) as file:
                 file.write(content)
                 if durable:
                     file.flush()
