@@ -15,7 +15,9 @@ import attrs
 from attrs import define, field, validators
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ACTIONS = ("none", "status", "reset", "truncate", "garble", "stall", "corrupt_frame")
+ACTIONS = (
+    "none", "status", "reset", "stall", "truncate", "garble", "drip", "repeat", "corrupt_frame",
+)  # fmt: skip
 
 
 @define(kw_only=True)
@@ -23,7 +25,8 @@ class Rule:
     """One fault: which requests it affects, and what happens to them."""
 
     action: str = field(default="none", validator=validators.in_(ACTIONS))
-    """`none` only delays. `corrupt_frame` damages a frame in frame and chunk downloads alike."""
+    """`none` only delays. `repeat` carries the request out twice and sends the last answer.
+    `corrupt_frame` damages a frame in frame and chunk downloads alike."""
     method: str | None = None
     path: str = ""
     """Regular expression, searched for in the path. The path never ends in a slash."""
@@ -35,8 +38,10 @@ class Rule:
     """Number of requests to affect; None: all."""
     probability: float = 1.0
     seed: int = 0
-    when: str = field(default="before", validator=validators.in_(("before", "after")))
-    """`before`: the request has no effect. `after`: it takes effect, but its answer is lost."""
+    when: str = field(default="before", validator=validators.in_(("before", "after", "late")))
+    """For `status`, `reset` and `stall`. `before`: the request has no effect. `after`: it takes
+    effect, but its answer is lost. `late`: it takes effect `lateness` seconds after that."""
+    lateness: float = 12.0
     status: int = 503
     retry_after: int | None = None
     """Value of the `Retry-After` header, in seconds."""
@@ -46,6 +51,8 @@ class Rule:
     """Seconds that `stall` waits before it closes the connection."""
     keep: float = 0.5
     """Share of the body that `truncate` sends, and after which `garble` damages 64 bytes."""
+    pace: float = 1.0
+    """Seconds between two bytes of `drip`."""
     task: int | None = None
     frame: int | None = None
     how: str = field(default="garbage", validator=validators.in_(("garbage", "truncated")))
@@ -117,11 +124,23 @@ def _close_connection(send: Send, *, flush: bool = False) -> None:
         transport.abort()
 
 
+async def _read_body(receive: Receive) -> bytes:
+    """Return the body, once the client has sent everything and waits for the answer."""
+    parts = []
+    more = True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
 class FaultMiddleware:
     """Applies the rules between the socket and the application."""
 
     def __init__(self, app: ASGIApp, faults: Faults) -> None:
         self._app, self._faults = app, faults
+        self._late: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"].endswith(("/annotations/", "/data/")):
@@ -133,36 +152,69 @@ class FaultMiddleware:
         await asyncio.sleep(rule.delay if rule else 0)
         if rule is None or rule.action == "none":
             await self._app(scope, receive, send)
-        else:
-            await self._fail(rule, scope, receive, send)
+            return
+        request = await _read_body(receive)
+        if rule.action in ("status", "reset", "stall"):
+            if rule.when == "after":
+                await self._answer(scope, request)
+            await _lose_answer(rule, send)
+            if rule.when == "late":
+                late = asyncio.create_task(self._carry_out_late(rule, scope, request))
+                self._late.add(late)
+                late.add_done_callback(self._late.discard)
+            return
+        start, body = await self._answer(scope, request)
+        if rule.action == "repeat":
+            start, body = await self._answer(scope, request)
+        await send(start)
+        await _send_damaged(rule, body, receive, send)
 
-    async def _fail(self, rule: Rule, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, request: bytes) -> tuple[Message, bytes]:
+        """Carry out a request; return the start and the body of its answer."""
         answer: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": request, "more_body": False}
 
         async def collect(message: Message) -> None:
             answer.append(message)
 
-        if rule.when == "after" or rule.action in ("truncate", "garble"):
-            await self._app(scope, receive, collect)
-        else:
-            while (await receive()).get("more_body"):
-                pass  # until the client has sent everything and waits for the answer
-        body = b"".join(message.get("body", b"") for message in answer[1:])
-        part = body[: int(len(body) * rule.keep)]
-        if rule.action in ("stall", "reset"):
-            await asyncio.sleep(rule.seconds if rule.action == "stall" else 0)
-            _close_connection(send)
-        elif rule.action == "status":
-            retry = [] if rule.retry_after is None else [(b"retry-after", b"%d" % rule.retry_after)]
-            start = {"type": "http.response.start", "status": rule.status, "headers": retry}
-            await send(start)
-            await send({"type": "http.response.body", "body": b'{"detail": "a fault"}'})
-        elif rule.action == "garble":
-            noise = bytes(byte ^ 0xFF for byte in body[len(part) : len(part) + 64])
-            garbled = part + noise + body[len(part) + len(noise) :]
-            await send(answer[0])
-            await send({"type": "http.response.body", "body": garbled})
-        else:
-            await send(answer[0])
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-            _close_connection(send, flush=True)
+        await self._app(scope, receive, collect)
+        return answer[0], b"".join(message.get("body", b"") for message in answer[1:])
+
+    async def _carry_out_late(self, rule: Rule, scope: Scope, request: bytes) -> None:
+        await asyncio.sleep(rule.lateness)
+        await self._answer(scope, request)
+
+
+async def _lose_answer(rule: Rule, send: Send) -> None:
+    """Send an error status, or close the connection."""
+    if rule.action == "status":
+        retry = [] if rule.retry_after is None else [(b"retry-after", b"%d" % rule.retry_after)]
+        await send({"type": "http.response.start", "status": rule.status, "headers": retry})
+        await send({"type": "http.response.body", "body": b'{"detail": "a fault"}'})
+    else:
+        await asyncio.sleep(rule.seconds if rule.action == "stall" else 0)
+        _close_connection(send)
+
+
+async def _send_damaged(rule: Rule, body: bytes, receive: Receive, send: Send) -> None:
+    """Send the body of an answer whose start is sent."""
+    part = body[: int(len(body) * rule.keep)]
+    if rule.action == "truncate":
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+        _close_connection(send, flush=True)
+        return
+    if rule.action == "garble":
+        noise = bytes(byte ^ 0xFF for byte in body[len(part) : len(part) + 64])
+        body = part + noise + body[len(part) + len(noise) :]
+    elif rule.action == "drip":
+        disconnected = asyncio.ensure_future(receive())
+        for at in range(len(body)):
+            await send({"type": "http.response.body", "body": body[at : at + 1], "more_body": True})
+            await asyncio.wait([disconnected], timeout=rule.pace)
+            if disconnected.done():
+                return
+        disconnected.cancel()
+        body = b""
+    await send({"type": "http.response.body", "body": body})

@@ -75,6 +75,51 @@ def test_a_stall_lasts_longer_than_the_timeout_of_the_client(
     assert http.get("/api/users/self").status_code == 200
 
 
+@pytest.mark.parametrize("action", ["status", "reset"])
+def test_a_request_that_takes_effect_after_its_failed_answer(
+    sandbox: SandboxProcess, http: httpx.Client, action: str
+) -> None:
+    name = f"late {action}"
+    rule = {"action": action, "status": 504, "when": "late", "lateness": 0.5, "method": "POST"}
+    sandbox.set_faults([{**rule, "path": "/api/projects"}])
+    started = time.monotonic()
+    if action == "status":
+        assert http.post("/api/projects", json={"name": name}).status_code == 504
+    else:
+        with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+            http.post("/api/projects", json={"name": name})
+    assert count_projects(http, name) == 0
+    wait_until(lambda: count_projects(http, name), what="the project is created")
+    assert time.monotonic() - started >= 0.5
+    assert count_projects(http, name) == 1
+
+
+def test_a_request_that_takes_effect_twice_has_one_answer(
+    sandbox: SandboxProcess, http: httpx.Client
+) -> None:
+    sandbox.set_faults([{"action": "repeat", "method": "POST", "path": "/api/projects"}])
+    answer = http.post("/api/projects", json={"name": "repeated"})
+    assert answer.status_code == 201
+    assert answer.json()["name"] == "repeated"
+    assert count_projects(http, "repeated") == 2
+
+
+def test_a_body_that_drips(sandbox: SandboxProcess, http: httpx.Client) -> None:
+    whole = http.get("/api/users/self").content
+    sandbox.set_faults([{"action": "drip", "pace": 0.0, "path": "/api/users/self"}])
+    assert http.get("/api/users/self").content == whole
+    sandbox.set_faults([{"action": "drip", "pace": 0.1, "path": "/api/users/self"}])
+    received: list[bytes] = []
+    started = time.monotonic()
+    with http.stream("GET", "/api/users/self") as answer:
+        for part in answer.iter_raw():
+            received.append(part)
+            if time.monotonic() - started > 0.5:
+                break
+    assert 1 < len(received) < 10
+    assert whole.startswith(b"".join(received))
+
+
 def test_a_delay(sandbox: SandboxProcess, http: httpx.Client) -> None:
     sandbox.set_faults([{"delay": 0.4, "path": "/api/users/self"}])
     started = time.monotonic()
