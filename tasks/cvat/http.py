@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from cvat_flows.tasks.cvat.retry import (
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 _BLOCK_SIZE = 1 << 20
+_LARGE_BODY = 8 << 20
+"""Bytes from which a thread that watches the transfer costs less than reading small blocks."""
 # urllib3 only follows redirects; retries are ours.
 _REDIRECTS = urllib3.Retry(
     total=None, connect=0, read=0, status=0, other=0, redirect=3, status_forcelist=()
@@ -40,6 +43,10 @@ _REDIRECTS = urllib3.Retry(
 
 class DiskFull(CvatFlowsError):
     """The temporary folder has no room for a download."""
+
+
+class TransferTimeout(urllib3.exceptions.TimeoutError):
+    """A request and its answer took longer than `RetryPolicy.transfer_timeout`."""
 
 
 class Sink(Protocol):
@@ -57,6 +64,53 @@ class Answer:
     body: bytes
     headers: Mapping[str, str]
     in_sink: bool = False
+
+
+@frozen(kw_only=True)
+class Response:
+    """A response whose body has not been read."""
+
+    raw: urllib3.HTTPResponse
+    deadline: float
+    """When reading the body fails, on the monotonic clock."""
+
+    @property
+    def status(self) -> int:
+        return self.raw.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.raw.headers
+
+    def read(self) -> bytes:
+        """Return the body. Raises TransferTimeout."""
+        return b"".join(self.blocks())
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the body in blocks of at most 1 MiB.
+
+        Raises TransferTimeout or, for a large body, IncompleteRead.
+        """
+        length = self.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) >= _LARGE_BODY:
+            yield from self._large_blocks()
+            return
+        # `read` would wait for a whole block, however slowly its bytes arrive.
+        while block := self.raw.read1(_BLOCK_SIZE):
+            yield block
+            if time.monotonic() > self.deadline:
+                raise TransferTimeout("the answer arrives too slowly")
+
+    def _large_blocks(self) -> Iterator[bytes]:
+        """Yield whole blocks: that is twice as fast, but only another thread can end a read."""
+        remaining = max(0.0, self.deadline - time.monotonic())
+        watch = threading.Timer(remaining, self.raw.shutdown)
+        watch.daemon = True
+        watch.start()
+        try:
+            yield from self.raw.stream(_BLOCK_SIZE)
+        finally:
+            watch.cancel()
 
 
 def get_json(
@@ -167,7 +221,7 @@ def open_response(
     body: bytes | None = None,
     organization: int | str | None = None,
     policy: RetryPolicy = DEFAULT_POLICY,
-) -> Iterator[urllib3.BaseHTTPResponse]:
+) -> Iterator[Response]:
     """Send one request, without retries. Read the body of the response inside the block.
 
     The request asks for an uncompressed body. By default CVAT compresses with gzip, which makes the
@@ -181,7 +235,8 @@ def open_response(
     if organization is not None:
         headers.pop("X-Organization", None)
         fields |= {"org_id": organization} if organization != "" else {"org": ""}
-    response = client.api_client.rest_client.pool_manager.request(
+    deadline = time.monotonic() + policy.transfer_timeout
+    response: urllib3.HTTPResponse = client.api_client.rest_client.pool_manager.request(
         method,
         f"{client.api_map.host}{path}" + (f"?{urlencode(fields)}" if fields else ""),
         body=body,
@@ -191,7 +246,7 @@ def open_response(
         preload_content=False,
     )
     try:
-        yield response
+        yield Response(raw=response, deadline=deadline)
     except BaseException:
         response.close()
         raise
@@ -199,22 +254,22 @@ def open_response(
         response.release_conn()
 
 
-def _read(response: urllib3.BaseHTTPResponse, sink: Sink | None, min_sink_size: int) -> Answer:
+def _read(response: Response, sink: Sink | None, min_sink_size: int) -> Answer:
     length = response.headers.get("Content-Length", "")
     if sink is None or (length.isdigit() and int(length) < min_sink_size):
         return Answer(body=response.read(), headers=response.headers)
     # An earlier attempt may have written part of the body.
     sink.seek(0)
     sink.truncate(0)
-    for block in response.stream(_BLOCK_SIZE):
+    for block in response.blocks():
         _write(sink, block)
     return Answer(body=b"", headers=response.headers, in_sink=True)
 
 
-def _error(response: urllib3.BaseHTTPResponse) -> Any:
-    """Return the exception that the SDK would raise, with the beginning of the body."""
-    error = _error_class(response.status)(status=response.status, reason=response.reason)
-    error.body = response.read(_BLOCK_SIZE)
+def _error(response: Response) -> Any:
+    """Return the exception that the SDK would raise."""
+    error = _error_class(response.status)(status=response.status, reason=response.raw.reason)
+    error.body = response.read()
     error.headers = response.headers
     return error
 

@@ -136,7 +136,7 @@ class JobAnnotations:
             ) as response:
                 status, headers, answer = response.status, response.headers, response.read()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            timed_out = isinstance(error, urllib3.exceptions.ReadTimeoutError)
+            timed_out = isinstance(error, urllib3.exceptions.TimeoutError)
             text = f"no answer within {policy.read_timeout:g} s" if timed_out else "no answer"
             text += f" ({type(error).__name__})"
             return Reply(result="doubtful", text=text, timed_out=timed_out), b""

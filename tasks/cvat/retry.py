@@ -25,8 +25,11 @@ class RetryPolicy:
 
     connect_timeout: float = 10.0
     read_timeout: float = 120.0
-    """Seconds without a byte, not of the whole transfer: CVAT may need long before the first byte
-    of a chunk. Without a timeout the SDK waits forever."""
+    """Seconds without a byte: CVAT may need long before the first byte of a chunk. The SDK waits
+    forever."""
+    transfer_timeout: float = 900.0
+    """Seconds from the beginning of a request to the end of its answer. A large chunk needs minutes
+    on a slow line."""
     first_wait: float = 0.5
     """Wait before the first retry. It doubles with each retry, with jitter so that threads spread
     out."""

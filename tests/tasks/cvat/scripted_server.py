@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,6 +69,22 @@ def cut_off(length: int, body: bytes) -> Reply:
         handler.end_headers()
         handler.wfile.write(body)
         handler.wfile.flush()
+        handler.close_connection = True
+
+    return send
+
+
+def drip(body: bytes, pace: float) -> Reply:
+    """Send the body byte by byte, `pace` seconds apart, until the client disconnects."""
+
+    def send(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        with suppress(OSError):
+            for at in range(len(body)):
+                handler.wfile.write(body[at : at + 1])
+                time.sleep(pace)
         handler.close_connection = True
 
     return send

@@ -23,7 +23,14 @@ from cvat_flows.tasks.cvat.retry import (
     RetryPolicy,
     interruptible,
 )
-from tests.tasks.cvat.scripted_server import Reply, ScriptedServer, cut_off, hang_up, reply
+from tests.tasks.cvat.scripted_server import (
+    Reply,
+    ScriptedServer,
+    cut_off,
+    drip,
+    hang_up,
+    reply,
+)
 
 
 @pytest.fixture
@@ -158,6 +165,25 @@ def test_a_server_that_does_not_answer(waits: list[float]) -> None:
             policy=evolve(DEFAULT_POLICY, max_attempts=2),
         )
     assert len(waits) == 1
+
+
+@pytest.mark.parametrize("size", [500, 8 << 20])
+@pytest.mark.parametrize("to_sink", [False, True])
+def test_an_answer_that_drips_ends(
+    server: ScriptedServer, client: Client, waits: list[float], to_sink: bool, size: int
+) -> None:
+    """Each byte is in time; the whole answer is not."""
+    policy = evolve(DEFAULT_POLICY, read_timeout=10.0, transfer_timeout=0.3, max_attempts=2)
+    sink = io.BytesIO() if to_sink else None
+    server.replies = [drip(b"x" * size, 0.02), drip(b"x" * size, 0.02)]
+    started = time.monotonic()
+    with pytest.raises(CvatUnavailable, match="chunk 0: no answer from CVAT"):
+        get(client, "/x", subject="chunk 0", sink=sink, policy=policy, wait=waits.append)
+    assert time.monotonic() - started < 5
+    assert len(waits) == 1
+    # A slow answer that ends in time is good.
+    server.replies = [drip(b"x" * 50, 0.001)]
+    assert get(client, "/x", subject="chunk 0", policy=policy).body == b"x" * 50
 
 
 def test_a_sink_holds_only_the_last_attempt(
