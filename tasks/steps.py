@@ -197,15 +197,23 @@ def retry_frame(
 
 @step(name="upload", run_name="upload job {job_id}", **_NETWORK_STEP)
 def upload(
-    run: AnnotationRun, manifest: Manifest, job_id: int, options: UploadOptions
+    run: AnnotationRun,
+    manifest: Manifest,
+    job_id: int,
+    options: UploadOptions,
+    frames: Collection[int] | None = None,
 ) -> UploadReport:
-    """Upload a job's annotations. Each is uploaded exactly once, however often this runs."""
+    """Upload a job's annotations, or those of some frames.
+
+    Each is uploaded exactly once, however often this runs.
+    """
+    outcomes = run.spool.of_job(job_id)
     with run.timer.measure("upload"):
         return upload_job(
             run.client,
             task_id=run.media.task_id,
             job_id=job_id,
-            outcomes=run.spool.of_job(job_id),
+            outcomes=(o for o in outcomes if frames is None or o.frame.number in frames),
             manifest=manifest,
             options=options,
         )

@@ -83,8 +83,7 @@ def show(report: RunReport, url: str | None) -> None:
         ("result", report.sentence),
         (
             "annotations",
-            f"{report.created:,} created, {report.kept:,} already there, {report.deleted:,} deleted"
-            + (" (dry run: nothing was written)" if report.dry_run else ""),
+            report.annotations + (" (dry run: nothing was written)" if report.dry_run else ""),
         ),
         ("labels", ", ".join(f"{n} {c:,}" for n, c in report.shapes_by_label.most_common()) or "-"),
         ("speed", f"{report.seconds:.1f} s, {report.frames_per_second:.1f} frames/s"),

@@ -10,6 +10,7 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.run.naming import name_flow_run
+from cvat_flows.tasks.cvat.retry import write_policy
 from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.result import SpecMatch
@@ -37,10 +38,11 @@ class RunContext:
 def open_context(parameters: AnnotateTaskParameters, live: LiveInputs | None = None) -> RunContext:
     """Connect to CVAT, read the task and its labels, load the function and match the labels.
 
-    Raises CannotConnect, CvatRefused, CvatUnavailable, FunctionReferenceError, SpecMismatch and the
-    errors of a task without frames.
+    Raises BadRequestLifetime, CannotConnect, CvatRefused, CvatUnavailable, FunctionReferenceError,
+    SpecMismatch and the errors of a task without frames.
     """
     live = live or LiveInputs()
+    write_policy()  # A bad setting ends the run now, not after the detection.
     client = live.client or connect_for_run(find_settings(parameters.server))
     media = fetch_media(client, parameters.task_id)
     name_flow_run(parameters, media, live)

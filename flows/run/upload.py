@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from cvat_flows.flows.run.record import RunRecord
+from cvat_flows.tasks.engine.current import run_logger
 from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, Plan
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
@@ -12,6 +13,7 @@ from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import show_failure, upload
 from cvat_flows.tasks.upload.manifest_summary import write_summary
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
+from cvat_flows.tasks.upload.rounds import upload_in_rounds
 
 
 def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunReport) -> None:
@@ -26,8 +28,11 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
     if record.lease is not None:
         record.lease.begin_writing()
         options = evolve(options, check=record.lease.check)
-    for job_id in dict.fromkeys(job for frame in plan.frames for job in frame.job_ids):
-        uploaded = upload(run, record.manifest, job_id, options)
+    for uploaded in upload_in_rounds(
+        dict.fromkeys(job for frame in plan.frames for job in frame.job_ids),
+        lambda job_id, frames: upload(run, record.manifest, job_id, options, frames),
+        announce=run_logger().warning,
+    ):
         report.add(uploaded.failed)
         report.add_uploads(uploaded.frames)
         _show_failures(run, uploaded)

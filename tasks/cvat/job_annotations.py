@@ -1,8 +1,9 @@
 """Read, create and delete the annotations of one CVAT job.
 
 A write is done, refused or doubtful. It is doubtful after a timeout, a reset, a 429, a 5xx or a
-body that CVAT did not write: CVAT may have done the work, may do it later, or may never do it.
-Nothing here repeats a doubtful write; the caller reads the job back first.
+body that CVAT did not write: CVAT may have done the work, may do it later
+(`Reply.may_come_late`), or may never do it. Nothing here repeats a doubtful write; the caller
+reads the job back first.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from cvat_sdk import Client
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, is_complete, iter_annotations
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.http import open_response
-from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S, RetryPolicy, retry_after
-
-WRITE_POLICY = RetryPolicy(read_timeout=180.0)
-"""A large create takes CVAT seconds, and tens of seconds if jobs overlap."""
+from cvat_flows.tasks.cvat.retry import (
+    MAX_CONSECUTIVE_500S,
+    RetryPolicy,
+    retry_after,
+    write_policy,
+)
 
 
 @frozen(kw_only=True)
@@ -40,6 +43,8 @@ class Reply:
     """The complete body, if the request was refused."""
     timed_out: bool = False
     retry_after: float | None = None
+    may_come_late: bool = False
+    """Whether a doubtful write may still be carried out (`RetryPolicy.request_lifetime`)."""
 
 
 @define(kw_only=True)
@@ -48,7 +53,7 @@ class JobAnnotations:
 
     client: Client
     job_id: int
-    retry_policy: RetryPolicy = WRITE_POLICY
+    retry_policy: RetryPolicy = field(factory=write_policy)
     sleep: Callable[[float], None] = time.sleep
     _last_good_answer: float = field(factory=time.monotonic, init=False)
 
@@ -56,16 +61,16 @@ class JobAnnotations:
         """Yield the job's tags and shapes, decoding one at a time. Raises as `read_bytes` does."""
         return iter_annotations(self.read_bytes())
 
-    def read_bytes(self) -> bytes:
+    def read_bytes(self, is_good: Callable[[bytes], bool] = is_complete) -> bytes:
         """Fetch the job's annotations as CVAT's JSON, to be read with `iter_annotations`.
 
-        Retries until the answer is complete. Raises CvatRefused if CVAT refuses the request and
+        Retries until the answer is good. Raises CvatRefused if CVAT refuses the request and
         CvatUnavailable if the retry policy gives up.
         """
         server_errors = failures = 0
         while True:
             reply, body = self._request("GET")
-            if reply.result == "done" and is_complete(body):
+            if reply.result == "done" and is_good(body):
                 self._last_good_answer = time.monotonic()
                 return body
             if reply.result == "done":
@@ -136,10 +141,12 @@ class JobAnnotations:
             ) as response:
                 status, headers, answer = response.status, response.headers, response.read()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            timed_out = isinstance(error, urllib3.exceptions.TimeoutError)
+            was_sent = not isinstance(error, _NOT_SENT)
+            timed_out = was_sent and isinstance(error, urllib3.exceptions.TimeoutError)
             text = f"no answer within {policy.read_timeout:g} s" if timed_out else "no answer"
             text += f" ({type(error).__name__})"
-            return Reply(result="doubtful", text=text, timed_out=timed_out), b""
+            reply = Reply(result="doubtful", text=text, timed_out=timed_out, may_come_late=was_sent)
+            return reply, b""
         text = f"{status} {answer[:300].decode('utf-8', 'replace').strip()}".strip()
         if status == 200:
             return Reply(result="done", status=200), answer
@@ -150,6 +157,7 @@ class JobAnnotations:
                 text=text,
                 retry_after=retry_after(headers),
                 timed_out=status == 504,
+                may_come_late=status not in _NOT_CARRIED_OUT,
             )
             return reply, b""
         return Reply(result="refused", status=status, text=text, body=answer), b""
@@ -164,4 +172,11 @@ class JobAnnotations:
         return CvatRefused(f"job {self.job_id}: {why}", status=reply.status)
 
 
-_NOT_FROM_CVAT = Reply(result="doubtful", text="an answer that CVAT did not write")
+_NOT_FROM_CVAT = Reply(
+    result="doubtful", text="an answer that CVAT did not write", may_come_late=True
+)
+_NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+"""Errors before a request is sent."""
+_NOT_CARRIED_OUT = frozenset({425, 429, 500})
+"""Statuses of a request that was turned away, or rolled back. It may have been carried out before,
+but not later. Behind 502, 503 and 504 a worker may still be at it."""

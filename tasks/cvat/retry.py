@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
+
+from cvat_flows.tasks.model.errors import CvatFlowsError
 
 Wait = Callable[[float], None]
 """Waits some seconds. It may raise an exception to abort the request."""
@@ -42,6 +45,10 @@ class RetryPolicy:
     annotations of a job (`JobAnnotations`)."""
     wait_after_timeout: float = 5.0
     """Minimum wait before reading back after a write that timed out: CVAT may still process it."""
+    request_lifetime: float = 60.0
+    """Seconds after the end of an unanswered write within which CVAT may still carry it out. Its
+    workers go on when a gateway has given up or the connection is lost, 12 s were seen; 60 s is
+    what nginx and most gateways wait for a worker."""
 
     def wait(self, attempt: int, requested: float | None) -> float:
         """Return the wait after an attempt (counted from 1), at least the `requested` seconds."""
@@ -51,6 +58,33 @@ class RetryPolicy:
 
 
 DEFAULT_POLICY = RetryPolicy()
+REQUEST_LIFETIME = "CVAT_FLOWS_REQUEST_LIFETIME"
+"""Environment variable for `RetryPolicy.request_lifetime` of writes."""
+
+
+class BadRequestLifetime(CvatFlowsError):
+    """The environment variable CVAT_FLOWS_REQUEST_LIFETIME is not a number of seconds."""
+
+
+def write_policy() -> RetryPolicy:
+    """Return the policy of writing annotations. Raises BadRequestLifetime.
+
+    A large create takes CVAT seconds, and tens of seconds if jobs overlap.
+    """
+    policy = RetryPolicy(read_timeout=180.0)
+    text = os.environ.get(REQUEST_LIFETIME, "").strip()
+    if not text:
+        return policy
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds < math.inf:
+        raise BadRequestLifetime(
+            f"the environment variable {REQUEST_LIFETIME} is {text!r}: set it to the seconds for "
+            "which your gateways let CVAT work on a request, for example 60"
+        )
+    return evolve(policy, request_lifetime=seconds)
 
 
 def retry_after(headers: Mapping[str, str] | None) -> float | None:

@@ -55,13 +55,11 @@ def report_markdown(
 
 
 def _facts(report: RunReport) -> str:
-    would = "would be " if report.dry_run else ""
     done, cached = report.count("annotated"), report.cached
     facts = [
         ("frames", f"{report.count('annotated'):,} annotated, {report.failed_count:,} failed, "
          f"{report.count('skipped'):,} skipped"),
-        ("annotations", f"{report.created:,} {would}created, {report.kept:,} already there, "
-         f"{report.deleted:,} {would}deleted"),
+        ("annotations", report.annotations),
         ("speed", f"{report.frames_per_second:.1f} frames/s, {report.seconds:.1f} s in total"),
         ("from the cache", f"{cached:,} of {counted(done, 'annotated frame')}" if done else "none"),
         ("clipped, dropped", _counts(report.counts)),

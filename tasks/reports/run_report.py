@@ -56,6 +56,8 @@ class RunReport:
     kept: int = 0
     """Annotations that were already there."""
     deleted: int = 0
+    withheld: int = 0
+    """Annotations that were not created because a person changed or removed them."""
     counts: Counter[str] = field(factory=Counter)
     """What the geometry policy, the mapping and the thresholds changed."""
     stopped: str | None = None
@@ -94,6 +96,7 @@ class RunReport:
             self.created += upload.created
             self.kept += upload.kept
             self.deleted += upload.deleted
+            self.withheld += upload.withheld
             row = self.rows.get(upload.frame)
             if row is None or not (upload.created or upload.kept or upload.deleted):
                 continue
@@ -168,6 +171,21 @@ class RunReport:
             text += f", {self.count('skipped'):,} skipped ({self.skip_reasons()})"
         if failed:
             text += f", {failed:,} failed ({self.failure_kinds()}): {self.failed_frames()}"
+        return text
+
+    @property
+    def annotations(self) -> str:
+        """Numbers of annotations: `5 created, 0 already there, 2 deleted`."""
+        would = "would be " if self.dry_run else ""
+        text = (
+            f"{self.created:,} {would}created, {self.kept:,} already there, "
+            f"{self.deleted:,} {would}deleted"
+        )
+        if self.withheld:
+            text += (
+                f", {self.withheld:,} not created because people changed or removed them "
+                "(--existing clear creates them)"
+            )
         return text
 
     def failure_kinds(self) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import secrets
+import time
+from array import array
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from cvat_flows.tasks.cvat.annotation_json import KINDS, annotation_to_json
+from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, annotation_to_json
 from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
@@ -18,6 +21,7 @@ from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.upload.frame import PendingFrame
 from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
 from cvat_flows.tasks.upload.plan import find_created
+from cvat_flows.tasks.upload.recover import candidates_of, find_traces
 from cvat_flows.tasks.upload.result import UploadOptions
 
 MAX_DOUBTFUL_ANSWERS = 12
@@ -32,9 +36,18 @@ ObjectsByFrame = Mapping[int, list[ExistingObject]]
 class CreateRequest:
     """The frames of one request, and its doubtful answers so far."""
 
+    id: str = field(factory=lambda: secrets.token_hex(4))
     frames: list[PendingFrame]
     doubtful_answers: int = 0
     consecutive_500s: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        for frame in self.frames:
+            frame.request = self.id
+
+    @property
+    def digests(self) -> dict[int, list[str]]:
+        return {frame.number: [w.digest for w in frame.wanted] for frame in self.frames}
 
     def body(self) -> bytes:
         lists = [
@@ -58,123 +71,176 @@ class Creator:
     run_id: str
     read_objects: Callable[[Collection[int]], ObjectsByFrame]
     """Reads the current objects of some frames of the job."""
+    record: Callable[[Iterable[PendingFrame]], None]
+    """Writes frames to the manifest, with the requests that are about to carry them."""
     requests: int = field(default=0, init=False)
     doubtful: int = field(default=0, init=False)
+    sent: dict[int, str] = field(factory=dict, init=False)
+    """The request that carried a frame, by frame."""
+    ids: dict[Kind, array[int]] = field(
+        factory=lambda: {kind: array("q") for kind in KINDS}, init=False
+    )
+    """Ids of all created objects and their elements."""
 
-    def create(self, frames: Iterable[PendingFrame]) -> None:
-        """Create the wanted annotations of the frames.
-
-        Afterwards each frame has all its annotations, or a failure. Raises CvatUnavailable if CVAT
-        stays unavailable, and CvatRefused if it refuses the whole job. The manifest then contains
-        what was about to be sent.
-        """
-        queue = deque(self._requests(frames))
-        while queue:
-            request = queue.popleft()
-            self.options.check()
-            self.requests += 1
-            reply = self.channel.create(request.body())
-            if reply.result == "refused":
-                queue.extendleft(reversed(self._split(request, reply)))
-            elif reply.result == "doubtful" or not self._assign_ids(request, reply):
-                queue.extendleft(reversed(self._read_back(request, reply)))
-
-    def _requests(self, frames: Iterable[PendingFrame]) -> Iterator[CreateRequest]:
-        request = CreateRequest(frames=[])
+    def group(self, frames: Iterable[PendingFrame]) -> list[CreateRequest]:
+        """Distribute frames to requests. Each must be in the manifest before it is sent."""
+        groups: list[list[PendingFrame]] = []
         count = size = 0
         for frame in frames:
             shapes, octets = len(frame.wanted), sum(len(w.body) + 1 for w in frame.wanted)
             if not shapes:
                 continue
-            if request.frames and (
+            if not groups or (
                 count + shapes > self.options.max_shapes or size + octets > self.options.max_bytes
             ):
-                yield request
-                request, count, size = CreateRequest(frames=[]), 0, 0
-            request.frames.append(frame)
+                groups.append([])
+                count = size = 0
+            groups[-1].append(frame)
             count, size = count + shapes, size + octets
-        if request.frames:
-            yield request
+        return [CreateRequest(frames=group) for group in groups]
 
-    def _assign_ids(self, request: CreateRequest, reply: Reply) -> bool:
-        """Give the ids in the answer to the frames.
+    def create(self, requests: Iterable[CreateRequest]) -> None:
+        """Send the requests.
+
+        Afterwards each frame has all its annotations, or a failure, or waits for the outcome of a
+        request (`PendingFrame.until`). Raises CvatUnavailable if CVAT stays unavailable, and
+        CvatRefused if it refuses the whole job.
+        """
+        queue = deque(requests)
+        while queue:
+            request = queue.popleft()
+            self.options.check()
+            self.requests += 1
+            self.sent.update((frame.number, request.id) for frame in request.frames)
+            reply = self.channel.create(request.body())
+            if reply.result == "refused":
+                again = self._split(request, reply)
+            elif reply.result == "done":
+                again = self._assign_ids(request, reply)
+            else:
+                again = self._find_out(request, reply)
+            queue.extendleft(reversed(again))
+
+    def _assign_ids(self, request: CreateRequest, reply: Reply) -> list[CreateRequest]:
+        """Give the ids in the answer to the frames; return what is to be sent again.
 
         CVAT changes the order of the objects, so they are identified by digest.
-        Returns False if the answer does not contain exactly what was sent.
         """
-        ids: defaultdict[str, list[int]] = defaultdict(list)
+        ids: defaultdict[str, deque[int]] = defaultdict(deque)
         try:
             for kind in KINDS:
                 for item in reply.content[kind]:
                     ids[digest(item, self.defaults)].append(item["id"])
+                    self.ids[kind].append(item["id"])
+                    self.ids[kind].extend(part["id"] for part in item.get("elements") or ())
         except (KeyError, TypeError, ValueError, AttributeError):
-            return False
-        sent = Counter(w.digest for frame in request.frames for w in frame.wanted)
-        if {d: len(found) for d, found in ids.items()} != sent:
-            return False
+            return self._find_out(request, evolve(reply, may_come_late=True))
         for frame in request.frames:
+            left = []
             for encoded in frame.wanted:
-                found = ids[encoded.digest].pop(0)
-                frame.created.append(ManifestItem(id=found, digest=encoded.digest, run=self.run_id))
-            frame.wanted = []
-        return True
+                if ids[encoded.digest]:
+                    found = ids[encoded.digest].popleft()
+                    frame.created.append(
+                        ManifestItem(id=found, digest=encoded.digest, run=self.run_id)
+                    )
+                else:
+                    left.append(encoded)
+            frame.wanted = left
+        dropped = [frame for frame in request.frames if frame.wanted]
+        return self._send_dropped(dropped, reply) if dropped else []
 
-    def _read_back(self, request: CreateRequest, reply: Reply) -> list[CreateRequest]:
-        """Find out what was created, and return the requests to send again."""
-        is_clear = reply.result == "done"
+    def _send_dropped(self, frames: list[PendingFrame], reply: Reply) -> list[CreateRequest]:
+        """Return a request for annotations that CVAT has left out of its answer.
+
+        They may be there although the answer does not name them. A frame that is left out
+        repeatedly fails.
+        """
+        self.doubtful += 1
+        existing = self.read_objects([frame.number for frame in frames])
+        for frame in frames:
+            created, missing = find_created(
+                [w.digest for w in frame.wanted],
+                existing.get(frame.number, []),
+                frame.items,
+                self.run_id,
+            )
+            self._take(frame, created)
+            frame.wanted = [frame.wanted[index] for index in missing]
+            frame.silent_drops += bool(missing)
+            if frame.silent_drops >= MAX_SILENT_DROPS:
+                frame.fail(
+                    _failure(
+                        f"CVAT answered 200 but left out {len(missing)} of the frame's "
+                        "annotations, twice; check the frame and its labels in CVAT"
+                    )
+                )
+        return self._record([[frame for frame in frames if frame.wanted]])
+
+    def _find_out(self, request: CreateRequest, reply: Reply) -> list[CreateRequest]:
+        """Find out what became of a request; return what is to be sent again.
+
+        If it may still be carried out, nothing is sent again: its frames wait.
+        """
+        until = time.time() + self.options.retry_policy.request_lifetime
         self.doubtful += 1
         request.doubtful_answers += 1
         request.consecutive_500s = request.consecutive_500s + 1 if reply.status == 500 else 0
-        if not is_clear:
-            for frame in request.frames:
-                frame.doubtful.update(w.digest for w in frame.wanted)
-            self.channel.pause(reply, request.doubtful_answers)
-        wanted_before = sum(len(frame.wanted) for frame in request.frames)
-        existing = self.read_objects([frame.number for frame in request.frames])
         for frame in request.frames:
-            sent = [w.digest for w in frame.wanted]
-            created, missing = find_created(
-                sent, existing.get(frame.number, []), frame.items, self.run_id
+            frame.until = until if reply.may_come_late else None
+        self.channel.pause(reply, request.doubtful_answers)
+        looked_at = time.time()
+        existing = self.read_objects([frame.number for frame in request.frames])
+        sent = request.digests
+        candidates = {
+            frame.number: candidates_of(
+                sent[frame.number], existing.get(frame.number, ()), frame.items
             )
-            frame.created += created
-            frame.wanted = [frame.wanted[index] for index in missing]
-            if is_clear and missing:
-                frame.silent_drops += 1
-                if frame.silent_drops >= MAX_SILENT_DROPS:
-                    frame.fail(
-                        _failure(
-                            f"CVAT answered 200 but left out {len(missing)} of the frame's "
-                            "annotations, twice; check the frame and its labels in CVAT"
-                        )
-                    )
-        remaining = [frame for frame in request.frames if frame.wanted]
-        if not remaining:
+            for frame in request.frames
+        }
+        traces = find_traces(sent, candidates, self.run_id)
+        if traces is None and reply.may_come_late and looked_at < until:
             return []
-        if sum(len(frame.wanted) for frame in remaining) < wanted_before:
-            return [CreateRequest(frames=remaining)]
-        request.frames = remaining
+        for frame in request.frames:
+            frame.until = None
+            if traces:
+                self._take(frame, traces.items[frame.number])
+                frame.doubtful.update(one.digest for one in traces.surplus[frame.number])
+                frame.wanted = []
+            else:
+                frame.doubtful.update(sent[frame.number])
+        if traces:
+            return []
         if request.consecutive_500s >= MAX_CONSECUTIVE_500S:
             return self._split(request, reply)
         if request.doubtful_answers >= MAX_DOUBTFUL_ANSWERS:
             raise CvatUnavailable(
                 f"job {self.channel.job_id}: CVAT does not store the annotations of frame "
-                f"{remaining[0].number} and later frames (last of {MAX_DOUBTFUL_ANSWERS} answers: "
-                f"{reply.text}); uploads so far are recorded, run this again later"
+                f"{request.frames[0].number} and later frames (last of {MAX_DOUBTFUL_ANSWERS} "
+                f"answers: {reply.text}); uploads so far are recorded, run this again later"
             )
         return [request]
+
+    def _take(self, frame: PendingFrame, items: Sequence[ManifestItem]) -> None:
+        frame.created += items
+        for item in items:
+            self.ids["tags" if item.digest[0] == "t" else "shapes"].append(item.id)
 
     def _split(self, request: CreateRequest, reply: Reply) -> list[CreateRequest]:
         """Halve a refused request, or fail its only frame. CVAT has stored nothing of it."""
         if len(request.frames) > 1:
             middle = len(request.frames) // 2
-            return [
-                CreateRequest(frames=request.frames[:middle]),
-                CreateRequest(frames=request.frames[middle:]),
-            ]
+            return self._record([request.frames[:middle], request.frames[middle:]])
         (frame,) = request.frames
         text, index = _explain(frame, reply)
         frame.fail(_failure(f"CVAT refused the frame's annotations: {text}", index))
         return []
+
+    def _record(self, groups: list[list[PendingFrame]]) -> list[CreateRequest]:
+        """Make requests of groups of frames, and write them to the manifest."""
+        requests = [CreateRequest(frames=group) for group in groups if group]
+        if requests:
+            self.record(frame for request in requests for frame in request.frames)
+        return requests
 
 
 def _failure(error: str, index: int | None = None) -> Failure:

@@ -39,10 +39,16 @@ class PendingFrame:
     wanted: list[EncodedAnnotation] = field(factory=list)
     """Before `make_plan`: all annotations. After it: those that are not in CVAT yet."""
     plan: FramePlan = field(factory=FramePlan)
+    request: str = ""
+    """Id of the request that carries `wanted`."""
+    until: float | None = None
+    """Until when that request, which had no answer, may be carried out (seconds since 1970)."""
     created: list[ManifestItem] = field(factory=list)
-    """What this upload created."""
+    """What this upload created. The id is 0 if a person removed it before it was known."""
+    found: int = 0
+    """How many of the annotations that were there are from an earlier request of this run."""
     doubtful: set[str] = field(factory=set)
-    """Digests of requests without a clear answer. CVAT may still create copies of them."""
+    """Digests of requests that were given up or sent again. CVAT may still create copies."""
     failure: Failure | None = None
     deleted: int = 0
     silent_drops: int = 0
@@ -69,7 +75,7 @@ class PendingFrame:
     def make_plan(
         self, existing: Sequence[ExistingObject], history: FrameHistory, mode: Existing
     ) -> None:
-        """Decide what to create, keep and delete."""
+        """Decide what to create, keep and delete on the frame, which has no open request."""
         self.history = history
         if self.failure:
             self.plan = plan_cleanup(existing, history)
@@ -77,24 +83,26 @@ class PendingFrame:
         else:
             self.plan = plan_frame([w.digest for w in self.wanted], existing, history, mode)
             self.wanted = [self.wanted[index] for index in self.plan.create]
-        # An earlier run was interrupted before it could confirm these.
-        self.doubtful.update(history.pending)
 
     def fail(self, failure: Failure) -> None:
         self.failure = failure
         self.wanted = []
 
     def record_before(self, run: RunStamp, when: str) -> FrameRecord:
-        """Return the record to write before anything is sent."""
-        return self._record(
-            run,
-            when,
-            state="pending",
-            items=self.plan.items,
+        """Return the record to write before the frame's request is sent, or while it is open."""
+        return evolve(
+            self._record(run, when, state="pending", items=(*self.plan.items, *self.created)),
             deleting=self.plan.superseded,
             pending=tuple(w.digest for w in self.wanted),
+            request=self.request,
+            until=self.until,
             doubtful=tuple(sorted({*self.history.doubtful, *self.doubtful})),
         )
+
+    def record_interrupted(self, run: RunStamp, when: str) -> FrameRecord:
+        """Return the record to write if the upload ends before the frame's request is answered."""
+        record = self.record_before(run, when)
+        return record if self.until else evolve(record, pending=())
 
     def record_after(self, run: RunStamp, when: str) -> FrameRecord:
         """Return the record to write after everything is sent and deleted."""
@@ -104,11 +112,8 @@ class PendingFrame:
             if failed
             else (*self.plan.items, *self.created)
         )
-        return self._record(
-            run,
-            when,
-            state="failed" if failed else "annotated",
-            items=items,
+        return evolve(
+            self._record(run, when, state="failed" if failed else "annotated", items=items),
             doubtful=tuple(sorted(self.doubtful)),
         )
 
@@ -117,9 +122,9 @@ class PendingFrame:
         failed = self.failure is not None
         return FrameUpload(
             frame=self.number,
-            created=0 if failed else len(self.created),
-            kept=self.plan.kept,
-            withheld=self.plan.withheld,
+            created=0 if failed else self.found + sum(item.id != 0 for item in self.created),
+            kept=self.plan.kept - self.found,
+            withheld=self.plan.withheld + sum(item.id == 0 for item in self.created),
             deleted=0 if failed else self.deleted,
             failure=self.failure,
         )
@@ -129,15 +134,7 @@ class PendingFrame:
         return evolve(self.result(), created=len(self.wanted), deleted=len(self.to_delete))
 
     def _record(
-        self,
-        run: RunStamp,
-        when: str,
-        *,
-        state: State,
-        items: tuple[ManifestItem, ...],
-        deleting: tuple[ManifestItem, ...] = (),
-        pending: tuple[str, ...] = (),
-        doubtful: tuple[str, ...] = (),
+        self, run: RunStamp, when: str, *, state: State, items: tuple[ManifestItem, ...]
     ) -> FrameRecord:
         return FrameRecord(
             state=state,
@@ -146,9 +143,6 @@ class PendingFrame:
             content_hash=self.outcome.content_hash,
             error=self.failure.error if self.failure else "",
             items=items,
-            deleting=deleting,
-            pending=pending,
-            doubtful=doubtful,
         )
 
 

@@ -1,30 +1,37 @@
 """Upload the outcomes of one CVAT job, exactly once and without changing people's work.
 
-The steps are: read the job, plan, write what is about to happen to the manifest, create, verify,
-delete what is superseded, write the result to the manifest. If a step is interrupted, the job and
-the manifest contain all that the next upload needs to finish; docs/upload.md explains why.
+The steps are: read the job, find out what became of open requests, plan, write what is about to
+happen to the manifest, create, verify, delete what is superseded, write the result to the manifest.
+If a step is interrupted, the job and the manifest contain all that the next upload needs to finish;
+docs/upload.md explains why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from attrs import define, evolve, field
 from cvat_sdk import Client
 
+from cvat_flows.tasks.cvat.annotation_json import Kind, ids_by_kind
 from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults
 from cvat_flows.tasks.cvat.job import frames_of_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.labels import fetch_labels
+from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Failure, Outcome
+from cvat_flows.tasks.upload.copies import CopyFinder
 from cvat_flows.tasks.upload.create import Creator
-from cvat_flows.tasks.upload.delete import Deleter, Key, ObjectToDelete
+from cvat_flows.tasks.upload.delete import Deleter, ObjectToDelete
 from cvat_flows.tasks.upload.frame import PendingFrame, encode_frame
 from cvat_flows.tasks.upload.manifest import FRAMES_PER_FILE, Manifest
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, now
-from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory
+from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory, ManifestItem
 from cvat_flows.tasks.upload.plan import find_duplicates
 from cvat_flows.tasks.upload.read import JobReader
+from cvat_flows.tasks.upload.recover import Recovery, recover
 from cvat_flows.tasks.upload.result import FrameUpload, UploadOptions, UploadReport
 
 _MAX_ENCODED_ANNOTATIONS = 20_000
@@ -44,10 +51,11 @@ def upload_job(
 ) -> UploadReport:
     """Upload the annotations of `outcomes` to a job. Skipped outcomes are ignored.
 
-    For frames that jobs share, call this for each of the jobs.
+    For frames that jobs share, call this for each of the jobs. `upload_in_rounds` calls it again
+    for the frames that must wait for the outcome of a request.
 
     Memory does not grow with the number of outcomes, except for 200 bytes for each object that the
-    job contains already.
+    job contains already, and some 100 for each that is created.
 
     Args:
         client: The CVAT server.
@@ -59,7 +67,8 @@ def upload_job(
         options: How to upload.
 
     Returns:
-        What was uploaded. Frames that CVAT refuses are in its `failed`.
+        What was uploaded. Frames that CVAT refuses are in its `failed`. For those in `waiting`,
+        call this again after `look_after`.
 
     Raises:
         CvatUnavailable: CVAT stays unavailable; run it again later.
@@ -85,6 +94,8 @@ def upload_job(
         dry_run=options.dry_run,
         frames=tuple(result for _, result in sorted(upload.results.items())),
         failed=tuple(upload.failed),
+        waiting=tuple(sorted(upload.waiting)),
+        look_after=max(upload.waiting.values(), default=0.0),
         requests=upload.creator.requests + upload.deleter.requests,
         doubtful=upload.creator.doubtful + upload.deleter.doubtful,
     )
@@ -104,8 +115,16 @@ class _JobUpload:
     deleter: Deleter = field(init=False)
     results: dict[int, FrameUpload] = field(factory=dict, init=False)
     failed: list[Outcome] = field(factory=list, init=False)
+    waiting: dict[int, float] = field(factory=dict, init=False)
+    """Frames with a request that may still be carried out, and until when."""
+    _looked_at: float = field(default=0.0, init=False)
     _existing: dict[int, list[ExistingObject]] | None = field(default=None, init=False)
-    _unfinished: list[PendingFrame] = field(factory=list, init=False)
+    _highest_ids: dict[Kind, int] = field(factory=dict, init=False)
+    """The highest ids in the job before anything was sent. CVAT's ids rise."""
+    _recovery: Recovery = field(factory=Recovery, init=False)
+    """What became of the open requests of the manifest file `_recovered`."""
+    _recovered: int | None = field(default=None, init=False)
+    _unfinished: dict[int, PendingFrame] = field(factory=dict, init=False)
     """Frames with something to delete or verify after everything is sent."""
 
     def __attrs_post_init__(self) -> None:
@@ -116,74 +135,150 @@ class _JobUpload:
             options=self.options,
             run_id=self.manifest.run.id,
             read_objects=self.reader.objects,
+            record=self._record_intents,
         )
         self.deleter = Deleter(channel=self.channel, options=self.options, find=self.reader.find)
 
     def send(self, outcomes: list[Outcome]) -> None:
-        """Plan and create the annotations of some frames. `finish` deletes the superseded ones."""
-        if self._existing is None:
-            self._existing = self.reader.objects()
+        """Plan and create the annotations of some frames. `finish` deletes the superseded ones.
+
+        The frames' records are in one manifest file.
+        """
+        existing = self._read_job()
+        self._recover(outcomes[0].frame.number, existing)
         frames = []
         for outcome in outcomes:
+            number = outcome.frame.number
+            if number in self._recovery.held and not self.options.dry_run:
+                self.waiting[number] = self._recovery.held[number]
+                continue
             frame = encode_frame(outcome, job_frames=self.job_frames, defaults=self.defaults)
-            record = self.manifest.record(self.channel.job_id, frame.number)
+            record = self._recovery.changed.get(number)
+            record = record or self.manifest.record(self.channel.job_id, number)
             frame.make_plan(
-                self._existing.pop(frame.number, []),
+                existing.pop(number, []),
                 record.history if record else FrameHistory(),
                 self.options.existing,
             )
+            frame.doubtful.update(self._recovery.given_up.get(number, ()))
+            if record and record.run == self.manifest.run:
+                frame.found = self._recovery.found.get(number, 0)
             frames.append(frame)
         if self.options.dry_run:
             self._add_results(frames, [frame.forecast() for frame in frames])
             return
-        changing = [frame for frame in frames if frame.wanted or frame.to_delete]
-        self._record({f.number: f.record_before(self.manifest.run, now()) for f in changing})
-        self.creator.create(frames)
-        self._unfinished += [f for f in frames if f.to_delete or f.doubtful]
-        self._complete([f for f in frames if not (f.to_delete or f.doubtful)])
+        requests = self.creator.group(frames)
+        self._record_intents(frame for frame in frames if frame.wanted or frame.to_delete)
+        try:
+            self.creator.create(requests)
+        except CvatFlowsError:
+            with suppress(CvatFlowsError):
+                stamp = self.manifest.run, now()
+                self._record({f.number: f.record_interrupted(*stamp) for f in frames if f.request})
+            raise
+        open_frames = [frame for frame in frames if frame.until]
+        self._record_intents(open_frames)
+        self.waiting.update((f.number, f.until) for f in open_frames if f.until)
+        done = [frame for frame in frames if not frame.until]
+        self._unfinished |= {f.number: f for f in done if f.to_delete or f.doubtful}
+        self._complete([f for f in done if not (f.to_delete or f.doubtful)])
+
+    def _read_job(self) -> dict[int, list[ExistingObject]]:
+        """Read the job's objects once. The frames that were planned are removed from them."""
+        if self._existing is None:
+            self._looked_at = time.time()
+            snapshot = self.reader.snapshot()
+            self._existing = self.reader.objects(snapshot=snapshot)
+            self._highest_ids = {
+                kind: max(ids, default=0) for kind, ids in ids_by_kind(snapshot).items()
+            }
+        return self._existing
+
+    def _recover(self, frame: int, existing: Mapping[int, list[ExistingObject]]) -> None:
+        """Find out what became of open requests in the manifest file of a frame."""
+        if self._recovered == frame // FRAMES_PER_FILE:
+            return
+        self._recovered = frame // FRAMES_PER_FILE
+        self._recovery = recover(
+            self.manifest.records_near(self.channel.job_id, frame),
+            existing,
+            looked_at=self._looked_at,
+            lifetime=self.options.retry_policy.request_lifetime,
+        )
+        if self._recovery.changed and not self.options.dry_run:
+            self._record(self._recovery.changed)
 
     def finish(self) -> None:
-        """Delete what is superseded, and verify what is in doubt."""
-        if not self._unfinished:
+        """Delete what is superseded or there twice, and verify what is in doubt."""
+        if not (self._unfinished or self.creator.sent):
             return
         for _ in range(_MAX_VERIFICATIONS):
-            objects = self._objects_to_delete()
+            objects, is_last = self._objects_to_delete()
             self.deleter.delete(objects)
-            # CVAT may have created a late copy meanwhile, so the last look must find nothing.
-            if not objects or not any(frame.doubtful for frame in self._unfinished):
+            if is_last:
                 break
-        for frame in self._unfinished:
-            frame.deleted = self.deleter.deleted.get(frame.number, 0)
+        for frame in self._unfinished.values():
             if frame.number in self.deleter.undeletable and not frame.failure:
                 frame.failure = Failure(
                     step="upload",
                     error=self.deleter.undeletable[frame.number],
                     error_type="DeleteRefused",
                 )
-        self._complete(self._unfinished)
-        self._unfinished = []
+        self._complete(list(self._unfinished.values()))
+        self._unfinished = {}
+        for number, count in self.deleter.deleted.items():
+            if not self.results[number].failure:
+                self.results[number] = evolve(self.results[number], deleted=count)
 
-    def _objects_to_delete(self) -> list[ObjectToDelete]:
-        """Read the job and find superseded objects and duplicates."""
-        snapshot = self.reader.snapshot()
-        existing = self.reader.objects({f.number for f in self._unfinished}, snapshot)
-        targets: dict[int, set[Key]] = {}
-        for frame in self._unfinished:
+    def _objects_to_delete(self) -> tuple[list[ObjectToDelete], bool]:
+        """Read the job and find superseded objects and copies.
+
+        Returns the objects, and whether they need no other look. CVAT may store a late copy while
+        they are deleted, so the last look must find no copy.
+        """
+        finder = CopyFinder(
+            reader=self.reader,
+            creator=self.creator,
+            items_of=self._items,
+            highest_ids=self._highest_ids,
+        )
+        snapshot = self.reader.snapshot() if self._unfinished else finder.read()
+        if snapshot is None:
+            return [], True
+        targets = finder.find(snapshot)
+        is_last = not any(targets.values())
+        existing = self.reader.objects(self._unfinished, snapshot)
+        for frame in self._unfinished.values():
             if frame.number not in self.deleter.undeletable:
                 duplicates = find_duplicates(
                     existing.get(frame.number, []), frame.items, frame.doubtful
                 )
-                keys = {(o.id, o.digest) for o in (*frame.to_delete, *duplicates)}
-                targets[frame.number] = keys
-        return self.reader.find(targets, snapshot)
+                keys = targets.setdefault(frame.number, set())
+                keys.update((o.id, o.digest) for o in (*frame.to_delete, *duplicates))
+                is_last = is_last and not frame.doubtful
+        objects = self.reader.find(targets, snapshot)
+        return objects, is_last or not objects
+
+    def _items(self, number: int) -> Iterable[ManifestItem]:
+        """Return the current items of a frame that was sent."""
+        frame = self._unfinished.get(number)
+        if frame:
+            return frame.items
+        record = self.manifest.record(self.channel.job_id, number)
+        return record.items if record else ()
+
+    def _record_intents(self, frames: Iterable[PendingFrame]) -> None:
+        """Write what is about to happen to the frames."""
+        self._record({f.number: f.record_before(self.manifest.run, now()) for f in frames})
 
     def _complete(self, frames: list[PendingFrame]) -> None:
         self._record({f.number: f.record_after(self.manifest.run, now()) for f in frames})
         self._add_results(frames, [frame.result() for frame in frames])
 
     def _record(self, records: dict[int, FrameRecord]) -> None:
-        self.options.check()
-        self.manifest.write(self.channel.job_id, records)
+        if records:
+            self.options.check()
+            self.manifest.write(self.channel.job_id, records)
 
     def _add_results(self, frames: list[PendingFrame], results: list[FrameUpload]) -> None:
         for frame, result in zip(frames, results, strict=True):

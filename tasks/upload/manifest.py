@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from attrs import evolve
 
@@ -61,6 +61,10 @@ class Manifest:
     def record(self, job_id: int, frame: int) -> FrameRecord | None:
         """Return the frame's record in a job, or None."""
         return self._file(job_id, frame).frames.get(frame)
+
+    def records_near(self, job_id: int, frame: int) -> Mapping[int, FrameRecord]:
+        """Return all records of a job that are in the same file as the frame's, by frame."""
+        return self._file(job_id, frame).frames
 
     def is_done(self, frame: Frame) -> bool:
         """Return whether this version of the function has annotated the frame in all of its jobs.

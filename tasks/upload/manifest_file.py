@@ -38,7 +38,7 @@ class RunStamp:
 
 @frozen(kw_only=True)
 class FrameRecord:
-    """What is recorded about one frame of one job; see FrameHistory for the last four fields."""
+    """What is recorded about one frame of one job; see FrameHistory for the last three fields."""
 
     state: State
     run: RunStamp
@@ -47,21 +47,21 @@ class FrameRecord:
     """ISO 8601, UTC."""
     content_hash: str | None = None
     error: str = ""
+    pending: tuple[str, ...] = ()
+    """Digests of the annotations that are being created, with one request."""
+    request: str = ""
+    """Id of that request. All its frames are in the same manifest file."""
+    until: float | None = None
+    """Until when the request, which had no answer, may still be carried out (seconds since 1970).
+    None if it had not ended when the record was written."""
     items: tuple[ManifestItem, ...] = ()
     deleting: tuple[ManifestItem, ...] = ()
-    pending: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
 
     @property
     def history(self) -> FrameHistory:
         """The record as the next upload needs it."""
-        return FrameHistory(
-            items=self.items,
-            deleting=self.deleting,
-            pending=self.pending,
-            pending_run=self.run.id,
-            doubtful=self.doubtful,
-        )
+        return FrameHistory(items=self.items, deleting=self.deleting, doubtful=self.doubtful)
 
 
 @frozen(kw_only=True)
@@ -101,6 +101,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def _to_date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
 def dump_job_file(file: JobFile) -> bytes:
     """Return the content of a file."""
     runs: dict[RunStamp, int] = {}
@@ -119,9 +123,12 @@ def dump_job_file(file: JobFile) -> bytes:
         for name, items in (("items", record.items), ("deleting", record.deleting)):
             if items or name == "items":
                 row[name] = [_item_to_row(item, creators) for item in items]
-        for name, digests in (("pending", record.pending), ("doubtful", record.doubtful)):
-            if digests:
-                row[name] = digests
+        if record.pending:
+            row |= {"pending": record.pending, "request": record.request}
+            if record.until is not None:
+                row["until"] = _to_date(record.until)
+        if record.doubtful:
+            row["doubtful"] = record.doubtful
         lines.append(f' "{number}": {_to_json(row)}')
     head = {
         "format": FORMAT,
@@ -164,6 +171,8 @@ def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]
         items=_parse_items(row["items"], creators),
         deleting=_parse_items(row.get("deleting", ()), creators),
         pending=tuple(row.get("pending", ())),
+        request=row.get("request", ""),
+        until=datetime.fromisoformat(row["until"]).timestamp() if "until" in row else None,
         doubtful=tuple(row.get("doubtful", ())),
     )
 

@@ -2,8 +2,8 @@
 
 - An object is ours if the manifest contains its id and its digest is unchanged. If a person moves
   it, relabels it or gives it an attribute, it is theirs.
-- An object may also be ours if a request of ours could have created it: the request never got a
-  clear answer, or its result was not written to the manifest.
+- An object may also be ours if a request of ours could have created it: one that never got a clear
+  answer (`upload.recover`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 
 @frozen(kw_only=True)
@@ -28,6 +28,7 @@ class ManifestItem:
     """A tag or shape that the manifest records for a frame. It may no longer exist."""
 
     id: int
+    """0 if a person removed or changed it before its id was known."""
     digest: str
     run: str | None
     """Id of the run that created it. None if it existed before and was equal to a wanted one. Such
@@ -42,12 +43,8 @@ class FrameHistory:
     deleting: tuple[ManifestItem, ...] = ()
     """Ours, and about to be deleted when the record was written. If one is gone, that was not a
     person's work."""
-    pending: tuple[str, ...] = ()
-    """Digests that were being created when the record was written."""
-    pending_run: str = ""
-    """Id of the run that was creating them."""
     doubtful: tuple[str, ...] = ()
-    """Digests of requests without a clear answer. CVAT may still create copies of them."""
+    """Digests of requests that were given up or sent again. CVAT may still create copies."""
 
 
 @frozen(kw_only=True)
@@ -55,7 +52,7 @@ class Ownership:
     """The objects of a frame by owner."""
 
     ours: tuple[ManifestItem, ...] = ()
-    """Recorded, or created by an interrupted run, and unchanged."""
+    """Recorded and unchanged."""
     lost: tuple[ManifestItem, ...] = ()
     """Recorded, but changed or removed by a person."""
     others: dict[str, list[ExistingObject]] = field(factory=dict)
@@ -90,12 +87,9 @@ def find_owners(existing: Iterable[ExistingObject], history: FrameHistory) -> Ow
     # Highest ids first, so that pop() takes the oldest object.
     for one in sorted(unclaimed.values(), key=lambda o: -o.id):
         others[one.digest].append(one)
-    owners = Ownership(
+    return Ownership(
+        ours=tuple(ours),
+        lost=tuple(lost),
         others=others,
         lost_ids=frozenset((i.digest[0], i.id) for i in (*lost, *history.deleting)),
     )
-    for digest in history.pending:
-        created = owners.take_creation(digest)
-        if created:
-            ours.append(ManifestItem(id=created.id, digest=digest, run=history.pending_run))
-    return evolve(owners, ours=tuple(ours), lost=tuple(lost))

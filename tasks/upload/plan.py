@@ -3,8 +3,8 @@
 - An object with source `auto` is not necessarily ours. But if it equals a wanted one it counts as
   present, so that a lost manifest does not lead to duplicates.
 - If a person changed or deleted an object of ours, it is not created again, except by `clear`.
-- A request without a clear answer may still be carried out later. Copies that only such a request
-  can have created are deleted.
+- A request that was given up may still be carried out later. Copies that only such a request can
+  have created are deleted.
 
 `upload.ownership` decides which objects are ours.
 """
@@ -110,21 +110,12 @@ def _plan_clear(
 
 
 def plan_cleanup(existing: Sequence[ExistingObject], history: FrameHistory) -> FramePlan:
-    """Plan to clean up after an interrupted run on a frame to which nothing is uploaded.
-
-    A frame is all or nothing: what the interrupted run created is kept if it is complete, and
-    otherwise deleted.
-    """
+    """Plan to clean up after earlier runs on a frame to which nothing is uploaded."""
     owners = find_owners(existing, history)
-    recorded = {(item.id, item.digest) for item in (*history.items, *history.deleting)}
-    created = [item for item in owners.ours if (item.id, item.digest) not in recorded]
-    is_complete = len(created) == len(history.pending)
-    keep = [item for item in owners.ours if is_complete or (item.id, item.digest) in recorded]
-    incomplete = () if is_complete else _objects(created)
     return FramePlan(
-        items=(*keep, *owners.lost),
-        kept=len(keep),
-        duplicates=(*incomplete, *_duplicates(owners, history)),
+        items=(*owners.ours, *owners.lost),
+        kept=len(owners.ours),
+        duplicates=_duplicates(owners, history),
     )
 
 
@@ -150,10 +141,10 @@ def find_created(
     items: Iterable[ManifestItem],
     run: str,
 ) -> tuple[list[ManifestItem], list[int]]:
-    """After a create without a clear answer, find out what was created.
+    """Find out which of some annotations were created.
 
     Args:
-        sent: Digests of the annotations in the request.
+        sent: Digests of the annotations.
         existing: The frame's objects in the CVAT job.
         items: Objects that the request did not create.
         run: Id of the run that sent the request.
@@ -193,8 +184,8 @@ def _adopt(missing: Counter[str], owners: Ownership) -> list[ManifestItem]:
 
 
 def _duplicates(owners: Ownership, history: FrameHistory) -> tuple[ExistingObject, ...]:
-    doubtful = {*history.pending, *history.doubtful}
-    return tuple(o for digest in sorted(doubtful) for o in owners.possible_creations(digest))
+    digests = sorted({*history.doubtful})
+    return tuple(o for digest in digests for o in owners.possible_creations(digest))
 
 
 def _objects(items: Iterable[ManifestItem]) -> tuple[ExistingObject, ...]:

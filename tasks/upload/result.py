@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import field, frozen
 
-from cvat_flows.tasks.cvat.job_annotations import WRITE_POLICY
-from cvat_flows.tasks.cvat.retry import RetryPolicy
+from cvat_flows.tasks.cvat.retry import RetryPolicy, write_policy
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.text import counted
@@ -35,7 +34,7 @@ class UploadOptions:
     less than a second."""
     max_bytes: int = 4 << 20
     """Bytes of a request's body; a frame with more is sent in its own request."""
-    retry_policy: RetryPolicy = WRITE_POLICY
+    retry_policy: RetryPolicy = field(factory=write_policy)
     check: Callable[[], None] = _always_allowed
     """Called before each write. Raises if this run must not write any more (its lease is lost)."""
 
@@ -66,6 +65,11 @@ class UploadReport:
     """Frames that were not skipped, in order of frame number."""
     failed: tuple[Outcome, ...] = ()
     """Outcomes of the frames that failed in the upload, not of those that had failed before."""
+    waiting: tuple[int, ...] = ()
+    """Frames with a request that had no answer and may still be carried out. They are in none of
+    the other lists."""
+    look_after: float = 0.0
+    """When to upload them again (seconds since 1970)."""
     requests: int = 0
     """Number of requests to create or delete."""
     doubtful: int = 0

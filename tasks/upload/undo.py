@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
@@ -22,6 +23,7 @@ from cvat_flows.tasks.upload.manifest_summary import read_summary, write_summary
 from cvat_flows.tasks.upload.ownership import ExistingObject
 from cvat_flows.tasks.upload.plan import FramePlan, plan_undo
 from cvat_flows.tasks.upload.read import JobReader
+from cvat_flows.tasks.upload.recover import recover
 from cvat_flows.tasks.upload.result import UploadOptions
 
 
@@ -100,10 +102,10 @@ def undo(
 def _records_by_job(
     manifest: Manifest, run: str | None
 ) -> Iterator[tuple[int, dict[int, FrameRecord]]]:
-    """Yield the records in which the run is involved, one job at a time."""
+    """Yield the records of each job in which the run is involved."""
     for job_id, rows in groupby(manifest.records(), key=lambda row: row[0]):
-        records = {frame: record for _, frame, record in rows if _is_involved(record, run)}
-        if records:
+        records = {frame: record for _, frame, record in rows}
+        if any(_is_involved(record, run) for record in records.values()):
             yield job_id, records
 
 
@@ -122,7 +124,9 @@ def _undo_job(
     run: str | None,
     options: UploadOptions,
 ) -> UndoneJob:
+    involved = {frame for frame, record in records.items() if _is_involved(record, run)}
     channel = JobAnnotations(client=client, job_id=job_id, retry_policy=options.retry_policy)
+    looked_at = time.time()
     try:
         snapshot = channel.read_bytes()
     except CvatRefused as error:
@@ -131,14 +135,24 @@ def _undo_job(
         return UndoneJob(
             function=manifest.function,
             job_id=job_id,
-            frames=len(records),
+            frames=len(involved),
             deleted=0,
             left=0,
             undeletable=(f"job {job_id} does not exist any more",),
         )
     labels = fetch_labels(client, job_id=job_id) if options.labels is None else options.labels
     reader = JobReader(channel=channel, defaults=attribute_defaults(labels))
+    lifetime = options.retry_policy.request_lifetime
     existing = reader.objects(records, snapshot)
+    recovery = recover(records, existing, looked_at=looked_at, lifetime=lifetime)
+    if recovery.held and not options.dry_run:
+        # Afterwards no request of the run can be carried out any more.
+        channel.sleep(max(0.0, max(recovery.held.values()) - time.time()))
+        looked_at, snapshot = time.time(), reader.snapshot()
+        existing = reader.objects(records, snapshot)
+        records = {**records, **recovery.changed}
+        recovery = recover(records, existing, looked_at=looked_at, lifetime=lifetime)
+    records = {n: recovery.changed.get(n, records[n]) for n in involved}
     plans = {n: plan_undo(existing.get(n, []), r.history, run) for n, r in records.items()}
     targets = {
         frame: {(o.id, o.digest) for o in (*plan.delete, *plan.duplicates)}
@@ -164,6 +178,7 @@ def _undo_job(
                     items=plan.items
                     if frame not in deleter.undeletable
                     else (*plan.items, *plan.superseded),
+                    doubtful=records[frame].doubtful,
                 )
                 for frame, plan in plans.items()
             },
@@ -171,7 +186,7 @@ def _undo_job(
     return UndoneJob(
         function=manifest.function,
         job_id=job_id,
-        frames=len(records),
+        frames=len(involved),
         deleted=sum(len(keys) for keys in targets.values())
         if options.dry_run
         else sum(deleter.deleted.values()),
@@ -182,13 +197,7 @@ def _undo_job(
 
 def _record_before(record: FrameRecord, plan: FramePlan) -> FrameRecord:
     """Return the record to write before the deletion."""
-    return evolve(
-        record,
-        items=plan.items,
-        deleting=plan.superseded,
-        pending=(),
-        doubtful=tuple(sorted({*record.pending, *record.doubtful})),
-    )
+    return evolve(record, items=plan.items, deleting=plan.superseded)
 
 
 def _count_left(plan: FramePlan, existing: Iterable[ExistingObject], run: str | None) -> int:

@@ -37,6 +37,7 @@ RETRY_POLICY = RetryPolicy(
     max_wait=0.05,
     give_up_after=30.0,
     wait_after_timeout=0.2,
+    request_lifetime=0.5,
 )
 LEASE_SECONDS = 0.5
 ATTEMPTS_WITH_FAULTS = 6

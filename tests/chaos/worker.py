@@ -11,6 +11,7 @@ import pickle
 import signal
 import sys
 import traceback
+from collections.abc import Collection
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -28,7 +29,8 @@ from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.manifest_summary import write_summary
 from cvat_flows.tasks.upload.plan import Existing
-from cvat_flows.tasks.upload.result import UploadOptions
+from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
+from cvat_flows.tasks.upload.rounds import upload_in_rounds
 
 DONE, INTERRUPTED, BROKEN = 0, 3, 9
 
@@ -98,15 +100,20 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
         wait=30,
         timing=LeaseTiming(seconds=attempt.lease_seconds, poll=0.02, allowance=0.0),
     ) as lease:
-        for job in attempt.jobs:
-            upload_job(
+
+        def upload_one(job: int, frames: Collection[int] | None) -> UploadReport:
+            of_job = [o for o in attempt.outcomes if job in o.frame.job_ids]
+            return upload_job(
                 client,
                 task_id=attempt.task_id,
                 job_id=job,
-                outcomes=[o for o in attempt.outcomes if job in o.frame.job_ids],
+                outcomes=[o for o in of_job if frames is None or o.frame.number in frames],
                 manifest=manifest,
                 options=evolve(options, check=lease.check),
             )
+
+        for _ in upload_in_rounds(attempt.jobs, upload_one):
+            pass
         write_summary(manifest, frames=len(attempt.outcomes))
 
 

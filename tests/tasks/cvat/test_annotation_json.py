@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.tasks.cvat.annotation_json import is_complete, iter_annotations
+from cvat_flows.tasks.cvat.annotation_json import ids_by_kind, is_complete, iter_annotations
 
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
 objects = st.fixed_dictionaries(
@@ -83,3 +83,22 @@ def test_an_answer_that_is_not_utf8_is_incomplete(
 )
 def test_other_content_is_incomplete(body: bytes) -> None:
     assert not is_complete(body)
+
+
+@given(answers, st.sampled_from([None, (",", ":")]), st.booleans())
+def test_ids_are_found_without_decoding(
+    content: dict[str, Any], separators: tuple[str, str] | None, in_other_order: bool
+) -> None:
+    for n, shape in enumerate(content["shapes"]):
+        shape["elements"] = [{"id": 1000 + n, "spec_id": 5}]
+        shape["attributes"] = [{"spec_id": 7, "value": '"id":9, "shapes": [] "tracks"'}]
+    for tag in content["tags"]:
+        tag["attributes"] = [{"spec_id": 7, "value": "shapes"}, {"spec_id": 8, "value": "tracks"}]
+    for track in content["tracks"]:
+        track["shapes"] = [{"id": 3000}]
+    names = sorted(content) if in_other_order else list(content)
+    ordered = {name: content[name] for name in names}
+    found = ids_by_kind(json.dumps(ordered, separators=separators).encode())
+    assert sorted(found["tags"]) == sorted(tag["id"] for tag in content["tags"])
+    shapes = [shape["id"] for shape in content["shapes"]]
+    assert sorted(found["shapes"]) == sorted([*shapes, *range(1000, 1000 + len(shapes))])

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.tasks.cvat.retry import RetryPolicy, retry_after
+from cvat_flows.tasks.cvat.retry import (
+    BadRequestLifetime,
+    RetryPolicy,
+    retry_after,
+    write_policy,
+)
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:
@@ -36,3 +41,18 @@ def test_the_wait_is_the_longer_one_of_ours_and_theirs(
     wait = policy.wait(attempt, requested)
     assert wait >= max(requested or 0, min(60, 0.5 * 2 ** min(attempt - 1, 10)) * 0.75)
     assert wait <= max(requested or 0, 75)
+
+
+def test_the_life_of_a_request_is_set_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert write_policy().request_lifetime == 60.0
+    monkeypatch.setenv("CVAT_FLOWS_REQUEST_LIFETIME", " 300 ")
+    assert write_policy().request_lifetime == 300.0
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf"])
+def test_a_wrong_life_of_a_request_is_explained(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("CVAT_FLOWS_REQUEST_LIFETIME", value)
+    with pytest.raises(BadRequestLifetime, match=f"CVAT_FLOWS_REQUEST_LIFETIME is '{value}': set"):
+        write_policy()

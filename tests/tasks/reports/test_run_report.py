@@ -112,6 +112,12 @@ def test_uploads_add_up_over_jobs() -> None:
     assert (report.created, report.kept, report.deleted) == (4, 1, 4)
     assert (report.rows[0].created, report.rows[0].kept) == (3, 1)
     assert report.failed[0].deleted == 4
+    assert report.annotations == "4 created, 1 already there, 4 deleted"
+    report.add_uploads([FrameUpload(frame=0, withheld=2)])
+    assert report.annotations == (
+        "4 created, 1 already there, 4 deleted, 2 not created because people changed or removed "
+        "them (--existing clear creates them)"
+    )
 
 
 def test_scores_are_counted_by_label() -> None:

@@ -37,8 +37,9 @@ def index_of_fault(answer: Any) -> int | None:
         options=UploadOptions(),
         run_id="run",
         read_objects=lambda frames: {},
+        record=lambda frames: None,
     )
-    creator.create([frame])
+    creator.create(creator.group([frame]))
     assert frame.failure is not None
     assert frame.failure.error.startswith("CVAT refused the frame's annotations: ")
     return frame.failure.annotation_index

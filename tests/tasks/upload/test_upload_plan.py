@@ -7,6 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
 from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory, ManifestItem
 from cvat_flows.tasks.upload.plan import (
     Existing,
@@ -16,6 +17,7 @@ from cvat_flows.tasks.upload.plan import (
     plan_frame,
     plan_undo,
 )
+from cvat_flows.tasks.upload.recover import recover
 
 digests = st.sampled_from(["sa", "sb", "sc", "sd", "ta", "tb"])
 wishes = st.lists(digests, max_size=6)
@@ -40,8 +42,6 @@ def frames(draw: st.DrawFn) -> tuple[list[ExistingObject], FrameHistory]:
     items += [ManifestItem(id=100 + n, digest=d, run="r1") for n, d in enumerate(draw(wishes))]
     history = FrameHistory(
         items=tuple(items),
-        pending=tuple(draw(st.lists(digests, max_size=3))),
-        pending_run="r1",
         doubtful=tuple(draw(st.lists(digests, max_size=2))),
     )
     return existing, history
@@ -74,7 +74,7 @@ def test_keep_deletes_only_duplicates(
     existing, history = frame
     plan = plan_frame(wanted, existing, history, "keep")
     assert not plan.delete
-    assert all(p.digest in {*history.pending, *history.doubtful} for p in plan.duplicates)
+    assert all(p.digest in history.doubtful for p in plan.duplicates)
 
 
 @given(frames(), wishes)
@@ -85,7 +85,7 @@ def test_replace_deletes_only_unchanged_objects_of_ours(
     plan = plan_frame(wanted, existing, history, "replace")
     ours = {(i.id, i.digest) for i in history.items if i.run is not None}
     for one in plan.delete:
-        assert (one.id, one.digest) in ours or one.digest in history.pending
+        assert (one.id, one.digest) in ours
     # All superseded objects of ours are deleted.
     left = Counter(wanted)
     for item in history.items:
@@ -141,19 +141,22 @@ def test_an_interruption_anywhere_leads_to_the_same_result(
         wanted[i] for i in plan.create
     )
     landed = data.draw(st.booleans())
-    intent = FrameHistory(
+    intent = FrameRecord(
+        state="pending",
+        run=RunStamp(id="r2"),
         items=plan.items,
         deleting=plan.superseded,
         pending=tuple(wanted[i] for i in plan.create),
-        pending_run="r2",
-        doubtful=history.doubtful + history.pending,
+        request="q",
+        doubtful=history.doubtful,
     )
     there = list(existing)
     if landed:
         there += [ExistingObject(id=900 + i, digest=wanted[i]) for i in plan.create]
         some = data.draw(st.sets(st.sampled_from(sorted(deleted, key=str)))) if deleted else set()
         there = [p for p in there if p not in some]
-    again = plan_frame(wanted, there, intent, mode)
+    recovery = recover({0: intent}, {0: there}, looked_at=1.0, lifetime=0.0)
+    again = plan_frame(wanted, there, recovery.changed.get(0, intent).history, mode)
     assert again.withheld <= plan.withheld
     deleted = {*again.delete, *again.duplicates}
     end = counted([p for p in there if p not in deleted]) + Counter(wanted[i] for i in again.create)
@@ -170,18 +173,6 @@ def test_cleanup_changes_nothing_after_a_complete_upload(
     assert not plan.delete
     assert not plan.duplicates
     assert set(plan.items) == set(history.items)
-
-
-def test_cleanup_is_all_or_nothing() -> None:
-    history = FrameHistory(pending=("a", "b"), pending_run="r1")
-    whole = plan_cleanup(
-        [ExistingObject(id=1, digest="a"), ExistingObject(id=2, digest="b")], history
-    )
-    assert (len(whole.items), whole.duplicates) == (2, ())
-    half = plan_cleanup(
-        [ExistingObject(id=1, digest="a"), ExistingObject(id=3, digest="z")], history
-    )
-    assert (half.items, half.duplicates) == ((), (ExistingObject(id=1, digest="a"),))
 
 
 @given(frames(), st.sampled_from([None, "r1", "r9"]))
@@ -213,8 +204,6 @@ def test_an_object_that_a_person_made_equal_is_not_a_duplicate() -> None:
         plan = plan_frame(["sa", "sb"], existing, FrameHistory(items=items, doubtful=("sa",)), mode)
         assert (plan.create, plan.withheld, plan.delete) == ((), 1, ())
         assert plan.duplicates == (ExistingObject(id=3, digest="sa"),)
-    pending = FrameHistory(items=items, pending=("sa",), pending_run="r2")
-    assert {i.id for i in plan_cleanup(existing[:2], pending).items} == {1, 2}
     assert find_created(["sa"], existing[:2], items, "r2") == ([], [0])
     assert find_duplicates(existing, items, {"sa"}) == (ExistingObject(id=3, digest="sa"),)
 

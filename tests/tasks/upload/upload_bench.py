@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
-from attrs import define
+from attrs import define, evolve
 from cvat_sdk import Client
 from cvat_sdk.core.helpers import make_request_headers
 
@@ -18,6 +19,7 @@ from cvat_flows.tasks.upload.job import upload_job
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
+from cvat_flows.tasks.upload.rounds import upload_in_rounds
 from tests.support.fault_proxy import FaultProxy
 
 SHORT_WAITS = RetryPolicy(
@@ -27,6 +29,7 @@ SHORT_WAITS = RetryPolicy(
     max_wait=0.05,
     give_up_after=300.0,
     wait_after_timeout=0.05,
+    request_lifetime=0.2,
 )
 """Short waits, but long timeouts: a slow machine must not look like a fault of CVAT."""
 
@@ -104,6 +107,33 @@ class Bench:
         manifest: Manifest | None = None,
         **options: Any,
     ) -> UploadReport:
+        """Upload to a job, in as many rounds as it takes. Returns the sum of the reports."""
+
+        def upload(job_id: int, frames: Collection[int] | None) -> UploadReport:
+            chosen = [o for o in outcomes if frames is None or o.frame.number in frames]
+            return self.upload_once(
+                *chosen, job=job, run=run, client=client, manifest=manifest, **options
+            )
+
+        reports = list(upload_in_rounds([self.jobs[job].id], upload))
+        return evolve(
+            reports[0],
+            frames=tuple(frame for report in reports for frame in report.frames),
+            failed=tuple(outcome for report in reports for outcome in report.failed),
+            requests=sum(report.requests for report in reports),
+            doubtful=sum(report.doubtful for report in reports),
+        )
+
+    def upload_once(
+        self,
+        *outcomes: Outcome,
+        job: int = 0,
+        run: str = "run-1",
+        client: Client | None = None,
+        manifest: Manifest | None = None,
+        **options: Any,
+    ) -> UploadReport:
+        """Upload to a job, without waiting for the outcome of unanswered requests."""
         return upload_job(
             client or self.client,
             task_id=self.task.id,
