@@ -88,13 +88,10 @@ ENVIRONMENT = """\
 | `CVAT_VERIFY_SSL` | `0`: do not check the TLS certificate | `1` |
 | `CVAT_FLOWS_STORAGE` | Where manifests, leases, cache and results are: a folder, \
 `s3://bucket/folder`, or a Prefect block `type/name` | `~/.cvat-flows` |
-<<<<<<< HEAD
 | `CVAT_FLOWS_MAX_IMAGE_PIXELS` | Largest image, in pixels (width times height), that is decoded. \
 One of 400,000,000 pixels takes 1.2 GB of memory | `178956970`, Pillow's limit |
-=======
 | `CVAT_FLOWS_REQUEST_LIFETIME` | Seconds for which CVAT may go on with a request that had \
 no answer: the longest time for which your gateways let it work ([upload](upload.md)) | 60 |
->>>>>>> 8850288 (Recover unanswered creates by request, and wait for late ones)
 | `CVAT_FLOWS_WEIGHTS` | Folders with weights, separated as in `PATH` | `~/.cvat-flows/weights` |
 | `CVAT_FLOWS_YOLOV8N` | Weights that `aa_functions.yolov8n` uses in place of `yolov8n.pt` | - |
 | `CVAT_FLOWS_RULES` | Rules file of the sweep and of the webhook receiver | - |
