@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from aa_functions.errors import FunctionReferenceError, describe
+from aa_functions.identity import LOADED_FROM_FILE
 from aa_functions.user_code import contained
 
 YOLO_PACKAGES = {"torch", "torchvision", "ultralytics"}
@@ -62,7 +63,7 @@ def import_file(path: Path) -> ModuleType:
     # Dataclasses and pickle look their module up in sys.modules. The digest in the name keeps files
     # with the same name apart.
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(f"__cvat_function_{digest}__", path)
+    spec = importlib.util.spec_from_file_location(f"{LOADED_FROM_FILE}{digest}__", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

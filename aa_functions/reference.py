@@ -16,6 +16,7 @@ from cvat_sdk.auto_annotation import DetectionFunctionSpec
 
 from aa_functions.errors import FunctionReferenceError, describe, text_of
 from aa_functions.fingerprint import FingerprintError, fingerprint
+from aa_functions.identity import declared_name, name_of_file, name_of_object
 from aa_functions.loading import call_create, import_file, import_module
 from aa_functions.user_code import contained
 
@@ -44,6 +45,7 @@ class FunctionReference:
         module: Qualified name, such as `aa_functions.yolov8n`.
         file: Path of a Python source file. Either `module` or `file` must be given.
         parameters: Keyword arguments for the module's `create`.
+        function_name: What records call the function, in place of its own name.
 
     Raises:
         FunctionReferenceError: if both `module` and `file` are given, or neither.
@@ -56,6 +58,7 @@ class FunctionReference:
     module: str | None = None
     file: Path | None = field(default=None, converter=_path_or_none)
     parameters: Mapping[str, Any] = field(factory=dict, converter=dict, hash=False)
+    function_name: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if bool(self.module) == (self.file is not None):
@@ -66,13 +69,18 @@ class FunctionReference:
 
     @classmethod
     def named(
-        cls, name: str, parameters: Mapping[str, Any] = MappingProxyType({})
+        cls,
+        name: str,
+        parameters: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        function_name: str | None = None,
     ) -> FunctionReference:
         """Return the reference for a name: a file if it ends in `.py`, else a module.
 
         Args:
             name: Name of a module, or path of a file.
             parameters: Keyword arguments for the module's `create`.
+            function_name: What records call the function, in place of its own name.
 
         >>> FunctionReference.named("aa_functions.shapes").module
         'aa_functions.shapes'
@@ -80,8 +88,8 @@ class FunctionReference:
         'detector.py'
         """
         if name.endswith(".py"):
-            return cls(file=Path(name), parameters=parameters)
-        return cls(module=name, parameters=parameters)
+            return cls(file=Path(name), parameters=parameters, function_name=function_name)
+        return cls(module=name, parameters=parameters, function_name=function_name)
 
     def __str__(self) -> str:
         return f"module '{self.module}'" if self.module else f"file '{self.file}'"
@@ -92,8 +100,8 @@ class LoadedFunction:
     """An AA function that has a valid `spec` and a callable `detect`.
 
     >>> loaded = load_function("aa_functions.shapes")
-    >>> loaded.title, len(loaded.fingerprint)
-    ('shapes', 64)
+    >>> loaded.title, loaded.name, len(loaded.fingerprint)
+    ('shapes', 'aa_functions.shapes', 64)
     """
 
     function: Any
@@ -104,6 +112,10 @@ class LoadedFunction:
     """64 hexadecimal digits, equal for functions that give equal results; None if unknown."""
     title: str
     """Short name for people, such as `yolov8n`."""
+    name: str
+    """What records call the function, the same for all its versions and parameters: the name that
+    the caller gives it, else its attribute `function_name`, else the name of its module, else that
+    of its file with a hash of the path, such as `cars.py@50432f7a`."""
     image_only: bool = False
     """The results depend on the image, `conf_threshold` and `conv_mask_to_poly` only, not on the
     name of the frame. The function declares it with `results_depend_on = "image"`."""
@@ -120,7 +132,7 @@ def load_function(
         parameters: Keyword arguments for the module's `create`, if `function` is a text.
 
     Returns:
-        The function with its fingerprint and title.
+        The function with its fingerprint, title and name.
 
     Raises:
         FunctionReferenceError: if the function cannot be found or created, or is not a detection
@@ -162,6 +174,7 @@ def load_function(
         fingerprint=digest,
         title=_title(created, reference),
         image_only=_is_image_only(created, f"The function of {reference}"),
+        name=_name(created, reference),
     )
 
 
@@ -196,6 +209,7 @@ def wrap_function(function: Any) -> LoadedFunction:
         fingerprint=digest,
         title=_own_title(function) or name.rpartition(".")[2],
         image_only=_is_image_only(function, f"The function '{name}'"),
+        name=declared_name(function) or name_of_object(function),
     )
 
 
@@ -238,6 +252,14 @@ def check_function(function: Any, subject: str) -> None:
         raise FunctionReferenceError(
             f"{subject} has a 'detect' of type {type(detect).__name__} that cannot be called."
         )
+
+
+def _name(function: Any, reference: FunctionReference) -> str:
+    given = reference.function_name or declared_name(function) or reference.module
+    if given:
+        return given
+    assert reference.file is not None
+    return name_of_file(reference.file)
 
 
 def _is_image_only(function: Any, subject: str) -> bool:

@@ -21,6 +21,7 @@ from cvat_sdk import Client, Config, models
 from PIL import Image
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.tasks.cvat.task import fetch_identity
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Frame, Outcome
 from cvat_flows.tasks.storage import FolderStorage
@@ -59,7 +60,10 @@ def measure(method: str, url: str, task_id: int, frames: int, folder: Path) -> d
     (label,) = (label.id for label in task.get_labels())
     found = outcomes(job, label, frames)
     manifest = Manifest(
-        FolderStorage(folder), server=url, task_id=task_id, function="f", run=RunStamp(id="bench")
+        FolderStorage(folder),
+        task=fetch_identity(client, task_id),
+        function="f",
+        run=RunStamp(id="bench"),
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if method == "sdk":

@@ -58,9 +58,7 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
             findings = find_new(
                 client,
                 rule,
-                _always_new
-                if rule.for_task(1).fresh
-                else why_new_for(rule, function, storage, host=client.api_map.host),
+                _always_new if rule.for_task(1).fresh else why_new_for(rule, function, storage),
                 limit=None if parameters.limit is None else parameters.limit - new_count,
                 exclude=seen,
             )

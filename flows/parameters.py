@@ -60,6 +60,12 @@ class AnnotateTaskParameters(BaseModel):
     task_id: Annotated[int, _OWN_ARGUMENT] = Field(ge=1, description="Id of the CVAT task")
     function: Annotated[FunctionName, _OWN_ARGUMENT] = DEFAULT_FUNCTION
     function_parameters: Annotated[FunctionParameters, _OWN_ARGUMENT] = Field(default_factory=dict)
+    function_name: Annotated[str | None, _RUN] = Field(
+        default=None,
+        min_length=1,
+        description="What the record of uploads calls the function. Empty: the name of its module, "
+        "or of its file with a hash of the path. Give it if a file moves; see docs/functions.md.",
+    )
     server: Annotated[ServerBlock, _RUN] = None
     conf_threshold: Annotated[float | None, _DETECTIONS] = Field(
         default=None,
@@ -122,7 +128,8 @@ class AnnotateTaskParameters(BaseModel):
         default=None, description="Ids of the jobs to annotate. Empty: all."
     )
     only_unannotated: Annotated[bool, _FRAMES] = Field(
-        default=False, description="Annotate only frames that have no tag and no shape"
+        default=False,
+        description="Annotate only frames that have no tag, no shape and no visible track",
     )
     renew: Annotated[bool, _FRAMES] = Field(
         default=False,
@@ -193,10 +200,12 @@ class AnnotateTaskParameters(BaseModel):
     @property
     def reference(self) -> FunctionReference:
         """Where to load the function from."""
-        return FunctionReference.named(self.function, self.function_parameters)
+        return FunctionReference.named(
+            self.function, self.function_parameters, function_name=self.function_name
+        )
 
     @property
-    def function_name(self) -> str:
+    def short_name(self) -> str:
         """`yolov8n` of `aa_functions.yolov8n`, `mine` of `some/where/mine.py`."""
         if self.function.endswith(".py"):
             return self.function.replace("\\", "/").rpartition("/")[2].removesuffix(".py")

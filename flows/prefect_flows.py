@@ -42,7 +42,7 @@ _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
     name="annotate-task",
     description="Annotate one CVAT task. Good frames are uploaded; each bad one appears as a "
     "failed task run.",
-    flow_run_name="annotate {parameters.task_id} · {parameters.function_name}",
+    flow_run_name="annotate {parameters.task_id} · {parameters.short_name}",
     task_runner=_RUNNER,
     persist_result=False,
     on_crashed=[log_how_to_continue],

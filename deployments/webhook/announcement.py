@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from attrs import frozen
 
-from cvat_flows.tasks.upload.manifest_file import server_slug
+from cvat_flows.tasks.upload.manifest_file import unique_slug
 
 EVENT_NAME = "cvat.task.ready"
 
@@ -70,3 +70,12 @@ class Announcement:
                 "parameters": self.parameters,
             },
         }
+
+
+def server_slug(server: str) -> str:
+    """Return a name for a CVAT server in events, the same for all spellings of its address.
+
+    As in the SDK, an address without a scheme is HTTPS, and a trailing slash has no meaning.
+    """
+    address = server if "://" in server else f"https://{server}"
+    return unique_slug(address.rstrip("/").lower())

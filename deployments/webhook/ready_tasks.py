@@ -55,7 +55,7 @@ class ReadyTaskFinder:
             if not remaining:
                 break
             client = client_for(rule, None)
-            why_new = why_new_for(rule, function, self.storage, host=client.api_map.host)
+            why_new = why_new_for(rule, function, self.storage)
             for finding in find_new(client, rule, why_new, only=remaining):
                 remaining.discard(finding.task.id)
                 if finding.state == "new":
@@ -68,7 +68,12 @@ class ReadyTaskFinder:
                 without_retries(),
                 get_client(sync_client=True, httpx_settings=HTTPX_SETTINGS) as prefect,
             ):
-                known = read_known_runs(prefect, annotate_task_flow.name, server=None)
+                known = read_known_runs(
+                    prefect,
+                    annotate_task_flow.name,
+                    server=None,
+                    tasks=[finding.task.identity for finding, _ in new],
+                )
             for finding, function in new:
                 # A run that uploads makes CVAT deliver `update:task` for its own task.
                 if finding.task.id not in known.active:

@@ -13,9 +13,11 @@ from rich.text import Text
 
 from cvat_flows.flows.commands.command import Command, add_task_id_argument, parse_task_id
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.task import fetch_identity
 from cvat_flows.tasks.storage import open_storage
-from cvat_flows.tasks.upload.manifest import Manifest, functions_of_task
+from cvat_flows.tasks.upload.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
 
 
@@ -32,15 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     task_id = parse_task_id(arguments)
     use_server_arguments(arguments)
-    server = find_settings(arguments.server).host.rstrip("/")
-    storage = open_storage()
-    names = functions_of_task(storage, server=server, task_id=task_id)
+    client = connect(find_settings(arguments.server))
+    storage, task = open_storage(), fetch_identity(client, task_id)
+    names = functions_of_task(storage, task)
     if not names:
-        print(f"task {task_id} on {server}: no manifest, so nothing was uploaded with this storage")
+        text = f"task {task_id} on {client.api_map.host}: no manifest, so nothing was uploaded"
+        print("; ".join(filter(None, [text, describe_namesakes(storage, task)])))
     for name in names:
-        manifest = Manifest(
-            storage, server=server, task_id=task_id, function=name, run=RunStamp(id="")
-        )
+        manifest = Manifest(storage, task=task, function=name, run=RunStamp(id=""))
         rows = list(manifest.records())
         if arguments.json:
             for job_id, frame, record in rows:

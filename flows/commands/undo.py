@@ -39,12 +39,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     task_id = parse_task_id(arguments)
     use_server_arguments(arguments)
-    settings = find_settings(arguments.server)
     undone = undo(
-        connect(settings),
+        connect(find_settings(arguments.server)),
         task_id,
         storage=open_storage(),
-        server=settings.host.rstrip("/"),
         stamp=RunStamp(
             id=str(uuid.uuid4()),
             name=f"undo {task_id}",

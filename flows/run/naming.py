@@ -11,7 +11,7 @@ from cvat_flows.tasks.model.text import on_one_line, shorten_name
 
 def name_flow_run(parameters: AnnotateTaskParameters, media: TaskMedia, live: LiveInputs) -> None:
     """Put the CVAT task and the function into the flow run's name and tags."""
-    function = live.function.title if live.function else parameters.function_name
+    function = live.function.title if live.function else parameters.short_name
     tags = [f"cvat-task:{media.task_id}", f"function:{on_one_line(function, 80)}"]
     if media.project_name:
         tags.append(f"project:{on_one_line(media.project_name, 80)}")

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import RunContext
-from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
+from cvat_flows.flows.run.record_fit import adapt_records, is_task_older, log_namesakes
+from cvat_flows.tasks.cvat.annotated_frames import annotated_frames
 from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.upload.lease import Lease, task_lease
@@ -32,15 +32,15 @@ class RunRecord:
     """None in a dry run."""
 
     def annotated_frames(self) -> frozenset[int]:
-        """Return the frames that have a tag or a shape, if `only_unannotated` is set."""
+        """Return the frames that have annotations, if `only_unannotated` is set."""
         context, parameters = self.context, self.context.parameters
         if not parameters.only_unannotated:
             return frozenset()
         found = frozenset(
-            item["frame"]
-            for job_id in context.media.all_job_ids
-            if parameters.jobs is None or job_id in parameters.jobs
-            for _, item in JobAnnotations(client=context.client, job_id=job_id).read()
+            number
+            for job in context.media.all_jobs
+            if parameters.jobs is None or job.id in parameters.jobs
+            for number in annotated_frames(context.client, job)
         )
         if not parameters.renew and not parameters.fresh:
             return found
@@ -83,32 +83,27 @@ def open_record(context: RunContext) -> Iterator[RunRecord]:
     )
     manifest = Manifest(
         context.storage,
-        server=media.host,
-        task_id=media.task_id,
-        function=function_name(context.function),
+        task=media.identity,
+        function=context.function.name,
         run=stamp,
+        server=media.host,
     )
-    record = RunRecord(context=context, manifest=manifest, lease=None)
+    log_namesakes(context)
     if parameters.dry_run:
-        yield record
+        manifest.ignore_records = is_task_older(context, manifest)
+        yield RunRecord(context=context, manifest=manifest, lease=None)
         return
     with task_lease(
         context.storage,
-        server=media.host,
-        task_id=media.task_id,
+        task=media.identity,
         run=stamp,
         wait=parameters.wait_for_writer,
         writes_later=True,
     ) as lease:
-        yield evolve(record, lease=lease)
-
-
-def function_name(function: LoadedFunction) -> str:
-    """Return the name that manifests use: the same for all versions and parameters."""
-    reference = function.reference
-    if reference is None:
-        return function.title
-    return reference.module or (reference.file.name if reference.file else function.title)
+        if is_task_older(context, manifest):
+            lease.begin_writing()
+            adapt_records(context, manifest)
+        yield RunRecord(context=context, manifest=manifest, lease=lease)
 
 
 def result_digest(parameters: AnnotateTaskParameters, labels: tuple[Label, ...]) -> str:

@@ -77,7 +77,7 @@ def new_report(context: RunContext, plan: Plan) -> RunReport:
     """Return the report of a run that begins; it holds the frames that the plan skips."""
     report = RunReport(
         media=context.media,
-        function=context.function.title,
+        function=context.function.name,
         fingerprint=context.function.fingerprint,
         labels=context.labels,
         match=context.match.rows,

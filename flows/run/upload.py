@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from attrs import evolve
 
+from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.record import RunRecord
+from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.engine.current import run_logger
 from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, Plan
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
@@ -41,9 +46,18 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
         write_summary(
             record.manifest,
             frames=context.media.size,
+            task_updated=_last_change(context),
             excluded={number for number, why in skipped.items() if why not in (DONE, ANNOTATED)},
             annotated={number for number, why in skipped.items() if why == ANNOTATED},
         )
+
+
+def _last_change(context: RunContext) -> datetime:
+    """Return when the task was last changed, by CVAT's clock: if it is away, before this run."""
+    try:
+        return fetch_updated(context.client, context.media.task_id)
+    except (CvatUnavailable, CvatRefused):
+        return context.media.updated
 
 
 def _show_failures(run: AnnotationRun, uploaded: UploadReport) -> None:

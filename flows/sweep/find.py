@@ -30,6 +30,8 @@ class Finding:
     reason: str = ""
 
 
+RESTORED = "older than its record: restored from a backup, or a copy"
+
 WhyNew = Callable[[ListedTask], str | None]
 """Returns why a task must be annotated; None if it is done."""
 

@@ -57,7 +57,12 @@ class HandOver:
                     f"Prefect has no deployment {self.deployment!r}: create it with `cvat-flows "
                     "setup`, or annotate in the sweep's process with --run-in process"
                 ) from error
-            known = read_known_runs(client, self.deployment.partition("/")[0], server=server)
+            known = read_known_runs(
+                client,
+                self.deployment.partition("/")[0],
+                server=server,
+                tasks=[finding.task.identity for finding in findings],
+            )
             for finding in findings:
                 runs = known.active.get(finding.task.id, [])
                 dead = [run for run in runs if self._is_dead(run, finding, server)]
@@ -97,8 +102,7 @@ class HandOver:
             return False
         if parameters_of(run).get("server") != server:
             return False  # It may be a task with the same id on another CVAT server.
-        host = finding.task.url.rpartition("/tasks/")[0]
-        return current_writer(self.storage, server=host, task_id=finding.task.id) is None
+        return current_writer(self.storage, finding.task.identity) is None
 
 
 def _mark_crashed(client: SyncPrefectClient, run: FlowRun) -> None:
@@ -117,7 +121,7 @@ def _key(finding: Finding, function: LoadedFunction, options: str, failed: FlowR
     return ":".join(
         [
             "cvat-flows",
-            finding.task.url,
+            finding.task.identity.folder,
             finding.reason,
             (function.fingerprint or function.title)[:32],
             options,

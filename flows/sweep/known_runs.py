@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -19,8 +20,11 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from cvat_flows.tasks.cvat.connection import ServerSettingsError
+from cvat_flows.tasks.cvat.connection import CannotConnect, ServerSettingsError, connect
+from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.task import fetch_identity
+from cvat_flows.tasks.model.identity import TaskIdentity
 
 ACTIVE_STATES = [
     StateType.SCHEDULED,
@@ -42,8 +46,10 @@ class KnownRuns:
     """The latest run that failed, crashed or was cancelled today or yesterday (UTC)."""
 
 
-def read_known_runs(client: SyncPrefectClient, flow: str, *, server: str | None) -> KnownRuns:
-    """Read the runs of the flow on a CVAT server, no matter who started them.
+def read_known_runs(
+    client: SyncPrefectClient, flow: str, *, server: str | None, tasks: Iterable[TaskIdentity]
+) -> KnownRuns:
+    """Read the runs of the flow on some CVAT tasks, no matter who started them.
 
     Reads the runs of all tasks with two requests and one more for each further 200 runs: Prefect
     cannot filter runs by parameters, and a run that has not started has no tag of its task.
@@ -51,12 +57,14 @@ def read_known_runs(client: SyncPrefectClient, flow: str, *, server: str | None)
     Args:
         flow: Name of the flow.
         server: Name of the CVATServer block.
+        tasks: The CVAT tasks.
     """
-    is_on_other_server = _IsOnOtherServer(server)
+    wanted = {task.task_id: task for task in tasks}
+    is_about = _IsAbout(server, wanted)
     active: dict[int, list[FlowRun]] = {}
     not_ended = FlowRunFilter(state=in_states(ACTIVE_STATES))
     for task_id, run in _runs(client, flow, not_ended, FlowRunSort.ID_DESC):
-        if not is_on_other_server(run):
+        if is_about(task_id, run):
             active.setdefault(task_id, []).append(run)
     # From midnight, so that two sweeps on one day see the same runs.
     midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
@@ -64,24 +72,34 @@ def read_known_runs(client: SyncPrefectClient, flow: str, *, server: str | None)
     unsuccessful: dict[int, FlowRun] = {}
     failed = FlowRunFilter(state=in_states(UNSUCCESSFUL_STATES), end_time=recently)
     for task_id, run in _runs(client, flow, failed, FlowRunSort.END_TIME_DESC):
-        if not is_on_other_server(run):
+        if is_about(task_id, run):
             unsuccessful.setdefault(task_id, run)
     return KnownRuns(active=active, unsuccessful=unsuccessful)
 
 
-class _IsOnOtherServer:
-    """Tells whether a run certainly uses another CVAT server, where ids mean other tasks."""
+class _IsAbout:
+    """Tells whether a run is about one of the tasks: on another CVAT server its id means another.
 
-    def __init__(self, server: str | None) -> None:
+    A run whose server cannot be found out counts.
+    """
+
+    def __init__(self, server: str | None, tasks: Mapping[int, TaskIdentity]) -> None:
         self._server = server
+        self._tasks = tasks
         self._hosts: dict[str | None, str | None] = {}
+        self._elsewhere: dict[tuple[str | None, int], TaskIdentity | None] = {}
 
-    def __call__(self, run: FlowRun) -> bool:
+    def __call__(self, task_id: int, run: FlowRun) -> bool:
+        if task_id not in self._tasks:
+            return False
         server = parameters_of(run).get("server")
         if server == self._server:
-            return False
+            return True
         own, other = self._host(self._server), self._host(server)
-        return own is not None and other is not None and own != other
+        if own is None or other is None or own == other:
+            return True
+        # Two addresses may lead to one server. So the task itself tells.
+        return self._task(server, task_id) == self._tasks[task_id]
 
     def _host(self, server: str | None) -> str | None:
         if server not in self._hosts:
@@ -92,6 +110,15 @@ class _IsOnOtherServer:
             else:
                 self._hosts[server] = host.rpartition("://")[2].rstrip("/").lower()
         return self._hosts[server]
+
+    def _task(self, server: str | None, task_id: int) -> TaskIdentity | None:
+        """Return the task with this id on another server, or None if it cannot be read."""
+        if (server, task_id) not in self._elsewhere:
+            task: TaskIdentity | None = None
+            with suppress(ServerSettingsError, CannotConnect, CvatRefused, CvatUnavailable):
+                task = fetch_identity(connect(find_settings(server)), task_id)
+            self._elsewhere[server, task_id] = task
+        return self._elsewhere[server, task_id]
 
 
 def parameters_of(run: FlowRun) -> Mapping[str, Any]:

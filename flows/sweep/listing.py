@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from fnmatch import translate
 from typing import Any
 
@@ -20,6 +21,7 @@ from cvat_flows.tasks.cvat.http import get_all_pages
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.cvat.task import import_failure_reason
 from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse_date
 
 MAX_LABEL_REQUESTS = 10
 """If more projects and tasks own labels, one request lists all labels instead."""
@@ -33,13 +35,19 @@ class FilterError(CvatFlowsError):
 class ListedTask:
     """A CVAT task as CVAT's list shows it."""
 
-    id: int
+    identity: TaskIdentity
+    updated: datetime
+    """When the task or its annotations were last changed, by CVAT's clock."""
     name: str
     frames: int
     """0 if the task has no data yet."""
     dimension: str
     project_id: int | None
     url: str
+
+    @property
+    def id(self) -> int:
+        return self.identity.task_id
 
 
 def list_tasks(
@@ -129,7 +137,8 @@ def _filtered_tasks(
             filter=json.dumps(condition) if condition else None,
         ):
             yield ListedTask(
-                id=row["id"],
+                identity=identity_of_row(row),
+                updated=parse_date(row["updated_date"]),
                 name=row["name"],
                 frames=(row.get("size") or 0) if row.get("data_chunk_size") else 0,
                 dimension=str(row.get("dimension") or "2d"),

@@ -7,8 +7,7 @@ from cvat_sdk import Client
 
 from aa_functions.reference import LoadedFunction, load_function
 from cvat_flows.flows.run.connect import connect_for_run
-from cvat_flows.flows.run.record import function_name
-from cvat_flows.flows.sweep.find import WhyNew, why_new
+from cvat_flows.flows.sweep.find import RESTORED, WhyNew, why_new
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.settings import find_settings
@@ -29,23 +28,24 @@ def function_for(rule: SweepRule, loaded: dict[str, LoadedFunction]) -> LoadedFu
 
     Raises FunctionReferenceError.
     """
-    key = repr((rule.function, sorted(rule.function_parameters.items())))
+    reference = rule.for_task(1).reference
+    key = repr((rule.function, reference.function_name, sorted(reference.parameters.items())))
     if key not in loaded:
-        loaded[key] = load_function(rule.for_task(1).reference)
+        loaded[key] = load_function(reference)
     return loaded[key]
 
 
-def why_new_for(
-    rule: SweepRule, function: LoadedFunction, storage: Storage, *, host: str
-) -> WhyNew:
+def why_new_for(rule: SweepRule, function: LoadedFunction, storage: Storage) -> WhyNew:
     """Return a check that decides from a task's manifest whether it is new to the function."""
-    name = function_name(function)
     fingerprint = function.fingerprint or ""
     options = rule.for_task(1).result_digest()
 
     def check(task: ListedTask) -> str | None:
+        summary = read_summary(storage, task=task.identity, function=function.name)
+        if summary is not None and summary.is_later_than(task.updated):
+            return RESTORED
         return why_new(
-            read_summary(storage, server=host, task_id=task.id, function=name),
+            summary,
             frames=task.frames,
             fingerprint=fingerprint,
             options=options,

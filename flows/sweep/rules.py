@@ -86,8 +86,8 @@ class SweepRule(BaseModel):
     )
     only_unannotated: bool = Field(
         default=True,
-        description="Annotate only frames that have no tag and no shape, and frames that a changed "
-        "function must annotate again. People's work is not touched.",
+        description="Annotate only frames that have no tag, no shape and no visible track, and "
+        "frames that a changed function must annotate again. People's work is not touched.",
     )
     again_when: list[Reason] = Field(
         default=["failed", "frames"],

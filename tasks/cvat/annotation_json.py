@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Collection, Iterator
+from typing import Any, Literal, cast
 
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 
 Kind = Literal["tags", "shapes"]
 KINDS: tuple[Kind, ...] = ("tags", "shapes")
+TRACKS = "tracks"
 
 _WHITESPACE = re.compile(r"[ \t\r\n]*")
 _ID = re.compile(rb'"id":\s*(\d+)')
@@ -54,6 +55,15 @@ def iter_annotations(body: bytes) -> Iterator[tuple[Kind, dict[str, Any]]]:
 
     Raises ValueError if the text is not such an object, lacks one of the lists, or ends early.
     """
+    return cast("Iterator[tuple[Kind, dict[str, Any]]]", _iter_lists(body, KINDS))
+
+
+def iter_with_tracks(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the tracks, too; their kind is TRACKS. Otherwise like `iter_annotations`."""
+    return _iter_lists(body, (*KINDS, TRACKS))
+
+
+def _iter_lists(body: bytes, names: Collection[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     text = body.decode()
     decoder = json.JSONDecoder()
     seen: set[str] = set()
@@ -61,7 +71,7 @@ def iter_annotations(body: bytes) -> Iterator[tuple[Kind, dict[str, Any]]]:
     while True:
         name, at = decoder.raw_decode(text, _skip_whitespace(text, at))
         at = _skip_whitespace(text, _expect(text, at, ":"))
-        if name in KINDS:
+        if name in names:
             seen.add(name)
             at = _skip_whitespace(text, _expect(text, at, "["))
             while text[at : at + 1] != "]":
@@ -79,7 +89,7 @@ def iter_annotations(body: bytes) -> Iterator[tuple[Kind, dict[str, Any]]]:
         if text[at : at + 1] == "}":
             break
         at = _expect(text, at, ",")
-    if _skip_whitespace(text, at + 1) != len(text) or seen != set(KINDS):
+    if _skip_whitespace(text, at + 1) != len(text) or seen != set(names):
         raise ValueError("incomplete answer")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from cvat_sdk import Client
@@ -10,6 +11,7 @@ from cvat_sdk import Client
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.http import get_all_pages, get_json
 from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse_date
 from cvat_flows.tasks.model.media import JobRange, TaskMedia
 
 
@@ -56,6 +58,17 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
     return build_media(task, meta, jobs, host=client.api_map.host, honeypots=honeypots)
 
 
+def fetch_identity(client: Client, task_id: int) -> TaskIdentity:
+    """Fetch what identifies a task. Raises CvatRefused and CvatUnavailable."""
+    return identity_of_row(get_json(client, f"/api/tasks/{task_id}", subject=f"task {task_id}"))
+
+
+def fetch_updated(client: Client, task_id: int) -> datetime:
+    """Fetch when a task was last changed, by CVAT's clock. Raises as `fetch_identity` does."""
+    row = get_json(client, f"/api/tasks/{task_id}", subject=f"task {task_id}")
+    return parse_date(row["updated_date"])
+
+
 def build_media(
     task: Mapping[str, Any],
     meta: Mapping[str, Any],
@@ -71,7 +84,8 @@ def build_media(
     frames = meta["frames"] or []
     return TaskMedia(
         host=host.rstrip("/"),
-        task_id=task["id"],
+        identity=identity_of_row(task),
+        updated=parse_date(task["updated_date"]),
         name=task["name"],
         size=task["size"],
         chunk_size=meta.get("chunk_size") or task["data_chunk_size"],

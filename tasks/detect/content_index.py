@@ -26,9 +26,8 @@ class ContentIndex:
 
     def __init__(self, storage: Storage, media: TaskMedia) -> None:
         self._storage = storage
-        server = digest_of([FORMAT, media.host])[:16]
-        data = digest_of([media.data_id, media.chunks_updated_date, media.chunk_size])[:16]
-        self._folder = f"{CONTENT}/{server}/{media.task_id}/{data}"
+        state = [FORMAT, media.data_id, media.chunks_updated_date, media.chunk_size]
+        self._folder = f"{CONTENT}/{media.identity.folder}/{digest_of(state)[:16]}"
 
     def read(self, chunk: int) -> dict[int, str]:
         """Return the known hashes of a chunk's frames, by frame number."""

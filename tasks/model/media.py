@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection
+from datetime import datetime
 from typing import Literal
 
 from attrs import field, frozen
 
 from cvat_flows.tasks.model.frames import Frame
+from cvat_flows.tasks.model.identity import TaskIdentity
 
 
 @frozen(kw_only=True)
@@ -29,8 +31,11 @@ class TaskMedia:
     """The frames and jobs that a CVAT task had when they were fetched."""
 
     host: str
-    """Address of the CVAT server, without a trailing slash."""
-    task_id: int
+    """Address of the CVAT server in this run, without a trailing slash. It is for links: it does
+    not identify the server."""
+    identity: TaskIdentity
+    updated: datetime
+    """When the task or its annotations were last changed, by CVAT's clock."""
     name: str
     size: int
     """Number of frames, including deleted ones."""
@@ -65,13 +70,20 @@ class TaskMedia:
         return f"task {self.task_id} · {self.name}"
 
     @property
+    def task_id(self) -> int:
+        return self.identity.task_id
+
+    @property
     def task_url(self) -> str:
         return f"{self.host}/tasks/{self.task_id}"
 
     @property
+    def all_jobs(self) -> tuple[JobRange, ...]:
+        return (*self.jobs, self.pool_job) if self.pool_job else self.jobs
+
+    @property
     def all_job_ids(self) -> tuple[int, ...]:
-        pool = (self.pool_job.id,) if self.pool_job else ()
-        return tuple(job.id for job in self.jobs) + pool
+        return tuple(job.id for job in self.all_jobs)
 
     def frame(self, number: int, *, jobs: Collection[int] | None = None) -> Frame:
         """Return a frame by its number, with the jobs that contain it and are in `jobs`.

@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from attrs import define, evolve, field
 
 from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.storage import Storage, StorageError
 from cvat_flows.tasks.upload.lease_file import (
     LeaseEntry,
@@ -57,8 +58,7 @@ class LeaseLost(CvatFlowsError):
 def task_lease(
     storage: Storage,
     *,
-    server: str,
-    task_id: int,
+    task: TaskIdentity,
     run: RunStamp,
     wait: float = 600.0,
     writes_later: bool = False,
@@ -70,8 +70,7 @@ def task_lease(
 
     Args:
         storage: The storage of the manifests.
-        server: Address of the CVAT server.
-        task_id: Id of the CVAT task.
+        task: The CVAT task.
         run: The run that writes.
         wait: Seconds to wait for another run to end.
         writes_later: Take over the lease of a dead process of this machine without waiting for its
@@ -85,7 +84,7 @@ def task_lease(
     timing = timing or LeaseTiming()
     lease = Lease(
         storage=storage,
-        folder=lease_folder(server, task_id),
+        task=task,
         entry=LeaseEntry(
             token=secrets.token_hex(8),
             run_id=run.id,
@@ -105,8 +104,8 @@ def task_lease(
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise TaskIsBusy(
-                f"task {task_id} is being written to by {holder.holder}; waited {wait:g} s for it "
-                "to end. Try again later, or cancel that run",
+                f"task {task.task_id} is being written to by {holder.holder}; waited {wait:g} s "
+                "for it to end. Try again later, or cancel that run",
                 holder=holder,
             )
         time.sleep(min(timing.poll, remaining))
@@ -122,7 +121,7 @@ class Lease:
     """A run's claim to be the only writer of a CVAT task."""
 
     storage: Storage
-    folder: str
+    task: TaskIdentity
     entry: LeaseEntry
     timing: LeaseTiming
     writes_later: bool
@@ -167,7 +166,7 @@ class Lease:
         """Raise LeaseLost unless the lease is certainly ours. Reads nothing."""
         if time.monotonic() >= self._valid_until:
             raise LeaseLost(
-                f"this run has lost its right to write to {self.folder.rpartition('/')[2]}: it "
+                f"this run has lost its right to write to task {self.task.task_id}: it "
                 f"could not renew its lease for {self.timing.seconds:g} s; run it again"
             )
 
@@ -240,8 +239,10 @@ class Lease:
 
     def _numbers(self) -> list[int]:
         # NFS lists `.nfs...` for a file that is deleted while it is read; macOS adds `.DS_Store`.
-        names = (_NUMBERED.search(stored.path) for stored in self.storage.list(self.folder))
+        names = (
+            _NUMBERED.search(stored.path) for stored in self.storage.list(lease_folder(self.task))
+        )
         return sorted(int(name[1]) for name in names if name)
 
     def _file(self, number: int) -> str:
-        return f"{self.folder}/{number:09d}.json"
+        return f"{lease_folder(self.task)}/{number:09d}.json"

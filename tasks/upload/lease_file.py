@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import asdict, fields, frozen
 
+from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.storage import Storage
-from cvat_flows.tasks.upload.manifest_file import server_slug
 
 CLOCK_ALLOWANCE = 5.0
 """Seconds by which clocks may differ. An expired lease is respected for that much longer."""
@@ -75,14 +75,14 @@ class LeaseTiming:
     clock: Callable[[], float] = time.time
 
 
-def lease_folder(server: str, task_id: int) -> str:
+def lease_folder(task: TaskIdentity) -> str:
     """Return the folder of a task's lease files."""
-    return f"leases/{server_slug(server)}/task-{task_id}"
+    return f"leases/{task.folder}"
 
 
-def current_writer(storage: Storage, *, server: str, task_id: int) -> LeaseEntry | None:
+def current_writer(storage: Storage, task: TaskIdentity) -> LeaseEntry | None:
     """Return who holds the lease of a CVAT task, or None."""
-    for stored in storage.list(lease_folder(server, task_id)):
+    for stored in storage.list(lease_folder(task)):
         entry = parse_lease(storage.read(stored.path))
         if entry is None or entry.expires == 0.0:
             continue

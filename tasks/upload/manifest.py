@@ -1,6 +1,6 @@
 """The manifest: the durable record of what this project put into a CVAT task, frame by frame.
 
-Each CVAT server, task and function has a folder. It contains a file for every 500 frames of a job,
+Each CVAT task and function has a folder. It contains a file for every 500 frames of a job,
 so that an update is small for any size of task, and a summary (upload.manifest_summary). The format
 is documented in docs/upload.md.
 """
@@ -15,12 +15,14 @@ from attrs import evolve
 
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Frame
+from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.manifest_file import (
     FrameRecord,
     JobFile,
     RunStamp,
     dump_job_file,
+    folder_of_namesakes,
     manifest_folder,
     parse_job_file,
 )
@@ -40,21 +42,31 @@ class Manifest:
 
     Args:
         storage: Where the manifest is.
-        server: Address of the CVAT server.
-        task_id: Id of the CVAT task.
+        task: The CVAT task.
         function: Name of the function, the same for all its versions.
         run: The run that reads and writes.
+        server: Address of the CVAT server, for people who read the files.
+
+    Attributes:
+        ignore_records: Do as if there were no records yet. For a dry run.
     """
 
     def __init__(
-        self, storage: Storage, *, server: str, task_id: int, function: str, run: RunStamp
+        self,
+        storage: Storage,
+        *,
+        task: TaskIdentity,
+        function: str,
+        run: RunStamp,
+        server: str = "",
     ) -> None:
         self.storage = storage
-        self.server = server
-        self.task_id = task_id
+        self.task = task
         self.function = function
         self.run = run
-        self.folder = manifest_folder(server, task_id, function)
+        self.server = server
+        self.folder = manifest_folder(task, function)
+        self.ignore_records = False
         self._lock = threading.Lock()
         self._files: OrderedDict[str, JobFile] = OrderedDict()
 
@@ -121,10 +133,10 @@ class Manifest:
             if file is not None:
                 self._files.move_to_end(path)
                 return file
-        file = _read_job_file(self.storage, path)
+        file = None if self.ignore_records else _read_job_file(self.storage, path)
         if file is None:
             file = JobFile(
-                server=self.server, task_id=self.task_id, job_id=job_id, function=self.function
+                task=self.task, server=self.server, job_id=job_id, function=self.function
             )
         self._keep_in_memory(path, file)
         return file
@@ -137,18 +149,34 @@ class Manifest:
                 self._files.popitem(last=False)
 
 
-def functions_of_task(storage: Storage, *, server: str, task_id: int) -> list[str]:
+def functions_of_task(storage: Storage, task: TaskIdentity) -> list[str]:
     """Return the names of the functions that have a manifest in the CVAT task."""
-    names = set()
-    folders = set()
-    for stored in storage.list(manifest_folder(server, task_id)):
-        folder = stored.path.split("/")[3]
-        if folder not in folders and "/job-" in stored.path:
+    files = _one_file_each(storage, manifest_folder(task), depth=4)
+    return sorted({file.function for file in files})
+
+
+def describe_namesakes(storage: Storage, task: TaskIdentity) -> str:
+    """Say which other tasks with the same id have a manifest; return "" if there are none."""
+    files = _one_file_each(storage, folder_of_namesakes(task), depth=3)
+    others = [f"{file.task} on {file.server}" for file in files if file.task != task]
+    if not others:
+        return ""
+    return (
+        f"the storage has records of another {', another '.join(others)}, which are not used for "
+        f"this one, created {task.created:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def _one_file_each(storage: Storage, folder: str, *, depth: int) -> list[JobFile]:
+    """Return one job file of each subfolder whose path has `depth` names."""
+    found: dict[str, JobFile] = {}
+    for stored in storage.list(folder):
+        subfolder = "/".join(stored.path.split("/")[:depth])
+        if subfolder not in found and "/job-" in stored.path:
             file = _read_job_file(storage, stored.path)
             if file is not None:
-                folders.add(folder)
-                names.add(file.function)
-    return sorted(names)
+                found[subfolder] = file
+    return list(found.values())
 
 
 def _first_frame(frame: int) -> int:

@@ -11,9 +11,12 @@ from typing import Any, Literal, get_args
 
 from attrs import asdict, field, frozen
 
+from cvat_flows.tasks.model.identity import TaskIdentity, folder_of_number, parse_date
 from cvat_flows.tasks.upload.ownership import FrameHistory, ManifestItem
 
 FORMAT = 1
+MANIFESTS = "manifest"
+"""Folder of all manifests in the storage."""
 
 State = Literal["pending", "annotated", "failed", "undone"]
 """`pending`: an upload began and has not ended. `failed`: the frame holds what it held before."""
@@ -68,26 +71,23 @@ class FrameRecord:
 class JobFile:
     """Records of up to 500 frames of a job."""
 
+    task: TaskIdentity
     server: str
-    task_id: int
+    """Address of the CVAT server when the file was begun. For people: nothing depends on it."""
     job_id: int
     function: str
     frames: dict[int, FrameRecord] = field(factory=dict)
 
 
-def manifest_folder(server: str, task_id: int, function: str | None = None) -> str:
+def manifest_folder(task: TaskIdentity, function: str | None = None) -> str:
     """Return the folder of a task's manifests, or of the manifest of one function."""
-    folder = f"manifest/{server_slug(server)}/task-{task_id}"
+    folder = f"{MANIFESTS}/{task.folder}"
     return folder if function is None else f"{folder}/{unique_slug(function)}"
 
 
-def server_slug(server: str) -> str:
-    """Return a file name for a CVAT server, the same for all spellings of its address.
-
-    As in the SDK, an address without a scheme is HTTPS, and a trailing slash has no meaning.
-    """
-    address = server if "://" in server else f"https://{server}"
-    return unique_slug(address.rstrip("/").lower())
+def folder_of_namesakes(task: TaskIdentity) -> str:
+    """Return the folder of the manifests of all tasks with this task's id, on any server."""
+    return f"{MANIFESTS}/{folder_of_number(task.task_id)}"
 
 
 def unique_slug(text: str) -> str:
@@ -133,7 +133,8 @@ def dump_job_file(file: JobFile) -> bytes:
     head = {
         "format": FORMAT,
         "server": file.server,
-        "task_id": file.task_id,
+        "task_id": file.task.task_id,
+        "task_created": file.task.created.isoformat(),
         "job_id": file.job_id,
         "function": file.function,
         "runs": [run.to_json() for run in runs],
@@ -151,8 +152,8 @@ def parse_job_file(content: bytes) -> JobFile:
     runs = [RunStamp(**run) for run in top["runs"]]
     creators = top["creators"]
     return JobFile(
+        task=TaskIdentity(task_id=top["task_id"], created=parse_date(top["task_created"])),
         server=top["server"],
-        task_id=top["task_id"],
         job_id=top["job_id"],
         function=top["function"],
         frames={int(n): _parse_record(row, runs, creators) for n, row in top["frames"].items()},

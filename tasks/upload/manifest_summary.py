@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection
+from datetime import datetime, timedelta
 
 from attrs import asdict, evolve, field, frozen
 
+from cvat_flows.tasks.model.identity import TaskIdentity, parse_date
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, manifest_folder, now
 
 _FORMAT = 1
+CLOCK_STEP = timedelta(seconds=5)
+"""The clocks of CVAT's machines may differ by this much, or be set back by it."""
 
 
 @frozen(kw_only=True)
 class Summary:
     """What one function has done in one CVAT task."""
 
-    server: str
-    task_id: int
+    task: TaskIdentity
     function: str
     frames: int
     """Number of frames in the task when the summary was written."""
@@ -30,16 +33,27 @@ class Summary:
     """The last run."""
     when: str
     """When the summary was written."""
+    task_updated: datetime
+    """When the task had last been changed then, by CVAT's clock."""
     done: dict[str, int] = field(factory=dict)
     """Number of annotated frames by `fingerprint parameters`."""
     states: dict[str, int] = field(factory=dict)
     """Number of frames by state: annotated, failed, pending, undone."""
+
+    def is_later_than(self, task_updated: datetime) -> bool:
+        """Return whether this was written later than what CVAT now says is the last change.
+
+        Then CVAT has gone back in time: it was restored from a backup, or is a copy of the server
+        that the records are about. The records cannot tell what is in the task.
+        """
+        return self.task_updated > task_updated + CLOCK_STEP
 
 
 def write_summary(
     manifest: Manifest,
     *,
     frames: int,
+    task_updated: datetime,
     skipped: int = 0,
     excluded: Collection[int] = (),
     annotated: Collection[int] = (),
@@ -51,6 +65,7 @@ def write_summary(
     Args:
         manifest: The manifest.
         frames: Number of frames in the task.
+        task_updated: When the task was last changed, by CVAT's clock.
         skipped: Number of skipped frames besides those in `excluded` and `annotated`.
         excluded: Frames that are not to be annotated, even if that was done before.
         annotated: Frames with annotations. They are not to be annotated either, unless the
@@ -71,13 +86,13 @@ def write_summary(
     for number in left_out & records.keys():
         del records[number]
     summary = Summary(
-        server=manifest.server,
-        task_id=manifest.task_id,
+        task=manifest.task,
         function=manifest.function,
         frames=frames,
         skipped=skipped + len(left_out),
         run=manifest.run,
         when=now(),
+        task_updated=task_updated,
         done=dict(
             Counter(
                 f"{record.run.fingerprint} {record.run.parameters}"
@@ -88,28 +103,36 @@ def write_summary(
         states=dict(Counter(str(record.state) for record in records.values())),
     )
     row = {"format": _FORMAT, **asdict(summary)}
-    content = json.dumps(row, ensure_ascii=False, indent=1).encode()
-    manifest.storage.write(_path(manifest.server, manifest.task_id, manifest.function), content)
+    content = json.dumps(row, ensure_ascii=False, indent=1, default=datetime.isoformat).encode()
+    manifest.storage.write(_path(manifest.task, manifest.function), content)
     return summary
 
 
-def read_summary(storage: Storage, *, server: str, task_id: int, function: str) -> Summary | None:
+def read_summary(storage: Storage, *, task: TaskIdentity, function: str) -> Summary | None:
     """Return what the function has done in the CVAT task, or None if no run of it has ended there.
 
     Costs one small read and no request to CVAT. An unreadable summary counts as None: the next run
     finds out from the records what is done.
     """
-    content = storage.read(_path(server, task_id, function))
+    content = storage.read(_path(task, function))
     if content is None:
         return None
     try:
         row = json.loads(content)
         if row.pop("format") != _FORMAT:
             return None
-        return Summary(**{**row, "run": RunStamp(**row["run"])})
+        row["task"]["created"] = parse_date(row["task"]["created"])
+        return Summary(
+            **{
+                **row,
+                "task": TaskIdentity(**row["task"]),
+                "run": RunStamp(**row["run"]),
+                "task_updated": parse_date(row["task_updated"]),
+            }
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _path(server: str, task_id: int, function: str) -> str:
-    return f"{manifest_folder(server, task_id, function)}/summary.json"
+def _path(task: TaskIdentity, function: str) -> str:
+    return f"{manifest_folder(task, function)}/summary.json"

@@ -9,15 +9,17 @@ from itertools import groupby
 from attrs import evolve, frozen
 from cvat_sdk import Client
 
+from aa_functions.identity import named_alike
 from cvat_flows.tasks.cvat.digest import attribute_defaults
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.labels import fetch_labels
+from cvat_flows.tasks.cvat.task import fetch_identity, fetch_updated
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.delete import Deleter, Key
 from cvat_flows.tasks.upload.lease import task_lease
-from cvat_flows.tasks.upload.manifest import Manifest, functions_of_task
+from cvat_flows.tasks.upload.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, now
 from cvat_flows.tasks.upload.manifest_summary import read_summary, write_summary
 from cvat_flows.tasks.upload.ownership import ExistingObject
@@ -29,6 +31,10 @@ from cvat_flows.tasks.upload.result import UploadOptions
 
 class NothingToUndo(CvatFlowsError):
     """The manifest contains nothing of the run, or of the task."""
+
+
+class AmbiguousName(CvatFlowsError):
+    """Several functions have the name, up to the hash of their paths."""
 
 
 @frozen(kw_only=True)
@@ -50,7 +56,6 @@ def undo(
     task_id: int,
     *,
     storage: Storage,
-    server: str,
     stamp: RunStamp,
     run: str | None = None,
     function: str | None = None,
@@ -66,37 +71,56 @@ def undo(
         client: The CVAT server.
         task_id: Id of the CVAT task.
         storage: The storage of the manifests.
-        server: Address of the CVAT server, as the manifests name it.
         stamp: Identifies this undo in the lease and the manifest.
         run: Id of the run; None for all runs.
-        function: Name of the function; None for all functions.
+        function: Name of the function; None for all functions. The hash of a file's name can be
+            left out.
         options: `dry_run` and the limits of requests.
         wait: Seconds to wait for another run that writes to the task.
 
     Raises:
         NothingToUndo: The manifest contains nothing of the run.
+        AmbiguousName: Several functions of the task have this file name.
         TaskIsBusy: Another run writes to the task.
         CvatUnavailable, CvatRefused: CVAT does not carry out the requests.
     """
     options = options or UploadOptions()
-    names = [function] if function else functions_of_task(storage, server=server, task_id=task_id)
+    task = fetch_identity(client, task_id)
+    names = _names(functions_of_task(storage, task), function)
     undone: list[UndoneJob] = []
-    with task_lease(storage, server=server, task_id=task_id, run=stamp, wait=wait) as lease:
+    with task_lease(storage, task=task, run=stamp, wait=wait) as lease:
         options = evolve(options, check=lease.check)
         for name in names:
-            manifest = Manifest(storage, server=server, task_id=task_id, function=name, run=stamp)
+            manifest = Manifest(storage, task=task, function=name, run=stamp)
             for job_id, records in _records_by_job(manifest, run):
                 undone.append(_undo_job(client, job_id, manifest, records, run, options))
-            summary = read_summary(storage, server=server, task_id=task_id, function=name)
+            summary = read_summary(storage, task=task, function=name)
             if summary and not options.dry_run:
-                write_summary(manifest, frames=summary.frames, skipped=summary.skipped)
+                write_summary(
+                    manifest,
+                    frames=summary.frames,
+                    task_updated=fetch_updated(client, task_id),
+                    skipped=summary.skipped,
+                )
     if not undone:
         which = f"run {run}" if run else "this project"
+        others = describe_namesakes(storage, task)
         raise NothingToUndo(
             f"task {task_id}: the manifest contains nothing that {which} put there; "
-            f"`cvat-flows manifest {task_id}` shows its content"
+            + (others or f"`cvat-flows manifest {task_id}` shows its content")
         )
     return undone
+
+
+def _names(known: list[str], wanted: str | None) -> list[str]:
+    if wanted is None or wanted in known:
+        return known if wanted is None else [wanted]
+    alike = named_alike(wanted, known) if "@" not in wanted else []
+    if len(alike) > 1:
+        raise AmbiguousName(
+            f"--function {wanted}: the task has annotations of {' and '.join(alike)}; name one"
+        )
+    return alike
 
 
 def _records_by_job(

@@ -196,7 +196,7 @@ def run_schedule(
         url=cvat.client.api_map.host,
         token=token,
         folder=str(folder / "reference"),
-        task_id=layout.task_id,
+        task=layout.identity,
         jobs=tuple(job for job, _, _ in layout.jobs),
         outcomes=[],
         existing="keep",
@@ -318,8 +318,7 @@ def _read_records(attempt: Attempt) -> Records:
     """Read the manifest without ids and dates."""
     manifest = Manifest(
         FolderStorage(Path(attempt.folder)),
-        server="http://cvat",
-        task_id=attempt.task_id,
+        task=attempt.task,
         function="f",
         run=attempt.run,
     )

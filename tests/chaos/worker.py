@@ -19,7 +19,9 @@ from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.retry import RetryPolicy
+from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.model.frames import Outcome
+from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.job import upload_job
@@ -42,7 +44,7 @@ class Attempt:
     url: str
     token: str
     folder: str
-    task_id: int
+    task: TaskIdentity
     jobs: tuple[int, ...]
     outcomes: list[Outcome]
     existing: Existing
@@ -83,9 +85,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
     """Upload to all jobs of the task, with a lease."""
     client = Client(attempt.url, check_server_version=False)
     client.api_client.set_default_header("Authorization", f"Token {attempt.token}")
-    manifest = Manifest(
-        storage, server="http://cvat", task_id=attempt.task_id, function="f", run=attempt.run
-    )
+    manifest = Manifest(storage, task=attempt.task, function="f", run=attempt.run)
     options = UploadOptions(
         existing=attempt.existing,
         labels=attempt.task_labels,
@@ -94,8 +94,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
     )
     with task_lease(
         storage,
-        server="http://cvat",
-        task_id=attempt.task_id,
+        task=attempt.task,
         run=attempt.run,
         wait=30,
         timing=LeaseTiming(seconds=attempt.lease_seconds, poll=0.02, allowance=0.0),
@@ -105,7 +104,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
             of_job = [o for o in attempt.outcomes if job in o.frame.job_ids]
             return upload_job(
                 client,
-                task_id=attempt.task_id,
+                task_id=attempt.task.task_id,
                 job_id=job,
                 outcomes=[o for o in of_job if frames is None or o.frame.number in frames],
                 manifest=manifest,
@@ -114,7 +113,11 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
 
         for _ in upload_in_rounds(attempt.jobs, upload_one):
             pass
-        write_summary(manifest, frames=len(attempt.outcomes))
+        write_summary(
+            manifest,
+            frames=len(attempt.outcomes),
+            task_updated=fetch_updated(client, attempt.task.task_id),
+        )
 
 
 def main() -> None:

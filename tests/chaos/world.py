@@ -17,7 +17,9 @@ from PIL import Image
 from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
+from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.model.labels import Label, labels_of_rows
+from tests.support.identity import identity_of
 
 Content = dict[int, Counter[str]]
 """By job, how often it contains each object (as JSON without id)."""
@@ -27,7 +29,7 @@ Content = dict[int, Counter[str]]
 class Layout:
     """A task with certain jobs, used by many schedules."""
 
-    task_id: int
+    identity: TaskIdentity
     jobs: tuple[tuple[int, int, int], ...]
     """Job id, first and last frame."""
     labels: dict[str, int]
@@ -137,7 +139,7 @@ def _make_layout(cvat: Cvat, images: list[Path], options: dict[str, int]) -> Lay
     labels |= {sub["name"]: sub["id"] for row in rows for sub in row["sublabels"]}
     jobs = sorted((job.id, job.start_frame, job.stop_frame) for job in task.get_jobs())
     return Layout(
-        task_id=task.id,
+        identity=identity_of(task),
         jobs=tuple(jobs),
         labels=labels,
         attributes={a["name"]: a["id"] for row in rows for a in row["attributes"]},

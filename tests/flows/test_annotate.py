@@ -23,6 +23,7 @@ from cvat_flows.tasks.steps import detect
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.lease_file import LeaseEntry, current_writer
 from tests.flows.conftest import both_ways, frames_of
+from tests.support.identity import identity_of
 from tests.support.prefect_records import task_runs_of
 
 
@@ -106,7 +107,7 @@ def test_the_lease_is_held_until_the_report_is_written(
     task = make_task(1)
 
     def writer(*_: object) -> LeaseEntry | None:
-        return current_writer(open_storage(), server=sandbox.url, task_id=task.id)
+        return current_writer(open_storage(), identity_of(task))
 
     seen: list[LeaseEntry | None] = []
     monkeypatch.setattr("cvat_flows.flows.run.report.publish", lambda *_: seen.append(writer()))
@@ -224,7 +225,7 @@ def test_a_function_that_hangs_ends_the_run(
     assert "5 calls of the function in a row took longer than 0.2 s" in str(finished.error)
     assert "frame 5 · img_0005.jpg" in str(finished.error)
     assert frames_of(task) == []
-    assert current_writer(open_storage(), server=sandbox.url, task_id=task.id) is None
+    assert current_writer(open_storage(), identity_of(task)) is None
     assert annotate(task, function_parameters={}).report.count("annotated") == 8
 
 

@@ -70,6 +70,7 @@ CHANGE_NO_RESULT: dict[str, object] = {
     "task_id": 2,
     "function": "f.py",
     "function_parameters": {"size": 1},
+    "function_name": "cars",
     "server": "block",
     "detect_timeout": 5.0,
     "existing": "replace",

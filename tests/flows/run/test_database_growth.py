@@ -112,6 +112,7 @@ def test_reports_of_ten_thousand_failed_frames_stay_below_two_megabytes(
         reference=FunctionReference(module="aa_functions.yolov8n"),
         fingerprint="f" * 64,
         title="yolov8n",
+        name="aa_functions.yolov8n",
     )
     context = RunContext(
         parameters=AnnotateTaskParameters(task_id=123),

@@ -18,6 +18,7 @@ from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.run.hooks import log_how_to_continue
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.lease_file import current_writer
+from tests.support.identity import identity_of
 from tests.support.prefect_records import flow_run_of, log_of
 
 
@@ -76,4 +77,4 @@ def test_an_interrupted_run_logs_the_line_and_releases_its_task(
     interrupted = SimpleNamespace(run_id=ids[0])
     log_of(interrupted, f"cvat-flows retry {ids[0]}")
     assert flow_run_of(interrupted).state.is_crashed()
-    assert current_writer(open_storage(), server=sandbox.url, task_id=task.id) is None
+    assert current_writer(open_storage(), identity_of(task)) is None

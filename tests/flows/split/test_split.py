@@ -85,7 +85,11 @@ def test_helpers_are_cancelled_if_one_cannot_be_started(
         helpers, "cancel_helpers", lambda runs, *, running: called_off.append(([*runs], running))
     )
     function = LoadedFunction(
-        function=None, reference=FunctionReference(file=Path("f.py")), fingerprint="f", title="f"
+        function=None,
+        reference=FunctionReference(file=Path("f.py")),
+        fingerprint="f",
+        title="f",
+        name="f",
     )
     parameters = AnnotateTaskParameters(task_id=5, function="f.py", split="jobs", split_runs=2)
     context: Any = SimpleNamespace(function=function, parameters=parameters)

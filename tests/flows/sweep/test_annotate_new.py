@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
+from aa_functions.identity import name_of_file
 from cvat_flows.deployments.webhook.ready_tasks import ReadyTaskFinder
 from cvat_flows.flows.cli import main
 from cvat_flows.flows.in_process import sweep_here
@@ -36,6 +37,7 @@ from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.manifest_summary import write_summary
+from tests.support.identity import task_number
 
 pytestmark = pytest.mark.usefixtures("storage_folder", "prefect_server")
 
@@ -164,6 +166,25 @@ def test_conditions_select_tasks(
     assert shapes_of(north) == []
     client.tasks.retrieve(north.id).update({"assignee_id": 1})
     assert found(assignees=["admin"]) == {north.id}
+
+
+def test_frames_with_a_visible_track_are_left_out(
+    project: Any, make_task: Any, function_file: Path
+) -> None:
+    task = make_task(count=4, project_id=project.id)
+    (label,) = (label.id for label in task.get_labels())
+    keyframes = [
+        models.TrackedShapeRequest(
+            frame=frame, type="rectangle", points=[1.0, 1.0, 9.0, 9.0], outside=frame == 3
+        )
+        for frame in (1, 3)
+    ]
+    track = models.LabeledTrackRequest(frame=1, label_id=label, shapes=keyframes)
+    task.set_annotations(models.LabeledDataRequest(tracks=[track]))
+    rule = {"projects": ["cars"], "function": str(function_file)}
+    assert outcomes(run(rule)) == [(task.id, "annotated")]
+    assert shapes_of(task) == [0, 3]
+    assert run(rule).done == 1
 
 
 def test_order_and_limits(project: Any, make_task: Any, function_file: Path) -> None:
@@ -400,14 +421,24 @@ def test_a_run_without_a_lease_is_dead_only_if_it_must_have_one(
 def test_equal_ids_on_two_cvat_servers_are_different_tasks(
     project: Any, make_task: Any, function_file: Path, deployment: Deployment
 ) -> None:
-    first, second = (make_task(count=1, project_id=project.id) for _ in range(2))
-    settings = find_settings()
-    for name, host in (("north", "http://north.invalid"), ("here", settings.host + "/")):
+    first, second, third = (make_task(count=1, project_id=project.id) for _ in range(3))
+    here = find_settings().host
+    addresses = {
+        "north": "http://north.invalid",
+        "here": f"{here}/",
+        "alias": here.replace("127.0.0.1", "localhost"),
+    }
+    for name, host in addresses.items():
         CVATServer(host=host, username="admin", password="admin").save(name, _sync=True)
     deployment.start(Running(), task_id=first.id, server="north")
     deployment.start(Running(), task_id=second.id, server="here")
+    deployment.start(Running(), task_id=third.id, server="alias")
     report = run({"projects": ["cars"], "function": str(function_file)}, run_in="deployment")
-    assert outcomes(report) == [(first.id, "handed over"), (second.id, "under way")]
+    assert outcomes(report) == [
+        (first.id, "handed over"),
+        (second.id, "under way"),
+        (third.id, "under way"),
+    ]
 
 
 def test_the_receiver_knows_runs_that_others_started(
@@ -487,6 +518,7 @@ class _Cvat(BaseHTTPRequestHandler):
                 "data_chunk_size": 36,
                 "dimension": "2d",
                 "project_id": 1,
+                "created_date": "2026-01-01T00:00:00Z",
                 "updated_date": "2026-11-22T00:00:00Z",
             }
             for n in range(1, self.tasks + 1)[(page - 1) * size : page * size]
@@ -518,12 +550,11 @@ def test_a_thousand_finished_tasks_need_few_requests(
     for task_id in range(1, 1001):
         manifest = Manifest(
             storage,
-            server=host,
-            task_id=task_id,
-            function=function_file.name,
+            task=task_number(task_id),
+            function=name_of_file(function_file),
             run=RunStamp(id="r", fingerprint="f", parameters="p"),
         )
-        write_summary(manifest, frames=200, skipped=200)
+        write_summary(manifest, frames=200, task_updated=manifest.task.created, skipped=200)
     try:
         started = time.process_time()  # This process also plays CVAT.
         report = run({"projects": ["cars"], "function": str(function_file)})

@@ -17,17 +17,18 @@ from cvat_flows.flows.sweep.rules import (
 )
 from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.manifest_summary import Summary
+from tests.support.identity import task_number
 
 
 def summary(frames: int = 10, skipped: int = 0, done: Any = None, **states: int) -> Summary:
     return Summary(
-        server="s",
-        task_id=1,
+        task=task_number(1),
         function="f",
         frames=frames,
         skipped=skipped,
         run=RunStamp(id="r"),
         when="now",
+        task_updated=task_number(1).created,
         done=done or {},
         states=states,
     )

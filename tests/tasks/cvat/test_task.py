@@ -132,6 +132,8 @@ def test_a_video_has_one_name_and_size_for_all_frames() -> None:
             "name": "clip",
             "size": 9,
             "data_original_chunk_type": "video",
+            "created_date": "2026-01-01T00:00:00Z",
+            "updated_date": "2026-01-01T00:00:00Z",
         },
         {"chunk_size": 4, "frames": [{"name": "clip.mp4", "width": 64, "height": 48}]},
         [{"id": 1, "type": "annotation", "start_frame": 0, "stop_frame": 8}],
@@ -144,7 +146,14 @@ def test_a_video_has_one_name_and_size_for_all_frames() -> None:
 
 def test_consensus_replicas_are_not_annotated() -> None:
     media = build_media(
-        {"id": 5, "name": "x", "size": 2, "data_original_chunk_type": "i"},
+        {
+            "id": 5,
+            "name": "x",
+            "size": 2,
+            "data_original_chunk_type": "i",
+            "created_date": "2026-01-01T00:00:00Z",
+            "updated_date": "2026-01-01T00:00:00Z",
+        },
         {"chunk_size": 2, "frames": [{"name": "a"}, {"name": "b"}]},
         [
             {"id": 1, "type": "annotation", "start_frame": 0, "stop_frame": 1},

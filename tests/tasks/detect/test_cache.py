@@ -283,8 +283,10 @@ def test_other_data_has_its_own_content_index(
     assert ContentIndex(storage, make_media(**change)).read(0) == {}
     changed = attrs.evolve(make_media(), chunks_updated_date="2026-02-02T00:00:00Z")
     assert ContentIndex(storage, changed).read(0) == {}
-    elsewhere = attrs.evolve(make_media(), host="http://other.test")
+    elsewhere = make_media(created_date="2026-01-01T00:00:01Z")
     assert ContentIndex(storage, elsewhere).read(0) == {}
+    by_another_address = attrs.evolve(make_media(), host="http://other.test")
+    assert ContentIndex(storage, by_another_address).read(0) == {0: A}
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"x": "y"}', b"null", b"\xff"])

@@ -38,6 +38,8 @@ def make_media(
     return build_media(
         {
             "id": 5,
+            "created_date": "2026-01-01T00:00:00Z",
+            "updated_date": "2026-01-02T00:00:00Z",
             "name": "street",
             "size": size,
             "data_original_chunk_type": "imageset",

@@ -12,6 +12,7 @@ from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import JobRange, TaskMedia
 from cvat_flows.tasks.reports.frame_page import Reproduction
 from cvat_flows.tasks.reports.run_report import RunReport
+from tests.support.identity import task_number
 
 HOSTILE = (
     "a|b||c.jpg",
@@ -46,7 +47,8 @@ LABELS = tuple(
 def media_of(names: Sequence[str], *, task: str = "street-cams-04") -> TaskMedia:
     return TaskMedia(
         host="https://cvat.example.com",
-        task_id=123,
+        identity=task_number(123),
+        updated=task_number(1).created,
         name=task,
         size=len(names),
         chunk_size=36,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport, SweepRow
 from cvat_flows.tasks.reports.sweep_markdown import MAX_ROWS
+from tests.support.identity import task_number
 from tests.tasks.reports.markdown_reader import read
 from tests.tasks.reports.report_factory import HOSTILE
 
@@ -13,7 +14,8 @@ RUN = "0d6a3a0e-5d6e-4b7c-9d0e-1f2a3b4c5d6e"
 
 def row(number: int, outcome: str, *, name: str = "street", text: str = "") -> SweepRow:
     task = ListedTask(
-        id=number,
+        identity=task_number(number),
+        updated=task_number(1).created,
         name=name,
         frames=3,
         dimension="2d",

@@ -286,7 +286,7 @@ def test_ground_truth_is_written_only_on_request(bench: Bench) -> None:
 
 
 def test_a_job_of_another_task_is_refused(bench: Bench) -> None:
-    bench.task = SimpleNamespace(id=bench.task.id + 1000)
+    bench.task = SimpleNamespace(id=bench.task.id + 1000, created_date=bench.task.created_date)
     with pytest.raises(NotWritable, match=f"not to task {bench.task.id}"):
         bench.upload(bench.outcome(0, bench.box(0)))
 

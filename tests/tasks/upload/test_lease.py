@@ -28,6 +28,7 @@ from cvat_flows.tasks.upload.lease_file import (
     this_machine,
 )
 from cvat_flows.tasks.upload.manifest_file import RunStamp
+from tests.support.identity import task_number
 from tests.support.waiting import HANG_TIMEOUT, wait_until
 
 FIRST = RunStamp(id="run-1", name="brave-otter")
@@ -55,8 +56,7 @@ def take(storage: Storage) -> Take:
     ) -> Any:
         return task_lease(
             storage,
-            server="http://cvat",
-            task_id=task_id,
+            task=task_number(task_id),
             run=run,
             wait=wait,
             timing=LeaseTiming(**{"poll": 0.01, **timing}),
@@ -235,7 +235,7 @@ def test_a_run_that_cannot_renew_loses_its_lease(storage: Storage, take: Take) -
     with take(FIRST, storage=failing, seconds=0.4) as lease:
         failing.broken = True
         time.sleep(0.5)
-        with pytest.raises(LeaseLost, match="task-5"):
+        with pytest.raises(LeaseLost, match="task 5"):
             lease.check()
 
 
@@ -280,15 +280,15 @@ def test_a_dead_process_of_this_machine_blocks_for_seconds(
         "from cvat_flows.tasks.upload.lease import task_lease\n"
         "from cvat_flows.tasks.upload.manifest_file import RunStamp\n"
         "from cvat_flows.tasks.storage import FolderStorage\n"
-        "with task_lease(FolderStorage(Path(sys.argv[1])), server='s', task_id=1,\n"
+        "from tests.support.identity import task_number\n"
+        "with task_lease(FolderStorage(Path(sys.argv[1])), task=task_number(1),\n"
         "                run=RunStamp(id='killed')): os._exit(9)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False, timeout=HANG_TIMEOUT)
     started = time.monotonic()
     with task_lease(
         storage,
-        server="s",
-        task_id=1,
+        task=task_number(1),
         run=RunStamp(id="next"),
         wait=50,
         writes_later=writes_later,
@@ -307,7 +307,8 @@ def killed(folder: Path, what: str) -> None:
         "from cvat_flows.tasks.upload.lease import task_lease\n"
         "from cvat_flows.tasks.upload.manifest_file import RunStamp\n"
         "from cvat_flows.tasks.storage import FolderStorage\n"
-        "with task_lease(FolderStorage(Path(sys.argv[1])), server='s', task_id=1,\n"
+        "from tests.support.identity import task_number\n"
+        "with task_lease(FolderStorage(Path(sys.argv[1])), task=task_number(1),\n"
         "                run=RunStamp(id='killed'), writes_later=True) as lease:\n"
         f"    {what}\n"
         "    os._exit(9)\n"
@@ -337,7 +338,7 @@ def test_the_wait_is_only_for_processes_that_had_begun_to_write(
     monkeypatch.setattr(lease_module, "time", clocks)
     run = RunStamp(id="next")
     storage = FolderStorage(tmp_path)
-    with task_lease(storage, server="s", task_id=1, run=run, writes_later=True) as lease:
+    with task_lease(storage, task=task_number(1), run=run, writes_later=True) as lease:
         lease.begin_writing()
         assert (max(slept) > 0) == waits
         (file,) = storage.list("leases")
@@ -349,7 +350,7 @@ def test_a_renewal_keeps_the_mark_of_writing(tmp_path: Path) -> None:
     run = RunStamp(id="long")
     timing = LeaseTiming(seconds=0.4)
     with task_lease(
-        storage, server="s", task_id=1, run=run, writes_later=True, timing=timing
+        storage, task=task_number(1), run=run, writes_later=True, timing=timing
     ) as lease:
         before = lease.entry
         assert not before.writes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from cvat_flows.tasks.upload.manifest import (
     FRAMES_PER_FILE,
     Manifest,
     ManifestError,
+    describe_namesakes,
     functions_of_task,
 )
 from cvat_flows.tasks.upload.manifest_file import (
@@ -25,14 +27,16 @@ from cvat_flows.tasks.upload.manifest_file import (
     RunStamp,
     dump_job_file,
     parse_job_file,
-    server_slug,
     unique_slug,
 )
 from cvat_flows.tasks.upload.manifest_summary import read_summary, write_summary
 from cvat_flows.tasks.upload.ownership import ManifestItem
+from tests.support.identity import task_number
 
 RUN = RunStamp(id="run-1", name="brave-otter", fingerprint="f1", parameters="p1")
 SERVER = "http://cvat.example:8080"
+TASK = task_number(5)
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 words = st.text(max_size=12)
 items = st.builds(
@@ -56,7 +60,7 @@ records = st.builds(
 
 
 def manifest(storage: FolderStorage, run: RunStamp = RUN, function: str = "f") -> Manifest:
-    return Manifest(storage, server=SERVER, task_id=5, function=function, run=run)
+    return Manifest(storage, task=TASK, function=function, run=run, server=SERVER)
 
 
 def frame(number: int, *jobs: int) -> Frame:
@@ -69,7 +73,7 @@ def annotated(run: RunStamp = RUN, *found: ManifestItem) -> FrameRecord:
 
 @given(st.dictionaries(st.integers(0, 10**6), records, max_size=5))
 def test_a_file_can_be_read_back(frames: dict[int, FrameRecord]) -> None:
-    file = JobFile(server=SERVER, task_id=5, job_id=7, function="f", frames=frames)
+    file = JobFile(task=TASK, server=SERVER, job_id=7, function="f", frames=frames)
     content = dump_job_file(file)
     assert parse_job_file(content) == file
     json.loads(content)
@@ -77,8 +81,8 @@ def test_a_file_can_be_read_back(frames: dict[int, FrameRecord]) -> None:
 
 def test_a_file_has_a_line_for_each_frame() -> None:
     file = JobFile(
+        task=TASK,
         server=SERVER,
-        task_id=5,
         job_id=7,
         function="f",
         frames={n: annotated(RUN, ManifestItem(id=n, digest="d", run="run-1")) for n in range(3)},
@@ -132,28 +136,28 @@ def test_a_frame_is_done_by_this_version_in_all_its_jobs(tmp_path: Path) -> None
 def test_the_summary_counts_the_frames_of_a_task(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     book = manifest(storage)
-    assert read_summary(storage, server=SERVER, task_id=5, function="f") is None
+    assert read_summary(storage, task=TASK, function="f") is None
     book.write(7, {0: annotated(), 1: annotated(), 2: evolve(annotated(), state="failed")})
     book.write(8, {1: annotated(), 2: annotated()})
-    write_summary(book, frames=4, skipped=1)
-    summary = read_summary(storage, server=SERVER, task_id=5, function="f")
+    write_summary(book, frames=4, task_updated=NOW, skipped=1)
+    summary = read_summary(storage, task=TASK, function="f")
     assert summary is not None
     assert summary.states == {"annotated": 2, "failed": 1}
     assert (summary.frames, summary.skipped, summary.done) == (4, 1, {"f1 p1": 2})
     book.write(7, {2: annotated()})
-    done = write_summary(book, frames=4, skipped=1)
+    done = write_summary(book, frames=4, task_updated=NOW, skipped=1)
     assert (done.frames, done.skipped, done.done) == (4, 1, {"f1 p1": 3})
     path = f"{book.folder}/summary.json"
     assert len(storage.read(path) or b"") < 1000
     storage.write(path, b"{")
-    assert read_summary(storage, server=SERVER, task_id=5, function="f") is None
+    assert read_summary(storage, task=TASK, function="f") is None
 
 
 def test_each_frame_counts_once_in_the_summary(tmp_path: Path) -> None:
     book = manifest(FolderStorage(tmp_path))
     failed = evolve(annotated(), state="failed")
     book.write(7, {0: annotated(), 1: annotated(), 2: annotated(), 3: failed, 4: failed})
-    summary = write_summary(book, frames=8, excluded={2, 6}, annotated={1, 3, 5})
+    summary = write_summary(book, frames=8, task_updated=NOW, excluded={2, 6}, annotated={1, 3, 5})
     # Frame 2 was deleted after it was done. Frame 3 failed, and then a person annotated it.
     assert (summary.skipped, summary.done) == (4, {"f1 p1": 2})
     assert summary.states == {"annotated": 2, "failed": 1}
@@ -165,7 +169,7 @@ def test_a_frame_that_another_version_did_in_one_of_its_jobs_is_not_done(tmp_pat
     failed = evolve(annotated(), state="failed")
     book.write(7, {0: old, 1: annotated(), 2: old, 3: failed})
     book.write(8, {0: annotated(), 1: old, 2: failed, 3: old})
-    summary = write_summary(book, frames=4)
+    summary = write_summary(book, frames=4, task_updated=NOW)
     assert summary.done == {"f0 p1": 2}
     assert summary.states == {"annotated": 2, "failed": 2}
 
@@ -174,8 +178,8 @@ def test_functions_of_a_task(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     for name in ("yolo v8", "yolo-v8", "b"):
         manifest(storage, function=name).write(7, {0: annotated()})
-    assert functions_of_task(storage, server=SERVER, task_id=5) == ["b", "yolo v8", "yolo-v8"]
-    assert functions_of_task(storage, server=SERVER, task_id=6) == []
+    assert functions_of_task(storage, TASK) == ["b", "yolo v8", "yolo-v8"]
+    assert functions_of_task(storage, task_number(6)) == []
 
 
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -188,7 +192,31 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         with pytest.raises(ManifestError, match="frames-0000000"):
             manifest(storage).record(7, 0)
         with pytest.raises(ManifestError, match="frames-0000000"):
-            functions_of_task(storage, server=SERVER, task_id=5)
+            functions_of_task(storage, TASK)
+
+
+def test_tasks_with_one_id_on_different_servers_have_different_manifests(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    manifest(storage).write(7, {0: annotated()})
+    other = evolve(TASK, created=TASK.created + timedelta(microseconds=1))
+    assert functions_of_task(storage, other) == []
+    assert Manifest(storage, task=other, function="f", run=RUN).record(7, 0) is None
+    assert describe_namesakes(storage, TASK) == ""
+    text = "another task 5, created 2026-01-01 00:00:00 UTC on http://cvat.example:8080"
+    assert text in describe_namesakes(storage, other)
+    assert describe_namesakes(storage, task_number(55)) == ""
+
+
+def test_a_summary_tells_that_cvat_went_back_in_time(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path)
+    write_summary(manifest(storage), frames=1, task_updated=NOW)
+    summary = read_summary(storage, task=TASK, function="f")
+    assert summary is not None
+    assert summary.task == TASK
+    assert not summary.is_later_than(NOW)
+    assert not summary.is_later_than(NOW + timedelta(hours=1))
+    assert not summary.is_later_than(NOW - timedelta(seconds=1))  # clocks may differ
+    assert summary.is_later_than(NOW - timedelta(minutes=1))
 
 
 def test_slugs_are_readable_and_distinct() -> None:
@@ -196,14 +224,9 @@ def test_slugs_are_readable_and_distinct() -> None:
     assert unique_slug("a b") != unique_slug("a-b")
 
 
-def test_spellings_of_an_address_have_the_same_slug() -> None:
-    assert len({server_slug(a) for a in ("cvat.org", "https://cvat.org/", "https://CVAT.org")}) == 1
-    assert server_slug("http://cvat.org") != server_slug("cvat.org")
-
-
 def test_a_manifest_in_object_storage() -> None:
     storage = open_storage("memory://bucket/manifest-test")
-    book = Manifest(storage, server=SERVER, task_id=5, function="f", run=RUN)
+    book = Manifest(storage, task=TASK, function="f", run=RUN)
     book.write(7, {0: annotated()})
     assert [number for _, number, _ in book.records()] == [0]
-    assert write_summary(book, frames=1).done == {"f1 p1": 1}
+    assert write_summary(book, frames=1, task_updated=NOW).done == {"f1 p1": 1}

@@ -25,7 +25,6 @@ def undo_in(bench: Bench, **options: Any) -> list[UndoneJob]:
         client,
         bench.task.id,
         storage=bench.storage,
-        server="http://cvat",
         stamp=RunStamp(id="undo"),
         options=UploadOptions(retry_policy=SHORT_WAITS, dry_run=dry_run),
         **{"wait": 0, **options},
@@ -88,7 +87,7 @@ def test_undo_does_not_write_while_another_run_does(bench: Bench) -> None:
     bench.upload(bench.outcome(0, bench.box(0)))
     writer = RunStamp(id="run-7", name="brave-otter")
     with (
-        task_lease(bench.storage, server="http://cvat", task_id=bench.task.id, run=writer),
+        task_lease(bench.storage, task=bench.identity, run=writer),
         pytest.raises(TaskIsBusy, match="brave-otter"),
     ):
         undo_in(bench)

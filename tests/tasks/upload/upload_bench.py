@@ -14,6 +14,7 @@ from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
 from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
+from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.job import upload_job
 from cvat_flows.tasks.upload.manifest import Manifest
@@ -21,6 +22,7 @@ from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
 from tests.support.fault_proxy import FaultProxy
+from tests.support.identity import identity_of
 
 SHORT_WAITS = RetryPolicy(
     connect_timeout=60.0,
@@ -44,6 +46,10 @@ class Bench:
     jobs: list[Any]
     labels: dict[str, int]
     attributes: dict[str, int]
+
+    @property
+    def identity(self) -> TaskIdentity:
+        return identity_of(self.task)
 
     def box(self, frame: int, x: float = 1.0, **extra: Any) -> Annotation:
         return Annotation(
@@ -92,8 +98,7 @@ class Bench:
     def manifest(self, run: str = "run-1", function: str = "f", **stamp: str) -> Manifest:
         return Manifest(
             self.storage,
-            server="http://cvat",
-            task_id=self.task.id,
+            task=self.identity,
             function=function,
             run=RunStamp(id=run, **{"fingerprint": "v1", "parameters": "p", **stamp}),
         )
