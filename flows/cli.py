@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from types import TracebackType
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
@@ -34,16 +35,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from aa_functions.reference import FunctionReferenceError
     from cvat_flows.tasks.model.errors import CvatFlowsError
+    from cvat_flows.tasks.model.text import clean
 
+    sys.excepthook = _print_traceback
     try:
         status: int = arguments.run(arguments)
     except (CvatFlowsError, FunctionReferenceError) as error:
-        print(f"cvat-flows {arguments.command}: {error}", file=sys.stderr)
+        print(f"cvat-flows {arguments.command}: {clean(str(error))}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("interrupted: run the command again to continue", file=sys.stderr)
         return INTERRUPTED
     return status
+
+
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Print the traceback of a bug without credentials and control characters."""
+    from traceback import format_exception
+
+    from cvat_flows.tasks.model.text import clean
+
+    print(clean("".join(format_exception(kind, error, traceback))), end="", file=sys.stderr)
 
 
 def _commands(given: Sequence[str]) -> list[EntryPoint]:

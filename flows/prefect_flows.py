@@ -32,7 +32,7 @@ from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
 from cvat_flows.tasks.engine.current import use_engine
 from cvat_flows.tasks.engine.recorded import RecordedEngine
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.text import counted, escape_markdown
+from cvat_flows.tasks.model.text import clean, counted, escape_markdown
 from cvat_flows.tasks.reports.artifacts import add_markdown
 
 _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
@@ -74,8 +74,8 @@ def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
         with use_engine(RecordedEngine()):
             report = annotate(parameters)
     except (CvatFlowsError, FunctionReferenceError) as error:
-        return Failed(message=str(error), data=error)
-    return Completed(message=report.sentence, data=report)
+        return Failed(message=clean(str(error)), data=error)
+    return Completed(message=clean(report.sentence), data=report)
 
 
 @flow(
@@ -114,10 +114,10 @@ def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
                 description=escape_markdown(report.sentence.partition(" (task ")[0], 300),
             )
     except (CvatFlowsError, FunctionReferenceError) as error:
-        return Failed(message=str(error), data=error)
+        return Failed(message=clean(str(error)), data=error)
     if report.failed:
-        return Failed(message=report.sentence, data=SweepFailed(report))
-    return Completed(message=report.sentence, data=report)
+        return Failed(message=clean(report.sentence), data=SweepFailed(report))
+    return Completed(message=clean(report.sentence), data=report)
 
 
 @flow(name="detect-jobs", task_runner=_RUNNER, persist_result=False)
@@ -127,7 +127,7 @@ def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
         with use_engine(RecordedEngine()):
             plan = detect_jobs(parameters)
     except (CvatFlowsError, FunctionReferenceError) as error:
-        return Failed(message=str(error), data=error)
+        return Failed(message=clean(str(error)), data=error)
     return Completed(message=f"processed {counted(plan.frame_count, 'frame')}")
 
 

@@ -68,9 +68,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.text import Text
 
     from cvat_flows.deployments.doctor.verdict import run_checks
+    from cvat_flows.flows.commands.terminal import line
+    from cvat_flows.tasks.model.text import clean
 
     use_server_arguments(arguments)
     console = Console(highlight=False)
@@ -78,11 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
     for verdict in run_checks(_checks(arguments)):
         levels.add(verdict.level)
         if arguments.json:
-            print(json.dumps(asdict(verdict), ensure_ascii=False))
+            print(clean(json.dumps(asdict(verdict), ensure_ascii=False)))
         else:
             console.print(_format(verdict))
             if verdict.advice:
-                console.print(Text(f"          -> {verdict.advice}"))
+                console.print("         ", line(f"-> {verdict.advice}"))
     bad = {"failure", "warning"} if arguments.strict else {"failure"}
     return 1 if levels & bad else 0
 
@@ -133,11 +134,14 @@ def _with_client(check: Callable[[SyncPrefectClient], Iterable[Verdict]]) -> Ite
 def _format(verdict: Verdict) -> Text:
     from rich.text import Text
 
+    from cvat_flows.flows.commands.terminal import line
+
     return Text.assemble(
         (f"{verdict.level:8}", STYLES[verdict.level]),
         "  ",
-        (verdict.what, "bold"),
-        f": {verdict.text}",
+        (line(verdict.what).plain, "bold"),
+        ": ",
+        line(verdict.text),
     )
 
 

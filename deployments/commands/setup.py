@@ -79,13 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
     from cvat_flows.deployments.setup.changes import pending
     from cvat_flows.deployments.setup.connection import prefect_client
     from cvat_flows.deployments.setup.plan import make_plan
-    from cvat_flows.tasks.model.text import counted
+    from cvat_flows.tasks.model.text import clean, counted
 
     use_server_arguments(arguments)
     with prefect_client() as client:
         changes = make_plan(client, arguments)
         for change in changes:
-            print(change)
+            print(clean(str(change)))
         todo = pending(changes)
         if not todo:
             print("\nnothing to change")
@@ -109,9 +109,11 @@ def _confirm(count: str) -> bool:
 
 
 def _apply(changes: list[Change]) -> None:
+    from cvat_flows.tasks.model.text import on_one_line
+
     print()
     for change in changes:
-        print(f"{change.what} ...", end=" ", flush=True)
+        print(f"{on_one_line(change.what)} ...", end=" ", flush=True)
         assert change.apply
         change.apply()
         print("done")

@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.tasks.model.credentials import remember
 
 SECRET_VARIABLE = "CVAT_FLOWS_WEBHOOK_SECRET"
 MIN_SECRET_LENGTH = 16
@@ -16,7 +17,7 @@ MIN_SECRET_LENGTH = 16
 def read_secret(path: Path | None) -> str:
     """Read the secret from a file, or from the environment if `path` is None.
 
-    Raises UsageError if it is missing, unreadable or short enough to guess.
+    Raises UsageError if it is missing, unreadable, writable for others or short enough to guess.
     """
     if path is None:
         secret = os.environ.get(SECRET_VARIABLE, "")
@@ -25,10 +26,19 @@ def read_secret(path: Path | None) -> str:
         source = f"--secret-file {path}"
         try:
             secret = path.read_text().strip()
-            if stat.S_IMODE(path.stat().st_mode) & 0o007:
-                logging.warning("%s: every user can read it, run chmod o-rwx %s", source, path)
+            mode = path.stat().st_mode
         except OSError as error:
             raise UsageError(f"{source} cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{source} is not text") from error
+        if mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise UsageError(
+                f"{source}: other users can write to it and so choose the secret; run "
+                f"`chmod 600 {path}`"
+            )
+        if mode & stat.S_IRWXO:
+            logging.warning("%s: every user can read it, run chmod 600 %s", source, path)
+    remember(secret)
     if not secret:
         raise UsageError(
             f"the webhook has no secret: give --secret-file or set {SECRET_VARIABLE} to the same "

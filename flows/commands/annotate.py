@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
-from rich.text import Text
 
 from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
+from cvat_flows.flows.commands.terminal import line, say
 from cvat_flows.flows.in_process import NOT_RECORDED, run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
@@ -40,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 def say_if_not_recorded() -> None:
     """Say where the record of a run would be, if there is none."""
     if not prefect_is_configured():
-        print(NOT_RECORDED, file=sys.stderr)
+        say(NOT_RECORDED, error=True)
 
 
 class TerminalProgress:
@@ -92,15 +91,15 @@ def show(report: RunReport, url: str | None) -> None:
     if url:
         rows.append(("in Prefect", url))
     for name, text in rows:
-        table.add_row(name, Text(text))
+        table.add_row(name, line(text))
     console.print(table)
     if report.failed:
         failures = Table("frame", "name", "step", "error", title="failed frames")
         for row in report.failed[:MAX_FAILURES]:
-            failures.add_row(str(row.frame), Text(row.name), row.step or "", Text(row.error))
+            failures.add_row(str(row.frame), line(row.name), row.step or "", line(row.error))
         console.print(failures)
         if report.failed_count > MAX_FAILURES:
-            print(f"and {report.failed_count - MAX_FAILURES:,} more", file=sys.stderr)
+            say(f"and {report.failed_count - MAX_FAILURES:,} more", error=True)
 
 
 COMMAND = Command(

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cvat_flows.flows.commands.command import (
     Command,
@@ -21,6 +20,7 @@ from cvat_flows.flows.commands.server_options import (
     given_server_options,
     use_server_arguments,
 )
+from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.commands.usage_error import UsageError, flag
 from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.sweep.report import SweepReport
@@ -77,10 +77,10 @@ def show(report: SweepReport) -> None:
         table = Table("task", "name", "rule", "outcome", "details")
         for row in report.rows:
             table.add_row(
-                str(row.task.id), Text(row.task.name), Text(row.rule), row.outcome, Text(row.text)
+                str(row.task.id), line(row.task.name), line(row.rule), row.outcome, line(row.text)
             )
         console.print(table)
-    console.print(Text(report.sentence))
+    console.print(line(report.sentence))
 
 
 def _rules(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.terminal import line, say
 from cvat_flows.flows.maintain import sentence
 from cvat_flows.tasks.detect.cache_usage import cache_usage
 from cvat_flows.tasks.detect.pruning import prune
@@ -41,21 +41,21 @@ def run(arguments: argparse.Namespace) -> int:
             max_age=None if age is None else timedelta(days=age),
             max_bytes=None if size is None else int(size * 1e9),
         )
-        print(sentence(pruned))
+        say(sentence(pruned))
         return 0
     content = cache_usage(storage)
     table = Table("function", "fingerprint", "parameters", "images", "MB", "newest")
     for function in content.functions:
         table.add_row(
-            Text(function.title),
+            line(function.title),
             function.fingerprint[:12],
-            Text(json.dumps(dict(function.parameters))),
+            line(json.dumps(dict(function.parameters))),
             f"{function.images:,}",
             f"{function.size / 1e6:.1f}",
             f"{function.newest:%Y-%m-%d %H:%M}",
         )
     Console().print(table)
-    print(f"{content.images:,} images, {content.size / 1e6:,.1f} MB in {storage}")
+    say(f"{content.images:,} images, {content.size / 1e6:,.1f} MB in {storage}")
     return 0
 
 

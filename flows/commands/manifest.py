@@ -9,10 +9,10 @@ from collections import Counter
 from attrs import asdict
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cvat_flows.flows.commands.command import Command, add_task_id_argument, parse_task_id
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.terminal import line, say
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.cvat.task import fetch_identity
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = functions_of_task(storage, task)
     if not names:
         text = f"task {task_id} on {client.api_map.host}: no manifest, so nothing was uploaded"
-        print("; ".join(filter(None, [text, describe_namesakes(storage, task)])))
+        say("; ".join(filter(None, [text, describe_namesakes(storage, task)])))
     for name in names:
         manifest = Manifest(storage, task=task, function=name, run=RunStamp(id=""))
         rows = list(manifest.records())
@@ -60,7 +60,7 @@ Row = tuple[int, int, FrameRecord]
 
 def _runs(function: str, rows: list[Row]) -> Table:
     """Make a table of the runs: the frames they wrote last, the annotations they created."""
-    table = Table(title=Text(function))
+    table = Table(title=line(function))
     table.add_column("run", no_wrap=True)
     for heading in ("when", "fingerprint", "frames written last", "annotations"):
         table.add_column(heading)
@@ -85,12 +85,12 @@ def _runs(function: str, rows: list[Row]) -> Table:
 
 
 def _frames(function: str, rows: list[Row]) -> Table:
-    table = Table("frame", "job", "state", "annotations", "when", "run", title=Text(function))
+    table = Table("frame", "job", "state", "annotations", "when", "run", title=line(function))
     for job_id, frame, record in sorted(rows, key=lambda row: (row[1], row[0])):
         table.add_row(
             str(frame),
             str(job_id),
-            Text(f"{record.state}: {record.error}" if record.error else record.state),
+            line(f"{record.state}: {record.error}" if record.error else record.state),
             str(len(record.items)),
             record.when,
             record.run.id[:8],

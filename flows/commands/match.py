@@ -6,12 +6,12 @@ import argparse
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from aa_functions.reference import load_function
 from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
+from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.labels import fetch_labels
@@ -58,12 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def match_table(rows: tuple[MatchRow, ...], *, title: str) -> Table:
     """Make a table of all comparisons: mismatches in red, with the nearest name as a hint."""
-    table = Table("", "function", "type", "task", "type", "", title=Text(title))
+    table = Table("", "function", "type", "task", "type", "", title=line(title))
     for row in rows:
         hint = f" (nearest: {row.hint})" if row.hint else ""
         table.add_row(
             *(
-                Text(text)
+                line(text)
                 for text in (
                     row.kind,
                     row.function or "-",

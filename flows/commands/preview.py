@@ -6,12 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
 from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
+from cvat_flows.flows.commands.terminal import say
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
@@ -73,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.write_bytes(content)
     except OSError as error:
         raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from error
-    Console().print(f"page         {output.absolute()}", soft_wrap=True, highlight=False)
+    say(f"page         {output.absolute()}")
     return 1 if finished.error else 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -27,6 +26,7 @@ from cvat_flows.flows.commands.server_options import (
     given_server_options,
     use_server_arguments,
 )
+from cvat_flows.flows.commands.terminal import say
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import annotate_task_flow, run_again_here
@@ -74,10 +74,10 @@ def run(arguments: argparse.Namespace) -> int:
             client.set_flow_run_state(
                 found.id, Scheduled(message="Retried by cvat-flows"), force=True
             )
-            print(f"{found.name}: waiting for a worker {flow_run_url(found.id) or ''}".rstrip())
+            say(f"{found.name}: waiting for a worker {flow_run_url(found.id) or ''}")
             return 0
     use_server_arguments(arguments, block=parameters.server)
-    print(f"running again: {found.name}", file=sys.stderr)
+    say(f"running again: {found.name}", error=True)
     finished = run_again_here(found, parameters, LiveInputs(progress=TerminalProgress()))
     show(finished.report_or_raise(), finished.url)
     return 1 if finished.error else 0

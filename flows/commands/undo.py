@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cvat_flows.flows.commands.command import Command, add_task_id_argument, parse_task_id
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.terminal import line
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.storage import open_storage
@@ -57,13 +57,13 @@ def run(arguments: argparse.Namespace) -> int:
     )
     for job in undone:
         table.add_row(
-            Text(job.function), str(job.job_id), str(job.frames), str(job.deleted), str(job.left)
+            line(job.function), str(job.job_id), str(job.frames), str(job.deleted), str(job.left)
         )
     console = Console()
     console.print(table)
     problems = [problem for job in undone for problem in job.undeletable]
     for problem in problems:
-        console.print(Text(problem))
+        console.print(line(problem))
     if any(job.left for job in undone):
         console.print("left: annotations that people have changed or deleted")
     return 1 if problems else 0

@@ -10,6 +10,7 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.run.naming import name_flow_run
+from cvat_flows.tasks.cvat.connection import remember_session
 from cvat_flows.tasks.cvat.retry import write_policy
 from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.matching.mapping import load_mapping
@@ -44,6 +45,7 @@ def open_context(parameters: AnnotateTaskParameters, live: LiveInputs | None = N
     live = live or LiveInputs()
     write_policy()  # A bad setting ends the run now, not after the detection.
     client = live.client or connect_for_run(find_settings(parameters.server))
+    remember_session(client)
     media = fetch_media(client, parameters.task_id)
     name_flow_run(parameters, media, live)
     function = live.function or load_function(parameters.reference)

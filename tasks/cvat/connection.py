@@ -21,6 +21,7 @@ from cvat_sdk.core.exceptions import AuthStoreError
 
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES
 from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY
+from cvat_flows.tasks.model.credentials import has_user, remember, remember_login
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 ENVIRONMENT_HELP = (
@@ -55,6 +56,14 @@ class ServerSettings:
     verify_ssl: bool = True
 
     def __attrs_post_init__(self) -> None:
+        if has_user(self.host):
+            raise ServerSettingsError(
+                "the address of the CVAT server contains a user name or a password: remove them "
+                "from the address (CVAT_HOST, --server-host or the block's host) and give them as "
+                "CVAT_USER and CVAT_PASSWORD, with --auth, or in the block's own fields"
+            )
+        remember(self.access_token)
+        remember_login(self.username, self.password)
         if not self.access_token and not (self.username and self.password):
             raise ServerSettingsError(
                 f"no credentials for the CVAT server {self.host}: {ENVIRONMENT_HELP}"
@@ -98,6 +107,16 @@ def settings_from_profile(name: str | None = None) -> ServerSettings | None:
     return ServerSettings(host=entry.server, access_token=entry.token)
 
 
+def remember_session(client: Client) -> None:
+    """Mask the client's session cookies and tokens in texts."""
+    api = client.api_client
+    remember(
+        api.configuration.access_token,
+        *(cookie.value for cookie in api.cookies.values()),
+        *(api.default_headers.get("Authorization") or "").split()[1:],
+    )
+
+
 def connect(settings: ServerSettings) -> Client:
     """Log in to CVAT and return the client.
 
@@ -128,6 +147,7 @@ def _log_in(settings: ServerSettings) -> Client:
         )
         if settings.organization is not None:
             client.organization_slug = settings.organization
+        remember_session(client)
         client.api_client.users_api.retrieve_self()
     except exceptions.ApiException as error:
         raise _login_error(settings, login, error) from None

@@ -9,6 +9,7 @@ import urllib3
 from cvat_sdk.api_client import exceptions
 
 from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.text import on_one_line
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses after which the same request may succeed later."""
@@ -62,4 +63,4 @@ def cvat_errors(subject: str) -> Iterator[None]:
 def _body_text(error: exceptions.ApiException) -> str:
     body = error.body or b""
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
-    return text.strip()[:300] or str(error.reason)
+    return on_one_line(text, 300) or str(error.reason)

@@ -10,9 +10,11 @@ from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.http import get_all_pages, get_json
+from cvat_flows.tasks.model.credentials import without_user
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse_date
 from cvat_flows.tasks.model.media import JobRange, TaskMedia
+from cvat_flows.tasks.model.text import on_one_line
 
 
 class TaskHasNoData(CvatFlowsError):
@@ -83,7 +85,7 @@ def build_media(
     annotation = [_job_range(row) for row in jobs if row["type"] == "annotation"]
     frames = meta["frames"] or []
     return TaskMedia(
-        host=host.rstrip("/"),
+        host=without_user(host.rstrip("/")),
         identity=identity_of_row(task),
         updated=parse_date(task["updated_date"]),
         name=task["name"],
@@ -166,4 +168,4 @@ def _no_frames_error(client: Client, task: Mapping[str, Any], subject: str) -> C
 def import_failure_reason(request: Mapping[str, Any]) -> str:
     """Return why an import failed: the last line of the traceback in its `/api/requests` row."""
     lines = str(request.get("message") or "").strip().splitlines()
-    return (lines or ["no reason given"])[-1][:300]
+    return on_one_line((lines or ["no reason given"])[-1], 300)

@@ -15,11 +15,14 @@ from uuid import uuid4
 from attrs import frozen
 
 from cvat_flows.tasks.engine.definition import StepDefinition
-from cvat_flows.tasks.engine.engine import Logger, StepRun
+from cvat_flows.tasks.engine.engine import StepRun
+from cvat_flows.tasks.model.credentials import remember_environment
+from cvat_flows.tasks.model.log_filter import CleanFilter
 
 MAX_RUNNING = 20
 """Steps that run at the same time."""
 
+_CLEAN_FILTER = CleanFilter()
 _last_attempt: ContextVar[bool] = ContextVar("last_attempt", default=True)
 
 
@@ -53,11 +56,13 @@ class PlainEngine:
         self.run_id = str(uuid4())
         self.run_name = ""
         self._slots = threading.Semaphore(MAX_RUNNING)
+        remember_environment()
+        self.logger().addFilter(_CLEAN_FILTER)
 
     def name_run(self, name: str, tags: Sequence[str]) -> None:
         self.run_name = name
 
-    def logger(self) -> Logger:
+    def logger(self) -> logging.Logger:
         return logging.getLogger("cvat_flows.run")
 
     def call(self, step: StepDefinition, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -1,10 +1,10 @@
-"""Keep the lines of Prefect's task engine out of the run's log, unless they say something new.
+"""Keep credentials, and needless lines of Prefect's task engine, out of the run's log.
 
 The engine writes a line for each task run that succeeds, and for each one that fails up to three
-lines with a traceback of the engine itself. This filter leaves one line for each failed task run.
+lines with a traceback of the engine itself. A filter leaves one line for each failed task run.
 
-It recognizes the engine's lines by the file that wrote them, the level and the attached exception.
-It does not look at their text, which changes between versions of Prefect.
+The filter recognizes the engine's lines by the file that wrote them, the level and the attached
+exception. It does not look at their text, which changes between versions of Prefect.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from __future__ import annotations
 import logging
 
 from prefect import task_engine
+from prefect.settings import get_current_settings
 
+from cvat_flows.tasks.model.credentials import remember_environment, remember_pair
 from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.model.log_filter import CleanFilter
 
 _FLOWS = frozenset({"annotate-task", "detect-jobs"})
 
@@ -35,12 +38,20 @@ class _EngineFilter(logging.Filter):
         return error is not None and not isinstance(error, CvatFlowsError)
 
 
-_FILTER = _EngineFilter()
+_ENGINE_FILTER = _EngineFilter()
+_CLEAN_FILTER = CleanFilter()
 
 
-def filter_engine_log() -> None:
-    """Filter the engine's lines about task runs of this project. Other flows are not affected.
+def filter_log() -> None:
+    """Filter the engine's lines about task runs of this project, and clean all lines of runs.
 
     Safe to call more than once.
     """
-    logging.getLogger("prefect.task_runs").addFilter(_FILTER)
+    remember_environment()
+    settings = get_current_settings()
+    for secret in (settings.api.auth_string, settings.api.key):
+        if secret is not None:
+            remember_pair(secret.get_secret_value())
+    logging.getLogger("prefect.task_runs").addFilter(_ENGINE_FILTER)
+    for name in ("prefect.task_runs", "prefect.flow_runs"):
+        logging.getLogger(name).addFilter(_CLEAN_FILTER)

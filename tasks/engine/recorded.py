@@ -21,7 +21,7 @@ from prefect.states import Cancelled, Failed
 
 from cvat_flows.tasks.engine.definition import StepDefinition
 from cvat_flows.tasks.engine.engine import Logger, StepRun
-from cvat_flows.tasks.engine.prefect_log import filter_engine_log
+from cvat_flows.tasks.engine.prefect_log import filter_log
 from cvat_flows.tasks.model.errors import FrameFailed, StepCancelled
 from cvat_flows.tasks.model.text import on_one_line
 
@@ -48,7 +48,7 @@ class RecordedEngine:
     is_recorded = True
 
     def __init__(self) -> None:
-        filter_engine_log()
+        filter_log()
         self._limits: dict[str, bool] = {}
         self._lock = threading.Lock()
 

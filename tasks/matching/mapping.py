@@ -33,11 +33,11 @@ class MappingError(CvatFlowsError):
     """The label mapping cannot be read or is not valid. `problems` has one sentence each."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__(problems)
+        super().__init__("--label-mapping is not valid: " + "; ".join(problems))
         self.problems = problems
 
-    def __str__(self) -> str:
-        return "--label-mapping is not valid: " + "; ".join(self.problems)
+    def __reduce__(self) -> Any:
+        return type(self), (self.problems,)
 
 
 class _Entry(BaseModel):

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cvat_flows.tasks.model.text import clean
+
 if TYPE_CHECKING:
     from cvat_flows.tasks.model.frames import Failure, Frame
 
 
 class CvatFlowsError(Exception):
-    """Base class of errors whose text says what is wrong and what to do, without a traceback."""
+    """Base class of errors whose text says what is wrong and what to do, without a traceback.
+
+    The text may quote names and answers of servers: credentials in it are masked, and characters
+    that a terminal would obey are replaced.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(clean(text))
 
 
 class FrameFailed(CvatFlowsError):

@@ -6,9 +6,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from aa_functions.errors import storable
 from cvat_flows.tasks.model.annotations import Annotation, Detection
-from cvat_flows.tasks.model.text import shorten_name
+from cvat_flows.tasks.model.text import clean, on_one_line, shorten_name
 
 Step = Literal["fetch", "detect", "validate", "remap", "upload"]
 
@@ -61,11 +60,11 @@ class Failure:
     """Why a frame failed."""
 
     step: Step
-    error: str = field(converter=storable)
+    error: str = field(converter=on_one_line)
     """One sentence for a person."""
-    error_type: str = field(converter=storable)
+    error_type: str = field(converter=on_one_line)
     """Class name of the exception. Reports group failures by it."""
-    detail: str = field(default="", converter=storable)
+    detail: str = field(default="", converter=clean)
     """Details for the log: a traceback, or the server's answer."""
     annotation_index: int | None = None
     """Index, in the function's output, of the annotation that caused the failure, if any."""

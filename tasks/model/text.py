@@ -1,5 +1,7 @@
-"""Make untrusted text (names of frames and labels, errors) safe to store, on one line, in markdown
-and in XML.
+"""Make untrusted text (names of frames and labels, errors) safe to store, on one line, in markdown,
+in XML and on a terminal.
+
+Every function that takes text from outside masks the credentials in it before it cuts the text.
 
 Untrusted text must not end a table cell, add markup, become a link or hide other text. Prefect's
 two UIs render markdown differently: V1 shows HTML entities literally, and V2 turns addresses into
@@ -11,12 +13,12 @@ from __future__ import annotations
 
 import re
 import traceback
-import unicodedata
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-from aa_functions.errors import storable, text_of
+from aa_functions.errors import text_of
+from cvat_flows.tasks.model.credentials import mask
 
 ELLIPSIS = "…"
 REPLACEMENT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
@@ -27,9 +29,12 @@ MAX_UNBROKEN_LENGTH = 32
 wider than its page."""
 
 _WHITESPACE = re.compile(r"\s+")
-_INVISIBLE = re.compile(r"[\ud800-\udfff\ufffe\uffff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Lone surrogates cannot be stored. Non-characters are not XML. Marks that change the direction of
-writing can disguise a name (`gpj.exe`)."""
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"
+    r"\ud800-\udfff\ufffe\uffff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+"""Terminals obey control characters. Lone surrogates cannot be stored. Non-characters are not XML.
+Marks that change the direction of writing can disguise a name (`gpj.exe`)."""
 _MARKUP = re.compile(r"""([\\`*_{}\[\]()#+!|<>~&$"'^-])""")
 _LINK_START = re.compile(r"(?i)\b(?:https?|ftp)(?=:)|\bwww(?=\.)|(?=@)")
 _UNBROKEN = re.compile(rf"\S{{{MAX_UNBROKEN_LENGTH}}}(?=\S)")
@@ -54,14 +59,19 @@ def error_text(error: BaseException, max_length: int | None = None) -> str:
 def traceback_text(error: BaseException) -> str:
     """Return an error's traceback, or "" if an error of its chain cannot be shown. Never raises."""
     try:
-        return storable("".join(traceback.format_exception(error)))
+        return clean("".join(traceback.format_exception(error)))
     except BaseException:
         return ""
 
 
+def clean(text: str) -> str:
+    """Mask credentials and replace control and invisible characters, except for line breaks."""
+    return _UNPRINTABLE.sub(REPLACEMENT_CHARACTER, _LINE_BREAKS.sub("\n", mask(text)))
+
+
 def on_one_line(text: str, max_length: int | None = None) -> str:
     """Put the text on one line, replace invisible characters, and cut it at the end."""
-    text = _replace_invisible(_WHITESPACE.sub(" ", text).strip())
+    text = _UNPRINTABLE.sub(REPLACEMENT_CHARACTER, _WHITESPACE.sub(" ", mask(text)).strip())
     if max_length is not None and len(text) > max_length:
         text = text[: max_length - 1] + ELLIPSIS
     return text
@@ -85,7 +95,7 @@ def escape_markdown(text: str, max_length: int | None = None) -> str:
 
 def code_block(text: str, max_length: int = 6000) -> str:
     """Make a fenced markdown block of the text. If it is too long, its middle is cut out."""
-    text = _replace_invisible(_LINE_BREAKS.sub("\n", text), keep="\n\t").strip("\n")
+    text = clean(text).strip("\n")
     if len(text) > max_length:
         half = max_length // 2
         text = f"{text[:half]}\n{ELLIPSIS}\n{text[-half:]}"
@@ -126,15 +136,6 @@ def link(text: str, address: str | None) -> str:
         return text
     safe = re.sub(r"[^\w\-.~:/?#@!$&'*+,;=%]", _percent_encode, address)
     return f"[{text}]({safe})"
-
-
-def _replace_invisible(text: str, keep: str = "") -> str:
-    """Replace control characters, except those in `keep`, and other invisible characters."""
-    text = "".join(
-        REPLACEMENT_CHARACTER if unicodedata.category(c) == "Cc" and c not in keep else c
-        for c in text
-    )
-    return _INVISIBLE.sub(REPLACEMENT_CHARACTER, text)
 
 
 def _percent_encode(match: re.Match[str]) -> str:

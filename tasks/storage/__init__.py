@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from cvat_flows.tasks.model.credentials import remember, remember_address
 from cvat_flows.tasks.storage.folder import FolderStorage
 from cvat_flows.tasks.storage.protocol import Storage, StorageError, StoredFile
 from cvat_flows.tasks.storage.remote import URL_PATTERN, BlockStorage, filesystem_of
@@ -19,6 +20,7 @@ __all__ = [
     "BlockStorage", "FolderStorage", "Storage", "StorageError", "StoredFile", "open_storage",
 ]  # fmt: skip
 
+_CREDENTIAL = re.compile(r"key|secret|token|password|connection_string")
 _BLOCK = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*/[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -33,6 +35,7 @@ def open_storage(url_or_block: str | None = None) -> Storage:
     Raises StorageError if it cannot be opened.
     """
     name = url_or_block or os.environ.get("CVAT_FLOWS_STORAGE") or "~/.cvat-flows"
+    remember_address(name)
     if name.startswith("file://"):
         return FolderStorage(Path(name.removeprefix("file://")))
     if URL_PATTERN.fullmatch(name):
@@ -48,6 +51,7 @@ def open_storage(url_or_block: str | None = None) -> Storage:
 
 
 def _storage_of_block(block: Any, name: str) -> Storage:
+    _remember_credentials(block)
     if type(block).__name__ == "LocalFileSystem":
         # The block's writes are not atomic; those of FolderStorage are.
         return FolderStorage(Path(block.basepath or "~/.cvat-flows").expanduser())
@@ -65,6 +69,17 @@ def _storage_of_block(block: Any, name: str) -> Storage:
             "use a folder, a URL such as s3://bucket/folder, or a 'remote-file-system' block."
         )
     return BlockStorage(block, name)
+
+
+def _remember_credentials(block: Any) -> None:
+    """Mask the block's passwords and keys in texts."""
+    remember_address(str(getattr(block, "basepath", "")))
+    for name, value in (getattr(block, "settings", None) or {}).items():
+        if isinstance(value, str) and _CREDENTIAL.search(name):
+            remember(value)
+    for value in vars(block).values():
+        if hasattr(value, "get_secret_value"):
+            remember(str(value.get_secret_value()))
 
 
 def _load_block(name: str) -> Any:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
+from cvat_flows.tasks.model.credentials import mask
 from cvat_flows.tasks.storage.protocol import TEMPORARY_PREFIX, StorageError, StoredFile, split_path
 
 URL_PATTERN = re.compile(r"([a-z][a-z0-9+]*)://.+")
@@ -32,7 +33,8 @@ class BlockStorage:
 
     def __init__(self, block: Any, name: str) -> None:
         self.block = block
-        self.name = name
+        self.name = mask(name)
+        """For messages."""
         self._filesystem = filesystem_of(block)
         # Other machines write here, too. From its cache, fsspec would return old listings and read
         # files with their old sizes.

@@ -13,7 +13,6 @@ from cvat_sdk import Client, models
 from pydantic import SecretStr
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.cli import main
 from cvat_flows.flows.commands.command import add_task_arguments, task_values
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.usage_error import UsageError
@@ -21,29 +20,6 @@ from cvat_flows.tasks.cvat import connection
 from cvat_flows.tasks.cvat.server_block import CVATServer
 from cvat_flows.tasks.cvat.settings import find_settings, settings_without_block
 from tests.flows.conftest import frames_of
-
-
-@pytest.fixture
-def cli(
-    sandbox: SandboxProcess,
-    function_file: Path,
-    storage_folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Callable[..., tuple[int, str, str]]:
-    """`cli("annotate", 1, "--dry-run")` returns exit status, standard output and standard error."""
-    monkeypatch.setenv("CVAT_HOST", sandbox.url)
-    monkeypatch.setenv("CVAT_USER", "admin")
-    monkeypatch.setenv("CVAT_PASSWORD", "admin")
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(command: str, *arguments: object, function: bool = True) -> tuple[int, str, str]:
-        named = ["--function-file", str(function_file)] if function else []
-        status = main([command, *map(str, arguments), *named])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def test_annotate_prints_the_result(make_task: Callable[..., Any], cli: Any) -> None:

@@ -14,6 +14,7 @@ from attrs import evolve
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat import http
+from cvat_flows.tasks.cvat.connection import remember_session
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.http import DiskFull, get, get_all_pages, get_json
 from cvat_flows.tasks.cvat.retry import (
@@ -249,3 +250,15 @@ def test_many_threads_share_one_client(server: ScriptedServer, client: Client) -
     for thread in threads:
         thread.join()
     assert answers == [[1]] * 60
+
+
+def test_credentials_in_an_answer_are_masked(server: ScriptedServer, client: Client) -> None:
+    """A gateway may show the request that it refuses."""
+    remember_session(client)
+    body = b"Authorization: Bearer secret-token\x1b[31m " + b"x" * 400 + b" secret-token"
+    server.replies = [reply(400, body)]
+    with pytest.raises(CvatRefused) as caught:
+        get_json(client, "/api/tasks/5", subject="task 5")
+    assert "secret-token" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+    assert "task 5: CVAT answered 400: Authorization: Bearer ***" in str(caught.value)

@@ -6,6 +6,7 @@ These tests run real tasks. They fail if a new version of Prefect logs something
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Failed
 
 from cvat_flows.tasks.detect.timeout import FunctionHangs
-from cvat_flows.tasks.engine.prefect_log import filter_engine_log
+from cvat_flows.tasks.engine.prefect_log import filter_log
 
 LogLines = Callable[..., list[tuple[str, bool]]]
 
@@ -60,8 +61,8 @@ def log_lines(prefect_server: None) -> Iterator[LogLines]:
     handler.emit = records.append  # type: ignore[method-assign]
     logger = logging.getLogger("prefect.task_runs")
     logger.addHandler(handler)
-    filter_engine_log()
-    filter_engine_log()
+    filter_log()
+    filter_log()
 
     def run(step: Any, *arguments: Any, name: str = "annotate-task") -> list[tuple[str, bool]]:
         records.clear()
@@ -100,6 +101,22 @@ def test_an_unexpected_error_keeps_its_traceback(log_lines: LogLines) -> None:
 def test_a_retry_after_an_exception_is_logged(log_lines: LogLines) -> None:
     ((text, _),) = log_lines(succeed_on_the_second_attempt, [])
     assert "CVAT does not answer" in text
+
+
+@task(persist_result=False)
+def say_the_password() -> None:
+    get_run_logger().info("the server said %s\x1b[2J", os.environ["CVAT_PASSWORD"])
+    raise ConnectionError(f"refused {os.environ['CVAT_PASSWORD']}")
+
+
+def test_no_line_contains_a_credential(
+    log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVAT_PASSWORD", "correct-horse-battery")
+    filter_log()
+    lines = log_lines(say_the_password)
+    assert any("the server said ***\N{REPLACEMENT CHARACTER}[2J" in text for text, _ in lines)
+    assert not any("correct-horse-battery" in text for text, _ in lines)
 
 
 def test_other_flows_keep_their_log(log_lines: LogLines) -> None:

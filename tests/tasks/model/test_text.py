@@ -137,4 +137,4 @@ def test_the_text_of_any_error(error: BaseException, text: str) -> None:
 @pytest.mark.parametrize("name", ["error", "error_type", "detail"])
 def test_a_failure_can_be_stored(name: str) -> None:
     values: dict[str, Any] = {"step": "detect", "error": "", "error_type": "X", name: "a\ud800"}
-    assert getattr(Failure(**values), name) == "a?"
+    assert getattr(Failure(**values), name) == "a\N{REPLACEMENT CHARACTER}"
