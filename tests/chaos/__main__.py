@@ -1,4 +1,8 @@
-"""`python -m tests.chaos`: upload with random faults and kills; compare with uploads without."""
+"""`python -m tests.chaos`: upload with random faults, kills and people at work.
+
+Each seed is two schedules. One is compared with the same uploads without faults. In the other a
+person works between a create and its answer, and an oracle says what must be there.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,14 @@ from collections import Counter
 from pathlib import Path
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
+from tests.chaos.people import run_with_people
 from tests.chaos.schedule import Result, Uploader, run_schedule
 from tests.chaos.world import Cvat, login, make_layouts
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--schedules", type=int, default=500, help="how many schedules to run")
+    parser.add_argument("--schedules", type=int, default=500, help="how many seeds to run")
     parser.add_argument("--seed", type=int, default=1, help="seed of the first; the next adds 1")
     parser.add_argument("--seconds", type=float, help="stop after this long, if it comes first")
     parser.add_argument("--quiet", action="store_true", help="no line for each schedule")
@@ -35,23 +40,26 @@ def main() -> int:
             for seed in range(options.seed, options.seed + options.schedules):
                 if options.seconds and time.monotonic() - started > options.seconds:
                     break
-                result = run_schedule(
-                    seed,
-                    cvat=cvat,
-                    token=token,
-                    layouts=layouts,
-                    uploader=uploader,
-                    folder=folder / f"schedule-{seed}",
-                )
-                results.append(result)
-                if result.problems or not options.quiet:
-                    _show(result)
+                for run in (run_schedule, run_with_people):
+                    result = run(
+                        seed,
+                        cvat=cvat,
+                        token=token,
+                        layouts=layouts,
+                        uploader=uploader,
+                        folder=folder / f"schedule-{seed}",
+                    )
+                    results.append(result)
+                    if result.problems or not options.quiet:
+                        _show(result)
         uploader.close()
     return _summary(results, time.monotonic() - started)
 
 
 def _show(result: Result) -> None:
     steps = ", ".join(s.existing if s.kind == "run" else s.kind for s in result.steps)
+    acts = ", ".join(f"{count} times {act}" for act, count in result.acts.items())
+    steps = steps or f"a person: {acts or 'nothing'}"
     state = "FAILED" if result.problems else "ok"
     print(
         f"seed {result.seed}: {state} ({steps}; {result.faults.total()} faults, {result.kills} "
@@ -66,8 +74,10 @@ def _show(result: Result) -> None:
 
 def _summary(results: list[Result], seconds: float) -> int:
     faults: Counter[str] = sum((result.faults for result in results), Counter())
+    acts: Counter[str] = sum((result.acts for result in results), Counter())
     failed = [result.seed for result in results if result.problems]
     print(", ".join(f"{name}: {count}" for name, count in sorted(faults.items())))
+    print("people: " + ", ".join(f"{name}: {count}" for name, count in sorted(acts.items())))
     print(
         f"{len(results)} schedules in {seconds:.0f} s: {faults.total()} faults, "
         f"{sum(r.kills for r in results)} kills, {sum(r.attempts for r in results)} attempts, "

@@ -48,7 +48,8 @@ READ_ACTIONS: tuple[Action, ...] = (
 )  # fmt: skip
 WRITE_ACTIONS: tuple[Action, ...] = (
     "refuse", "reset_before", "reset_after", "status_before", "status_after", "truncate", "garble",
-    "stall", "stall_after", "late", "late", "late", "kill_before", "kill_after", "kill_late",
+    "stall", "stall_after", "late", "late", "late", "repeat", "kill_before", "kill_after",
+    "kill_late",
 )  # fmt: skip
 
 
@@ -72,6 +73,8 @@ class Result:
     seed: int
     steps: list[Step]
     faults: Counter[str] = field(factory=Counter)
+    acts: Counter[str] = field(factory=Counter)
+    """What a person did between a create and its answer."""
     kills: int = 0
     attempts: int = 0
     duplicates: int = 0
@@ -192,20 +195,7 @@ def run_schedule(
     dice = random.Random(seed)
     layout = dice.choice(layouts)
     result = Result(seed=seed, steps=_draw_steps(dice))
-    attempt = Attempt(
-        url=cvat.client.api_map.host,
-        token=token,
-        folder=str(folder / "reference"),
-        task=layout.identity,
-        jobs=tuple(job for job, _, _ in layout.jobs),
-        outcomes=[],
-        existing="keep",
-        run=RunStamp(id=""),
-        task_labels=layout.task_labels,
-        max_shapes=dice.choice([1, 4, 8, 2000]),
-        lease_seconds=LEASE_SECONDS,
-        retry_policy=RETRY_POLICY,
-    )
+    attempt = make_attempt(dice, cvat, token, layout, folder / "reference")
     expected: list[tuple[Content, Records]] = []
     reset(cvat, layout, seed)
     without_faults = evolve(attempt, lease_seconds=60.0)
@@ -225,7 +215,7 @@ def run_schedule(
         for number, step in enumerate(result.steps):
             one = _for_step(with_faults, layout, seed, number, step)
             if step.kind == "run":
-                _run_with_faults(one, uploader, proxy, faults, result)
+                run_with_faults(one, uploader, proxy, faults, result)
             else:
                 _run_step(step, one, cvat, layout, seed + number)
             _compare(
@@ -239,6 +229,26 @@ def run_schedule(
         shutil.rmtree(folder / name, ignore_errors=True)
     result.seconds = time.monotonic() - started
     return result
+
+
+def make_attempt(
+    dice: random.Random, cvat: Cvat, token: str, layout: Layout, folder: Path
+) -> Attempt:
+    """Make an attempt that uploads nothing yet."""
+    return Attempt(
+        url=cvat.client.api_map.host,
+        token=token,
+        folder=str(folder),
+        task=layout.identity,
+        jobs=tuple(job for job, _, _ in layout.jobs),
+        outcomes=[],
+        existing="keep",
+        run=RunStamp(id=""),
+        task_labels=layout.task_labels,
+        max_shapes=dice.choice([1, 4, 8, 2000]),
+        lease_seconds=LEASE_SECONDS,
+        retry_policy=RETRY_POLICY,
+    )
 
 
 def _draw_steps(dice: random.Random) -> list[Step]:
@@ -276,7 +286,7 @@ def _run_step(step: Step, attempt: Attempt, cvat: Cvat, layout: Layout, seed: in
         upload(attempt, FolderStorage(Path(attempt.folder)))
 
 
-def _run_with_faults(
+def run_with_faults(
     attempt: Attempt,
     uploader: Uploader,
     proxy: FaultProxy,

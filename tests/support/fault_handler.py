@@ -80,6 +80,10 @@ class FaultHandler(BaseHTTPRequestHandler):
                 kept[kind] = [item for item in items if item["frame"] != fault.frame]
             body = json.dumps(kept).encode()
         status, headers, answer = self._forward(body)
+        if action == "repeat":
+            status, headers, answer = self._forward(body)
+        if status == 200 and self.path.endswith("?action=create"):
+            self.server.after_create(self.path, fault, answer)
         if action == "late" and fault.overtaken:
             self.server.release_held_request()
         late = action in ("late", "kill_late")

@@ -25,6 +25,9 @@ class FaultProxy:
     upstream: str
     decide: Callable[[Exchange], Fault] = lambda exchange: PASS
     kill: Callable[[], None] = lambda: None
+    after_create: Callable[[str, Fault, bytes], None] = lambda path, fault, answer: None
+    """Called when the server has carried out a create, before anything else happens: with the
+    path, the fault of the request and the answer."""
     max_wait_for_write: float = 60.0
     """Seconds after which an `overtaken` request is forwarded although no write has come."""
     url: str = field(default="", init=False)

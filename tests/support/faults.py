@@ -19,6 +19,7 @@ Action = Literal[
     "stall",
     "stall_after",
     "late",
+    "repeat",
     "kill_before",
     "kill_after",
     "kill_late",
