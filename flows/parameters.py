@@ -33,6 +33,9 @@ ServerBlock = Annotated[
     ),
 ]
 DEFAULT_FUNCTION = "aa_functions.yolov8n"
+FAILURES_ALLOWED_BY_A_SHARE = 10
+"""Failed frames that any share in `max_failed_frames` allows. A few bad images do not mean that
+something is wrong with the whole run, even if the task is small."""
 
 _OWN_ARGUMENT = Option(has_own_argument=True, changes_result=False)
 _RUN = Option(group="run", changes_result=False)
@@ -48,7 +51,9 @@ class AnnotateTaskParameters(BaseModel):
     """What to annotate, with which function, and how.
 
     >>> parameters = AnnotateTaskParameters(task_id=12, frames="0-99", max_failed_frames=0.1)
-    >>> parameters.failed_frames_allowed(100)
+    >>> parameters.failed_frames_allowed(2000)
+    200
+    >>> parameters.failed_frames_allowed(6)
     10
     """
 
@@ -148,8 +153,9 @@ class AnnotateTaskParameters(BaseModel):
     max_failed_frames: Annotated[float, _RUN] = Field(
         default=0.1,
         ge=0,
-        description="Upload nothing if more frames than this fail: a share (0.1) or a count (5). "
-        "0: stop at the first failed frame.",
+        description="Stop and upload nothing if more frames than this fail: a share (0.1), which "
+        f"always allows {FAILURES_ALLOWED_BY_A_SHARE} failed frames, or a count (5). 0: all frames "
+        "or none, the run stops at the first failed frame.",
     )
     frames_per_run: Annotated[int, _RUN] = Field(
         default=72, ge=1, le=1000, description="Number of frames in one detect task run"
@@ -185,8 +191,8 @@ class AnnotateTaskParameters(BaseModel):
 
     def failed_frames_allowed(self, frames: int) -> int:
         """Return how many of `frames` frames may fail before the run stops."""
-        if self.max_failed_frames < 1:
-            return int(self.max_failed_frames * frames)
+        if 0 < self.max_failed_frames < 1:
+            return max(int(self.max_failed_frames * frames), FAILURES_ALLOWED_BY_A_SHARE)
         return int(self.max_failed_frames)
 
     def result_digest(self) -> str:

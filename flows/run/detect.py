@@ -52,6 +52,8 @@ def detect_all(
     def finish(work: BatchWork) -> bool:
         _collect(work, run, report, allowed)
         progress.advance(len(work.batch.frames))
+        if report.failed_count > allowed:
+            report.stopped = _why_stopped(report, allowed, planned=plan.frame_count)
         return report.stopped is None
 
     run_batches(run, plan.batches, then=(validate, remap), finish=finish)
@@ -150,8 +152,6 @@ def _collect(work: BatchWork, run: AnnotationRun, report: RunReport, allowed: in
     if run.pictures:
         run.pictures.add_outcomes(outcomes.values())
     run.spool.write(work.batch, (evolve(o, detections=None) for o in outcomes.values()))
-    if report.failed_count > allowed:
-        report.stopped = _why_stopped(report, allowed)
 
 
 def _retry(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
@@ -173,11 +173,16 @@ def _retry(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
     return list(retried.values())
 
 
-def _why_stopped(report: RunReport, allowed: int) -> str:
+def _why_stopped(report: RunReport, allowed: int, *, planned: int) -> str:
     first = report.failed[0]
-    processed = counted(report.failed_count + report.count("annotated"), "frame")
+    processed = report.failed_count + report.count("annotated")
+    rest = ""
+    if planned > processed:
+        were = "was" if planned - processed == 1 else "were"
+        rest = f" {counted(planned - processed, 'frame')} {were} not looked at."
     return (
-        f"Nothing uploaded: {report.failed_count:,} of {processed} failed, the limit is "
-        f"{allowed:,}. Raise it with --max-failed-frames. The first failed frame is {first.frame} "
-        f"{first.name}: {first.error}"
+        f"Nothing uploaded: {report.failed_count:,} of {counted(processed, 'frame')} failed, the "
+        f"limit is {allowed:,}, so something may be wrong with the whole run. If not, raise "
+        f"--max-failed-frames.{rest} The first failed frame is {first.frame} {first.name}: "
+        f"{first.error}"
     )

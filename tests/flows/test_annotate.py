@@ -307,13 +307,32 @@ def test_a_flow_with_retries_runs_the_failed_frames_again(
     assert state.is_completed()
 
 
+@pytest.mark.parametrize(("frames", "bad", "uploaded"), [(6, 1, True), (12, 11, False)])
+def test_a_run_stops_if_more_than_a_tenth_and_more_than_ten_frames_fail(
+    make_task: Callable[..., Any], annotate: Any, frames: int, bad: int, uploaded: bool
+) -> None:
+    task = make_task(frames)
+    fail = ",".join(f"img_{n:04d}.jpg" for n in range(bad))
+    finished = annotate(task, function_parameters={"fail": fail})
+    assert finished.error is not None
+    assert frames_of(task) == (list(range(bad, frames)) if uploaded else [])
+
+
 @both_ways
-def test_over_the_budget_nothing_is_uploaded(make_task: Callable[..., Any], annotate: Any) -> None:
+def test_a_stopped_run_says_what_it_did_not_look_at(
+    make_task: Callable[..., Any], annotate: Any
+) -> None:
     task = make_task(10)
-    finished = annotate(task, function_parameters={"fail": "img_0001.jpg,img_0002.jpg"})
+    finished = annotate(
+        task,
+        max_failed_frames=1,
+        frames_per_run=4,
+        function_parameters={"fail": "img_0001.jpg,img_0002.jpg"},
+    )
     assert str(finished.error).startswith(
-        "Nothing uploaded: 2 of 10 frames failed, the limit is 1. "
-        "Raise it with --max-failed-frames. The first failed frame is 1 img_0001.jpg: "
+        "Nothing uploaded: 2 of 4 frames failed, the limit is 1, so something may be wrong with "
+        "the whole run. If not, raise --max-failed-frames. 6 frames were not looked at. The first "
+        "failed frame is 1 img_0001.jpg: "
     )
     assert frames_of(task) == []
 

@@ -103,6 +103,28 @@ def test_the_digest_changes_with_the_result_only(name: str) -> None:
     assert (changed.result_digest() != plain.result_digest()) == (name in CHANGE_THE_RESULT)
 
 
+@pytest.mark.parametrize(
+    ("given", "frames", "allowed"),
+    [
+        # In a small task, ten bad images do not mean that something is wrong with the run.
+        (None, 6, 10),
+        (None, 100, 10),
+        (None, 119, 11),
+        (None, 1_000, 100),
+        (0.5, 30, 15),
+        (0.001, 5_000, 10),
+        # A number is meant as it is, and 0 is all frames or none.
+        (1, 5_000, 1),
+        (5, 5, 5),
+        (0, 5_000, 0),
+    ],
+)
+def test_how_many_frames_may_fail(given: float | None, frames: int, allowed: int) -> None:
+    values = {} if given is None else {"max_failed_frames": given}
+    parameters = AnnotateTaskParameters.model_validate({"task_id": 1, **values})
+    assert parameters.failed_frames_allowed(frames) == allowed
+
+
 def test_the_digest_of_the_defaults_is_pinned() -> None:
     """If it changes, every installation annotates all its frames again: is that meant?"""
     assert AnnotateTaskParameters(task_id=1).result_digest() == "257f9e4f55ab5c22"
