@@ -37,8 +37,14 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
     """
     context = open_context(parameters, live_inputs())
     with freeze_gc(), open_record(context) as record:
-        plan = make_plan(context, annotated=record.annotated_frames(), done=record.done_frames())
+        plan = make_plan(
+            context,
+            annotated=record.annotated_frames(),
+            done=record.done_frames(),
+            set_aside=record.frames_set_aside(),
+        )
         report = new_report(context, plan)
+        report.removed = record.count_removed(plan)
         run = make_run(context, plan.batches, run_pictures(context, plan))
         # All of this happens with the lease: a sweep takes a run without one for crashed.
         with (
@@ -52,6 +58,6 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
                 progress.uploading()
                 upload_all(run, plan, record, report)
         prune_if_due(context.storage)
-    if report.stopped or report.failed_count:
+    if report.stopped or report.failed_count or report.set_aside:
         raise FramesFailed(report)
     return report

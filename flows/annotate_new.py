@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from aa_functions.reference import FunctionReferenceError, LoadedFunction
 from cvat_flows.flows.finished import RunTask
 from cvat_flows.flows.run.live import LiveInputs
-from cvat_flows.flows.sweep.find import Finding, find_new
+from cvat_flows.flows.sweep.find import Finding, Verdict, find_new
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport
-from cvat_flows.flows.sweep.rule_parts import client_for, function_for, why_new_for
+from cvat_flows.flows.sweep.rule_parts import client_for, function_for, judge_for
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
 from cvat_flows.tasks.cvat.connection import CannotConnect
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
@@ -58,7 +58,7 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
             findings = find_new(
                 client,
                 rule,
-                _always_new if rule.for_task(1).fresh else why_new_for(rule, function, storage),
+                _always_new if rule.for_task(1).fresh else judge_for(rule, function, storage),
                 limit=None if parameters.limit is None else parameters.limit - new_count,
                 exclude=seen,
             )
@@ -80,13 +80,13 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
     return report
 
 
-def _always_new(task: ListedTask) -> str:
+def _always_new(task: ListedTask) -> Verdict:
     """Say why a task is new to a rule with the option `fresh`.
 
     A sweep says it, not the check that the webhook shares: an upload is an event, so the webhook
     would annotate the task again and again.
     """
-    return "fresh"
+    return Verdict(state="new", reason="fresh")
 
 
 def _hand_over(parameters: AnnotateNewTasksParameters, storage: Storage) -> HandOver:

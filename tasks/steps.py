@@ -104,6 +104,7 @@ def plan_frames(
     include_ground_truth: bool,
     annotated: Collection[int],
     done: Collection[int],
+    set_aside: Collection[int],
 ) -> Plan:
     """Decide which frames to annotate, and in which batches."""
     return plan(
@@ -114,6 +115,7 @@ def plan_frames(
         include_ground_truth=include_ground_truth,
         annotated=annotated,
         done=done,
+        set_aside=set_aside,
     )
 
 

@@ -14,7 +14,7 @@ from cvat_flows.deployments.webhook.prefect_calls import HTTPX_SETTINGS, without
 from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.sweep.find import Finding, find_new
 from cvat_flows.flows.sweep.known_runs import read_known_runs
-from cvat_flows.flows.sweep.rule_parts import client_for, function_for, why_new_for
+from cvat_flows.flows.sweep.rule_parts import client_for, function_for, judge_for
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.storage import Storage, open_storage
 
@@ -55,8 +55,8 @@ class ReadyTaskFinder:
             if not remaining:
                 break
             client = client_for(rule, None)
-            why_new = why_new_for(rule, function, self.storage)
-            for finding in find_new(client, rule, why_new, only=remaining):
+            judge = judge_for(rule, function, self.storage)
+            for finding in find_new(client, rule, judge, only=remaining):
                 remaining.discard(finding.task.id)
                 if finding.state == "new":
                     new.append((finding, function))

@@ -88,6 +88,7 @@ def show(report: RunReport, url: str | None) -> None:
         ("speed", f"{report.seconds:.1f} s, {report.frames_per_second:.1f} frames/s"),
         ("in CVAT", report.media.task_url),
     ]
+    rows[4:4] = [("left out", f"{one.what}: {one.remedy}") for one in report.left_out]
     if url:
         rows.append(("in Prefect", url))
     for name, text in rows:

@@ -26,6 +26,7 @@ def make_plan(
     *,
     annotated: Collection[int] = frozenset(),
     done: Collection[int] = frozenset(),
+    set_aside: Collection[int] = frozenset(),
 ) -> Plan:
     """Decide which frames to annotate, in which batches.
 
@@ -33,6 +34,7 @@ def make_plan(
         context: The run.
         annotated: Frames to skip because they have annotations.
         done: Frames to skip because this function has annotated them.
+        set_aside: Frames to skip because they failed in each of the last runs.
     """
     parameters = context.parameters
     return plan_frames(
@@ -43,6 +45,7 @@ def make_plan(
         include_ground_truth=parameters.include_ground_truth,
         annotated=annotated,
         done=frozenset() if context.live.include_done else done,
+        set_aside=frozenset() if context.live.include_done else set_aside,
     )
 
 

@@ -13,11 +13,14 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.record_fit import adapt_records, is_task_older, log_namesakes
 from cvat_flows.tasks.cvat.annotated_frames import annotated_frames
+from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.engine.current import current_engine
+from cvat_flows.tasks.fetch.plan import DONE, Plan
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.upload.lease import Lease, task_lease
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.upload.ownership import ManifestItem
 
 _OURS = {"annotated", "pending"}
 
@@ -66,6 +69,41 @@ class RunRecord:
         is_done = self.manifest.is_done_by_this_run if parameters.fresh else self.manifest.is_done
         return frozenset(frame.number for frame in frames if is_done(frame))
 
+    def frames_set_aside(self) -> frozenset[int]:
+        """Return the frames that failed in the same way in each of the last runs.
+
+        Return none if a person wants them to be tried: with `fresh`, in a flow run that is
+        repeated, or if the run is to annotate all frames or none.
+        """
+        context, parameters = self.context, self.context.parameters
+        is_wanted = parameters.fresh or current_engine().is_repeated
+        if context.function.fingerprint is None or is_wanted or not parameters.max_failed_frames:
+            return frozenset()
+        media = context.media
+        frames = (media.frame(number, jobs=parameters.jobs) for number in range(media.size))
+        return frozenset(frame.number for frame in frames if self.manifest.is_set_aside(frame))
+
+    def count_removed(self, plan: Plan) -> int:
+        """Return how many uploaded annotations are gone from the frames that are done.
+
+        Only a run with nothing else to do looks: it must not end as if the task were annotated when
+        somebody has emptied it in CVAT.
+        """
+        done = [outcome.frame for outcome in plan.skipped if outcome.skipped == DONE]
+        if plan.batches or not done:
+            return 0
+        uploaded: dict[int, list[ManifestItem]] = {}
+        for frame in done:
+            for job_id in frame.job_ids:
+                record = self.manifest.record(job_id, frame.number)
+                uploaded.setdefault(job_id, []).extend(record.items if record else ())
+        removed = 0
+        for job_id, items in uploaded.items():
+            job = JobAnnotations(client=self.context.client, job_id=job_id)
+            present = {(kind[0], item["id"]) for kind, item in job.read()}
+            removed += sum((item.digest[0], item.id) not in present for item in items)
+        return removed
+
 
 @contextmanager
 def open_record(context: RunContext) -> Iterator[RunRecord]:
@@ -79,6 +117,7 @@ def open_record(context: RunContext) -> Iterator[RunRecord]:
         name=engine.run_name,
         fingerprint=context.function.fingerprint or "",
         parameters=result_digest(parameters, context.labels),
+        images=media.images_version,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     manifest = Manifest(

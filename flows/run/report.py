@@ -85,6 +85,7 @@ def new_report(context: RunContext, plan: Plan) -> RunReport:
         command="" if context.function.reference is None else command_for(context.parameters),
     )
     report.add(plan.skipped)
+    report.not_selected = context.media.size - plan.frame_count - len(plan.skipped)
     return report
 
 

@@ -11,7 +11,7 @@ from cvat_flows.flows.run.record import RunRecord
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.engine.current import run_logger
-from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, Plan
+from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, SET_ASIDE, Plan
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun
@@ -47,7 +47,7 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
             record.manifest,
             frames=context.media.size,
             task_updated=_last_change(context),
-            excluded={number for number, why in skipped.items() if why not in (DONE, ANNOTATED)},
+            excluded={n for n, why in skipped.items() if why not in (DONE, ANNOTATED, SET_ASIDE)},
             annotated={number for number, why in skipped.items() if why == ANNOTATED},
         )
 

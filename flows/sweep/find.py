@@ -15,9 +15,12 @@ from cvat_sdk import Client
 from cvat_flows.flows.sweep.listing import ListedTask, failed_imports, list_tasks
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.model.text import counted
+from cvat_flows.tasks.upload.failures import MAX_EQUAL_FAILURES, TRY_AGAIN
 from cvat_flows.tasks.upload.manifest_summary import Summary
 
-State = Literal["new", "done", "waiting", "import failed", "unsupported", "beyond the limit"]
+State = Literal[
+    "new", "done", "set aside", "waiting", "import failed", "unsupported", "beyond the limit"
+]
 
 
 @frozen(kw_only=True)
@@ -32,14 +35,23 @@ class Finding:
 
 RESTORED = "older than its record: restored from a backup, or a copy"
 
-WhyNew = Callable[[ListedTask], str | None]
-"""Returns why a task must be annotated; None if it is done."""
+
+@frozen(kw_only=True)
+class Verdict:
+    """Whether a task must be annotated, and why."""
+
+    state: Literal["new", "done", "set aside"]
+    """Set aside: all that is left are frames that are not tried again."""
+    reason: str = ""
+
+
+Judge = Callable[[ListedTask], Verdict]
 
 
 def find_new(
     client: Client,
     rule: SweepRule,
-    why_new: WhyNew,
+    judge: Judge,
     *,
     limit: int | None = None,
     only: Collection[int] | None = None,
@@ -71,24 +83,24 @@ def find_new(
         elif task.dimension == "3d":
             state, reason = "unsupported", "3D point clouds"
         else:
-            why = why_new(task)
-            state, reason = ("new", why) if why else ("done", "")
-            if why and remaining is not None:
+            verdict = judge(task)
+            state, reason = verdict.state, verdict.reason
+            if state == "new" and remaining is not None:
                 state = "new" if remaining > 0 else "beyond the limit"
                 remaining -= 1
         findings.append(Finding(task=task, rule=rule, state=state, reason=reason))
     return findings
 
 
-def why_new(
+def judge(
     summary: Summary | None,
     *,
     frames: int,
     fingerprint: str,
     options: str,
     again_when: Collection[str],
-) -> str | None:
-    """Return why a task must be annotated; None if nothing is left to do.
+) -> Verdict:
+    """Decide from the summary of a task's manifest whether the task must be annotated.
 
     Undone frames count as done: a sweep must not bring back what a person deleted.
 
@@ -100,20 +112,34 @@ def why_new(
         again_when: The rule's reasons to annotate a task again.
     """
     if summary is None:
-        return "never annotated"
+        return _new("never annotated")
     if summary.frames != frames:
         change = f"{counted(frames, 'frame')}, before: {summary.frames:,}"
-        return change if "frames" in again_when else None
+        return _new(change) if "frames" in again_when else Verdict(state="done")
+
+    def count_same(by_version: Mapping[str, int]) -> int:
+        same = f"{fingerprint} {options}"
+        return sum(n for version, n in by_version.items() if version.startswith(same))
+
     undone = summary.states.get("undone", 0)
     failed = summary.states.get("failed", 0)
-    same = sum(n for key, n in summary.done.items() if key.startswith(f"{fingerprint} {options}"))
+    same = count_same(summary.done)
     other = sum(summary.done.values()) - same
     left = frames - summary.skipped - same - undone
     if other and "function" in again_when:
-        return f"{counted(other, 'frame')} done with another version or other options"
+        return _new(f"{counted(other, 'frame')} done with another version or other options")
     left -= other
+    set_aside = count_same(summary.set_aside)
     if left > failed:
-        return f"{counted(left - failed, 'frame')} left"
-    if left > 0 and "failed" in again_when:
-        return counted(left, "failed frame")
-    return None
+        return _new(f"{counted(left - failed, 'frame')} left")
+    if left > set_aside and "failed" in again_when:
+        return _new(counted(left - set_aside, "failed frame"))
+    if set_aside:
+        how_often = f"failed {MAX_EQUAL_FAILURES} times in the same way"
+        reason = f"{counted(set_aside, 'frame')} {how_often}; {TRY_AGAIN}"
+        return Verdict(state="set aside", reason=reason)
+    return Verdict(state="done")
+
+
+def _new(reason: str) -> Verdict:
+    return Verdict(state="new", reason=reason)

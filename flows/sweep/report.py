@@ -20,13 +20,14 @@ Outcome = Literal[
     "under way",
     "not repeated",
     "would be annotated",
+    "set aside",
     "import failed",
     "unsupported",
     "beyond the limit",
     "not reached",
 ]
 
-_SHOWN_FINDINGS = frozenset({"import failed", "unsupported", "beyond the limit"})
+_SHOWN_FINDINGS = frozenset({"set aside", "import failed", "unsupported", "beyond the limit"})
 
 
 @frozen(kw_only=True)
@@ -103,7 +104,7 @@ class SweepReport:
 
     def markdown(self) -> str:
         """Return the report as markdown with links. Rows that need attention come first."""
-        urgent = ("failed", "not reached", "import failed")
+        urgent = ("failed", "not reached", "import failed", "set aside")
         counts: Counter[str] = Counter(row.outcome for row in self.rows)
         counts.update({"done before": self.done, "without data yet": self.waiting})
         return sweep_markdown(

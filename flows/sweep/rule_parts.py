@@ -7,7 +7,7 @@ from cvat_sdk import Client
 
 from aa_functions.reference import LoadedFunction, load_function
 from cvat_flows.flows.run.connect import connect_for_run
-from cvat_flows.flows.sweep.find import RESTORED, WhyNew, why_new
+from cvat_flows.flows.sweep.find import RESTORED, Judge, Verdict, judge
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.settings import find_settings
@@ -35,16 +35,16 @@ def function_for(rule: SweepRule, loaded: dict[str, LoadedFunction]) -> LoadedFu
     return loaded[key]
 
 
-def why_new_for(rule: SweepRule, function: LoadedFunction, storage: Storage) -> WhyNew:
+def judge_for(rule: SweepRule, function: LoadedFunction, storage: Storage) -> Judge:
     """Return a check that decides from a task's manifest whether it is new to the function."""
     fingerprint = function.fingerprint or ""
     options = rule.for_task(1).result_digest()
 
-    def check(task: ListedTask) -> str | None:
+    def check(task: ListedTask) -> Verdict:
         summary = read_summary(storage, task=task.identity, function=function.name)
         if summary is not None and summary.is_later_than(task.updated):
-            return RESTORED
-        return why_new(
+            return Verdict(state="new", reason=RESTORED)
+        return judge(
             summary,
             frames=task.frames,
             fingerprint=fingerprint,

@@ -36,6 +36,10 @@ class Engine(Protocol):
         """Whether the run belongs to a deployment: nobody waits for it at a terminal."""
 
     @property
+    def is_repeated(self) -> bool:
+        """Whether a person has started this run again after it had ended."""
+
+    @property
     def run_id(self) -> str: ...
 
     @property

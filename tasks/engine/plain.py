@@ -51,6 +51,7 @@ class PlainEngine:
 
     is_recorded = False
     is_deployed = False
+    is_repeated = False
 
     def __init__(self) -> None:
         self.run_id = str(uuid4())

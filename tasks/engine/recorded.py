@@ -57,6 +57,10 @@ class RecordedEngine:
         return bool(deployment.id)
 
     @property
+    def is_repeated(self) -> bool:
+        return bool(flow_run.run_count > 1)
+
+    @property
     def run_id(self) -> str:
         return str(flow_run.id or "")
 

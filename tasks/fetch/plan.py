@@ -29,6 +29,7 @@ HONEYPOT = "honeypot"
 NO_JOB = "in no annotation job"
 ANNOTATED = "has annotations"
 DONE = "done before"
+SET_ASIDE = "set aside"
 
 
 @frozen(kw_only=True)
@@ -66,6 +67,7 @@ def plan_frames(
     include_ground_truth: bool = False,
     annotated: Collection[int] = frozenset(),
     done: Collection[int] = frozenset(),
+    set_aside: Collection[int] = frozenset(),
 ) -> Plan:
     """Cut the selected frames of a task into batches of about `frames_per_run`.
 
@@ -84,6 +86,7 @@ def plan_frames(
         include_ground_truth: Also annotate the ground-truth pool and honeypots.
         annotated: Frames to skip because they have annotations.
         done: Frames to skip because an earlier run annotated them.
+        set_aside: Frames to skip because they failed in each of the last runs.
 
     Raises:
         FrameSelectionError: The selection cannot be read or selects nothing.
@@ -98,7 +101,7 @@ def plan_frames(
         frame = media.frame(number, jobs=selected_jobs)
         if selected_jobs is not None and not frame.job_ids:
             continue
-        reason = _reason_to_skip(media, frame, include_ground_truth, annotated, done)
+        reason = _reason_to_skip(media, frame, include_ground_truth, annotated, done, set_aside)
         if reason is None:
             selected.append(frame)
         else:
@@ -121,6 +124,7 @@ def _reason_to_skip(
     include_ground_truth: bool,
     annotated: Collection[int],
     done: Collection[int],
+    set_aside: Collection[int],
 ) -> str | None:
     number = frame.number
     if number in media.deleted_frames:
@@ -137,6 +141,8 @@ def _reason_to_skip(
         return DONE
     if number in annotated:
         return ANNOTATED
+    if number in set_aside:
+        return SET_ASIDE
     return None
 
 

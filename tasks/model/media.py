@@ -82,6 +82,11 @@ class TaskMedia:
         return (*self.jobs, self.pool_job) if self.pool_job else self.jobs
 
     @property
+    def images_version(self) -> str:
+        """Changes when CVAT changes the task's images."""
+        return f"{self.data_id} {self.chunks_updated_date}"
+
+    @property
     def all_job_ids(self) -> tuple[int, ...]:
         return tuple(job.id for job in self.all_jobs)
 

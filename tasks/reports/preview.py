@@ -61,7 +61,11 @@ def _content(
             "created": report.created,
             "kept": report.kept,
             "deleted": report.deleted,
-            "counts": {name: n for name, n in sorted(report.counts.items()) if n},
+            "counts": {
+                name: n
+                for name, n in sorted((report.counts | report.annotations_left_out).items())
+                if n
+            },
         },
         "labels": [{"name": on_one_line(n, 80), "colour": colours[n]} for n in names],
         "match": [

@@ -39,6 +39,7 @@ def report_markdown(
         f"**{escape_markdown(report.sentence, 1500)}**",
         f"**{link('Open the task in CVAT', media.task_url)}**",
         _facts(report),
+        _left_out(report),
         _charts(report),
     ]
     sheet = contact_sheet([sample for sample in samples if not sample.error])
@@ -67,6 +68,11 @@ def _facts(report: RunReport) -> str:
         ("fingerprint", report.fingerprint or "none: the version is unknown, nothing is cached"),
     ]  # fmt: skip
     return table(["", ""], facts)
+
+
+def _left_out(report: RunReport) -> str:
+    rows = [[one.what, escape_markdown(one.remedy, 200)] for one in report.left_out]
+    return f"### Left out\n\n{table(['what', 'why, and what changes it'], rows)}" if rows else ""
 
 
 def _charts(report: RunReport) -> str:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
+from cvat_flows.tasks.check.remap import BELOW_THRESHOLD, UNMATCHED
+from cvat_flows.tasks.check.validate import DROPPED
+from cvat_flows.tasks.fetch.plan import SET_ASIDE
 from cvat_flows.tasks.matching.result import MatchRow
 from cvat_flows.tasks.model.frames import Failure, Outcome, Step
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import counted, on_one_line, shorten_name
+from cvat_flows.tasks.reports.left_out import REMOVED, WITHHELD, LeftOut, describe, left_out
 from cvat_flows.tasks.reports.table import FrameRow, State, frame_row, make_table
 from cvat_flows.tasks.upload.result import FrameUpload
 
@@ -57,7 +61,11 @@ class RunReport:
     """Annotations that were already there."""
     deleted: int = 0
     withheld: int = 0
-    """Annotations that were not created because a person changed or removed them."""
+    """Annotations that were not created because people changed or deleted them."""
+    removed: int = 0
+    """Annotations of earlier runs that are gone from frames that this run skips as done."""
+    not_selected: int = 0
+    """Frames of the task that the options do not select."""
     counts: Counter[str] = field(factory=Counter)
     """What the geometry policy, the mapping and the thresholds changed."""
     stopped: str | None = None
@@ -98,13 +106,14 @@ class RunReport:
             self.deleted += upload.deleted
             self.withheld += upload.withheld
             row = self.rows.get(upload.frame)
-            if row is None or not (upload.created or upload.kept or upload.deleted):
+            if row is None:
                 continue
             row = evolve(
                 row,
                 created=row.created + upload.created,
                 kept=row.kept + upload.kept,
                 deleted=row.deleted + upload.deleted,
+                withheld=row.withheld + upload.withheld,
             )
             self.rows[upload.frame] = row
             if upload.frame in self._failed:
@@ -169,6 +178,8 @@ class RunReport:
             text = "nothing to do"
         if self.count("skipped"):
             text += f", {self.count('skipped'):,} skipped ({self.skip_reasons()})"
+        if any(self.annotations_left_out.values()):
+            text += f", annotations left out: {describe(self.annotations_left_out)}"
         if failed:
             text += f", {failed:,} failed ({self.failure_kinds()}): {self.failed_frames()}"
         return text
@@ -177,16 +188,35 @@ class RunReport:
     def annotations(self) -> str:
         """Numbers of annotations: `5 created, 0 already there, 2 deleted`."""
         would = "would be " if self.dry_run else ""
-        text = (
+        return (
             f"{self.created:,} {would}created, {self.kept:,} already there, "
             f"{self.deleted:,} {would}deleted"
         )
-        if self.withheld:
-            text += (
-                f", {self.withheld:,} not created because people changed or removed them "
-                "(--existing clear creates them)"
-            )
-        return text
+
+    @property
+    def set_aside(self) -> int:
+        """Number of frames that were not tried because they failed in each of the last runs."""
+        return self._skipped()[SET_ASIDE]
+
+    @property
+    def annotations_left_out(self) -> Counter[str]:
+        """Number of annotations that were not uploaded, by reason."""
+        return Counter(
+            {
+                WITHHELD: self.withheld,
+                REMOVED: self.removed,
+                **{reason: self.counts[reason] for reason in (UNMATCHED, DROPPED, BELOW_THRESHOLD)},
+            }
+        )
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """What was left out, with the reason and the option that changes it."""
+        return left_out(
+            dict(self._skipped().most_common()),
+            self.annotations_left_out,
+            not_selected=self.not_selected,
+        )
 
     def failure_kinds(self) -> str:
         """Return the number of failed frames by kind: `2 unreadable, 2 rejected by CVAT`."""
@@ -199,8 +229,11 @@ class RunReport:
 
     def skip_reasons(self) -> str:
         """Return the number of skipped frames by reason: `10 done before, 2 deleted in CVAT`."""
-        reasons = Counter(row.skipped for row in self.rows.values() if row.outcome == "skipped")
-        return ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
+        return ", ".join(f"{count:,} {reason}" for reason, count in self._skipped().most_common())
+
+    def _skipped(self) -> Counter[str]:
+        """Return the number of skipped frames by reason."""
+        return Counter(row.skipped for row in self.rows.values() if row.outcome == "skipped")
 
     def failed_frames(self, max_count: int = 5) -> str:
         """Return the numbers and names of the first failed frames."""

@@ -44,6 +44,7 @@ COLUMNS = (
     "created",
     "kept",
     "deleted",
+    "withheld",
 )
 _UNTRUSTED = ("name", "error", "error_type", "skipped", "labels")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -77,6 +78,8 @@ class FrameRow:
     kept: int = 0
     """Annotations that were already there."""
     deleted: int = 0
+    withheld: int = 0
+    """Annotations that were not created because people changed or deleted them."""
 
     @property
     def shapes(self) -> int:
@@ -160,4 +163,5 @@ def _cells(row: FrameRow) -> tuple[object, ...]:
         row.created,
         row.kept,
         row.deleted,
+        row.withheld,
     )

@@ -12,6 +12,7 @@ from cvat_flows.tasks.cvat.annotation_json import Kind, annotation_to_json
 from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Failure, Outcome
+from cvat_flows.tasks.upload.failures import count_failures, kind_of
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, State
 from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory, ManifestItem
 from cvat_flows.tasks.upload.plan import Existing, FramePlan, plan_cleanup, plan_frame
@@ -35,7 +36,8 @@ class PendingFrame:
     """A frame that is being uploaded."""
 
     outcome: Outcome
-    history: FrameHistory = field(factory=FrameHistory)
+    before: FrameRecord | None = None
+    """The frame's record before this upload."""
     wanted: list[EncodedAnnotation] = field(factory=list)
     """Before `make_plan`: all annotations. After it: those that are not in CVAT yet."""
     plan: FramePlan = field(factory=FramePlan)
@@ -59,6 +61,10 @@ class PendingFrame:
         return self.outcome.frame.number
 
     @property
+    def history(self) -> FrameHistory:
+        return self.before.history if self.before else FrameHistory()
+
+    @property
     def items(self) -> list[ManifestItem]:
         """All known items of the frame. Any other copy of them is a duplicate."""
         recorded = (*self.history.items, *self.history.deleting)
@@ -73,10 +79,11 @@ class PendingFrame:
         return (*self.plan.delete, *self.plan.duplicates)
 
     def make_plan(
-        self, existing: Sequence[ExistingObject], history: FrameHistory, mode: Existing
+        self, existing: Sequence[ExistingObject], before: FrameRecord | None, mode: Existing
     ) -> None:
         """Decide what to create, keep and delete on the frame, which has no open request."""
-        self.history = history
+        self.before = before
+        history = self.history
         if self.failure:
             self.plan = plan_cleanup(existing, history)
             self.wanted = []
@@ -92,6 +99,8 @@ class PendingFrame:
         """Return the record to write before the frame's request is sent, or while it is open."""
         return evolve(
             self._record(run, when, state="pending", items=(*self.plan.items, *self.created)),
+            failure=self.before.failure if self.before else "",
+            failures=self.before.failures if self.before else 0,
             deleting=self.plan.superseded,
             pending=tuple(w.digest for w in self.wanted),
             request=self.request,
@@ -106,15 +115,18 @@ class PendingFrame:
 
     def record_after(self, run: RunStamp, when: str) -> FrameRecord:
         """Return the record to write after everything is sent and deleted."""
-        failed = self.failure is not None
-        items = (
-            (*self.plan.items, *self.plan.superseded)
-            if failed
-            else (*self.plan.items, *self.created)
-        )
+        doubtful = tuple(sorted(self.doubtful))
+        if self.failure is None:
+            items = (*self.plan.items, *self.created)
+            record = self._record(run, when, state="annotated", items=items)
+            return evolve(record, doubtful=doubtful)
         return evolve(
-            self._record(run, when, state="failed" if failed else "annotated", items=items),
-            doubtful=tuple(sorted(self.doubtful)),
+            self._record(
+                run, when, state="failed", items=(*self.plan.items, *self.plan.superseded)
+            ),
+            failure=kind_of(self.failure),
+            failures=count_failures(self.before, run, self.failure),
+            doubtful=doubtful,
         )
 
     def result(self) -> FrameUpload:

@@ -28,7 +28,7 @@ from cvat_flows.tasks.upload.delete import Deleter, ObjectToDelete
 from cvat_flows.tasks.upload.frame import PendingFrame, encode_frame
 from cvat_flows.tasks.upload.manifest import FRAMES_PER_FILE, Manifest
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, now
-from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory, ManifestItem
+from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
 from cvat_flows.tasks.upload.plan import find_duplicates
 from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.recover import Recovery, recover
@@ -157,7 +157,7 @@ class _JobUpload:
             record = record or self.manifest.record(self.channel.job_id, number)
             frame.make_plan(
                 existing.pop(number, []),
-                record.history if record else FrameHistory(),
+                record,
                 self.options.existing,
             )
             frame.doubtful.update(self._recovery.given_up.get(number, ()))

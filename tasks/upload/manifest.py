@@ -17,6 +17,7 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.storage import Storage
+from cvat_flows.tasks.upload.failures import is_set_aside
 from cvat_flows.tasks.upload.manifest_file import (
     FrameRecord,
     JobFile,
@@ -99,6 +100,17 @@ class Manifest:
             and record.state == "annotated"
             and record.run.fingerprint == self.run.fingerprint
             and record.run.parameters == self.run.parameters
+        )
+
+    def is_set_aside(self, frame: Frame) -> bool:
+        """Return whether the frame has failed so often in the same way that it is not tried again.
+
+        Reads the storage, not CVAT.
+        """
+        records = [self.record(job_id, frame.number) for job_id in frame.job_ids]
+        aside = [is_set_aside(record, self.run) for record in records]
+        return any(aside) and all(
+            one or self.is_current(record) for one, record in zip(aside, records, strict=True)
         )
 
     def write(self, job_id: int, records: dict[int, FrameRecord]) -> None:

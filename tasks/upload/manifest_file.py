@@ -33,6 +33,8 @@ class RunStamp:
     """Fingerprint of the function: its code, model file and parameters."""
     parameters: str = ""
     """Digest of the options that change the result: detection, mapping and remapping."""
+    images: str = ""
+    """Version of the task's images, from `TaskMedia.images_version`."""
     started: str = ""
 
     def to_json(self) -> dict[str, str]:
@@ -41,7 +43,8 @@ class RunStamp:
 
 @frozen(kw_only=True)
 class FrameRecord:
-    """What is recorded about one frame of one job; see FrameHistory for the last three fields."""
+    """What is recorded about one frame of one job; see FrameHistory for the last three fields, and
+    `upload.failures` for `failure` and `failures`."""
 
     state: State
     run: RunStamp
@@ -50,6 +53,10 @@ class FrameRecord:
     """ISO 8601, UTC."""
     content_hash: str | None = None
     error: str = ""
+    failure: str = ""
+    """Kind of the failure."""
+    failures: int = 0
+    """Number of runs in a row that failed in this way."""
     pending: tuple[str, ...] = ()
     """Digests of the annotations that are being created, with one request."""
     request: str = ""
@@ -120,6 +127,8 @@ def dump_job_file(file: JobFile) -> bytes:
             row["content"] = record.content_hash
         if record.error:
             row["error"] = record.error
+        if record.failures:
+            row["failures"] = [record.failures, record.failure]
         for name, items in (("items", record.items), ("deleting", record.deleting)):
             if items or name == "items":
                 row[name] = [_item_to_row(item, creators) for item in items]
@@ -163,12 +172,15 @@ def parse_job_file(content: bytes) -> JobFile:
 def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]) -> FrameRecord:
     if row["state"] not in get_args(State):
         raise ValueError(f"unknown state {row['state']!r}")
+    failures, failure = row.get("failures", (0, ""))
     return FrameRecord(
         state=row["state"],
         run=runs[row["run"]],
         when=row["when"],
         content_hash=row.get("content"),
         error=row.get("error", ""),
+        failure=failure,
+        failures=failures,
         items=_parse_items(row["items"], creators),
         deleting=_parse_items(row.get("deleting", ()), creators),
         pending=tuple(row.get("pending", ())),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from attrs import asdict, evolve, field, frozen
 
 from cvat_flows.tasks.model.identity import TaskIdentity, parse_date
 from cvat_flows.tasks.storage import Storage
+from cvat_flows.tasks.upload.failures import is_set_aside
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, manifest_folder, now
 
@@ -39,6 +40,8 @@ class Summary:
     """Number of annotated frames by `fingerprint parameters`."""
     states: dict[str, int] = field(factory=dict)
     """Number of frames by state: annotated, failed, pending, undone."""
+    set_aside: dict[str, int] = field(factory=dict)
+    """Number of failed frames that are not tried again, by `fingerprint parameters`."""
 
     def is_later_than(self, task_updated: datetime) -> bool:
         """Return whether this was written later than what CVAT now says is the last change.
@@ -93,14 +96,9 @@ def write_summary(
         run=manifest.run,
         when=now(),
         task_updated=task_updated,
-        done=dict(
-            Counter(
-                f"{record.run.fingerprint} {record.run.parameters}"
-                for record in records.values()
-                if record.state == "annotated"
-            )
-        ),
+        done=_count_by_version(r for r in records.values() if r.state == "annotated"),
         states=dict(Counter(str(record.state) for record in records.values())),
+        set_aside=_count_by_version(r for r in records.values() if is_set_aside(r, r.run)),
     )
     row = {"format": _FORMAT, **asdict(summary)}
     content = json.dumps(row, ensure_ascii=False, indent=1, default=datetime.isoformat).encode()
@@ -132,6 +130,10 @@ def read_summary(storage: Storage, *, task: TaskIdentity, function: str) -> Summ
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _count_by_version(records: Iterable[FrameRecord]) -> dict[str, int]:
+    return dict(Counter(f"{one.run.fingerprint} {one.run.parameters}" for one in records))
 
 
 def _path(task: TaskIdentity, function: str) -> str:

@@ -280,6 +280,13 @@ def test_each_sweep_retries_only_failed_frames(
         report = run(rule)
         assert outcomes(report) == [(task.id, "failed")]
         assert report.rows[0].text.startswith(result)
+    # The fourth one reports the frame, but neither tries it nor wakes anybody up.
+    report = run(rule)
+    assert outcomes(report) == [(task.id, "set aside")]
+    assert "1 frame failed 3 times in the same way" in report.rows[0].text
+    assert report.sentence == "1 set aside"
+    assert not report.failed
+    # A new version of the function does not count: the rule does not say `function`.
     function_file.write_text(function_file.read_text().replace("[1, 1,", "[2, 2,"))
     assert outcomes(run(rule)) == [(task.id, "failed")]
     assert {shape.points[0] for shape in task.get_annotations().shapes} == {1.0}

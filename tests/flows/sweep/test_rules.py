@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from pydantic import ValidationError
 
-from cvat_flows.flows.sweep.find import why_new
+from cvat_flows.flows.sweep.find import judge
 from cvat_flows.flows.sweep.listing import FilterError, task_filter
 from cvat_flows.flows.sweep.rules import (
     AnnotateNewTasksParameters,
@@ -34,6 +35,10 @@ def summary(frames: int = 10, skipped: int = 0, done: Any = None, **states: int)
     )
 
 
+def aside(frames: int, version: str = "f1 o1", **rest: Any) -> Summary:
+    return evolve(summary(**rest), set_aside={version: frames})
+
+
 @pytest.mark.parametrize(
     ("found", "again_when", "why"),
     [
@@ -49,6 +54,10 @@ def summary(frames: int = 10, skipped: int = 0, done: Any = None, **states: int)
         (summary(done={"f1 o1": 8}, undone=2), ["failed", "frames"], None),
         (summary(frames=8, done={"f1 o1": 8}), ["frames"], "10 frames, before: 8"),
         (summary(frames=8, done={"f1 o1": 8}), [], None),
+        (aside(2, done={"f1 o1": 7}, failed=3), ["failed"], "1 failed frame"),
+        (aside(2, "f0 o1", done={"f1 o1": 8}, failed=2), ["failed"], "2 failed frames"),
+        (aside(2, "f1 o0", done={"f1 o1": 8}, failed=2), ["failed"], "2 failed frames"),
+        (aside(2, done={"f1 o1": 7}, failed=2), [], "1 frame left"),
         (summary(done={"f0 o1": 10}), ["failed", "frames"], None),
         (
             summary(done={"f0 o1": 10}),
@@ -63,7 +72,18 @@ def summary(frames: int = 10, skipped: int = 0, done: Any = None, **states: int)
     ],
 )
 def test_why_a_task_is_new(found: Summary | None, again_when: list[str], why: Any) -> None:
-    assert why_new(found, frames=10, fingerprint="f1", options="o1", again_when=again_when) == why
+    verdict = judge(found, frames=10, fingerprint="f1", options="o1", again_when=again_when)
+    assert (verdict.state, verdict.reason) == (("new", why) if why else ("done", ""))
+
+
+@pytest.mark.parametrize("again_when", [[], ["failed", "frames", "function"]])
+def test_a_task_with_nothing_but_frames_that_always_fail_is_set_aside(
+    again_when: list[str],
+) -> None:
+    found = aside(2, "f1 o1.labels", done={"f1 o1.labels": 8}, failed=2)
+    verdict = judge(found, frames=10, fingerprint="f1", options="o1", again_when=again_when)
+    assert verdict.state == "set aside"
+    assert verdict.reason.startswith("2 frames failed 3 times in the same way; ")
 
 
 def test_conditions_become_a_cvat_filter() -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from attrs import evolve
 
+from cvat_flows.tasks.fetch import plan
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.reports.run_report import MAX_FAILURES_WITH_DETAILS
 from cvat_flows.tasks.reports.table import COLUMNS, to_csv, to_parquet
@@ -113,11 +114,49 @@ def test_uploads_add_up_over_jobs() -> None:
     assert (report.rows[0].created, report.rows[0].kept) == (3, 1)
     assert report.failed[0].deleted == 4
     assert report.annotations == "4 created, 1 already there, 4 deleted"
-    report.add_uploads([FrameUpload(frame=0, withheld=2)])
-    assert report.annotations == (
-        "4 created, 1 already there, 4 deleted, 2 not created because people changed or removed "
-        "them (--existing clear creates them)"
+
+
+def test_what_was_left_out_is_counted_with_its_reason() -> None:
+    media = media_of(names_of(9))
+    counts = {"clipped": 1, "dropped": 2, "unmatched": 3, "below threshold": 1_000}
+    skipped = ["set aside", "deleted in CVAT", "deleted in CVAT", "done before"]
+    report = report_of(
+        media,
+        [
+            evolve(annotated(media.frame(0)), counts=counts),
+            *(Outcome(frame=media.frame(n), skipped=why) for n, why in enumerate(skipped, 1)),
+        ],
+        not_selected=4,
     )
+    report.add_uploads([FrameUpload(frame=0, withheld=2), FrameUpload(frame=0, withheld=1)])
+    assert report.rows[0].withheld == 3
+    assert report.set_aside == 1
+    rows = report.left_out
+    assert [one.what for one in rows] == [
+        "2 frames deleted in CVAT",
+        "1 frame set aside",
+        "1 frame done before",
+        "4 frames not selected",
+        "3 annotations withheld",
+        "3 annotations unmatched",
+        "2 annotations dropped",
+        "1,000 annotations below threshold",
+    ]
+    assert all(one.remedy for one in rows)
+    assert report.sentence == (
+        "1 of 1 frame annotated, 4 skipped (2 deleted in CVAT, 1 set aside, 1 done before), "
+        "annotations left out: 3 withheld, 3 unmatched, 2 dropped, 1,000 below threshold"
+    )
+
+
+def test_every_reason_to_skip_a_frame_has_a_remedy() -> None:
+    """A reason that is added to the plan needs its text."""
+    text = Path(plan.__file__).read_text()
+    reasons = re.findall(r'^[A-Z_]+ = "(.*)"$', text, re.MULTILINE)
+    assert len(reasons) >= 7
+    media = media_of(names_of(len(reasons)))
+    skipped = [Outcome(frame=media.frame(n), skipped=why) for n, why in enumerate(reasons)]
+    assert all(one.remedy for one in report_of(media, skipped).left_out)
 
 
 def test_scores_are_counted_by_label() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 from cvat_flows.tasks.cvat.job_annotations import Reply
 from cvat_flows.tasks.upload.create import Creator
 from cvat_flows.tasks.upload.frame import encode_frame
-from cvat_flows.tasks.upload.ownership import FrameHistory
 from cvat_flows.tasks.upload.result import UploadOptions
 from tests.tasks.reports.report_factory import annotated, media_of, names_of
 
@@ -29,7 +28,7 @@ class Refusing:
 
 def index_of_fault(answer: Any) -> int | None:
     frame = encode_frame(annotated(media_of(names_of(1)).frame(0), 3), job_frames={0}, defaults={})
-    frame.make_plan([], FrameHistory(), "keep")
+    frame.make_plan([], None, "keep")
     channel: Any = Refusing(answer)
     creator = Creator(
         channel=channel,
