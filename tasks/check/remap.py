@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 
 from cvat_flows.tasks.check.validate import add_counts
 from cvat_flows.tasks.matching.mapping import WILDCARD
+from cvat_flows.tasks.matching.names import canonical
 from cvat_flows.tasks.matching.nearest import NearestName
 from cvat_flows.tasks.matching.result import LabelMatch, SpecMatch
 from cvat_flows.tasks.model.annotations import TAG, Annotation, Attributes, Detection
@@ -37,6 +38,11 @@ class RemapOptions:
     label_thresholds: Mapping[str, float] = field(factory=dict)
     """Minimum score by the function's label name; `"*"` applies to labels that are not listed.
     Annotations without a score are kept: the SDK considers them certain."""
+    canonical_thresholds: Mapping[str, float] = field(init=False, repr=False, eq=False)
+
+    @canonical_thresholds.default
+    def _by_canonical_name(self) -> dict[str, float]:
+        return {canonical(name): value for name, value in self.label_thresholds.items()}
 
 
 def check_thresholds(label_thresholds: Mapping[str, float], spec_labels: Iterable[Label]) -> None:
@@ -47,9 +53,10 @@ def check_thresholds(label_thresholds: Mapping[str, float], spec_labels: Iterabl
     """
     problems = []
     label_names = dict.fromkeys(label.name for label in spec_labels)
+    same = set(map(canonical, label_names))
     nearest = NearestName(label_names)
     for name, threshold in label_thresholds.items():
-        if name != WILDCARD and name not in label_names:
+        if name != WILDCARD and canonical(name) not in same:
             hint = nearest.find(name)
             meant = f"; did you mean {hint!r}?" if hint else ""
             problems.append(f"the function has no label {name!r}{meant}")
@@ -70,7 +77,7 @@ def remap_frame(outcome: Outcome, match: SpecMatch, options: RemapOptions) -> Ou
     """
     if outcome.detections is None or outcome.failure is not None:
         return outcome
-    thresholds = options.label_thresholds
+    thresholds = options.canonical_thresholds
     default_threshold = thresholds.get(WILDCARD, 0.0)
     annotations: list[Annotation] = []
     counts: dict[str, int] = {}
@@ -80,7 +87,7 @@ def remap_frame(outcome: Outcome, match: SpecMatch, options: RemapOptions) -> Ou
             counts[UNMATCHED] = counts.get(UNMATCHED, 0) + 1
             continue
         score = detection.score
-        threshold = thresholds.get(label.name, default_threshold)
+        threshold = thresholds.get(label.canonical_name, default_threshold)
         if score is not None and score < threshold:
             counts[BELOW_THRESHOLD] = counts.get(BELOW_THRESHOLD, 0) + 1
             continue

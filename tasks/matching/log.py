@@ -7,6 +7,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from cvat_flows.tasks.matching.mapping import AttributeMapping, LabelMapping, SublabelMapping
+from cvat_flows.tasks.matching.names import ByName, describe_difference
 from cvat_flows.tasks.matching.nearest import NearestName
 from cvat_flows.tasks.matching.result import MISMATCHES, Kind, MatchRow, Status
 
@@ -44,7 +45,7 @@ class MatchLog:
         name: str,
         type_: str,
         entry: LabelMapping | SublabelMapping | AttributeMapping,
-        by_name: dict[str, Any],
+        known: ByName,
         nearest: NearestName,
     ) -> Any:
         """Return what a name maps to. If there is nothing, add a row that says why."""
@@ -52,18 +53,33 @@ class MatchLog:
         if target is None:
             self.add(item, type_, "dropped")
             return None
-        found = by_name.get(target)
+        found = known.find(target)
         if found is not None:
             return found
         if self.allow_unmatched and not entry.explicit:
             text = f"{item.text} is not in the task; any annotations using it will be ignored"
-            self.add(item, type_, "ignored", text, hint=nearest.find(target))
+            self._add_missing(item, type_, "ignored", text, target, known, nearest)
             return None
         text = f"{item.text} is not in the task"
         if entry.explicit:
             text += f" under the name {target!r} given by the mapping"
-        self.add(item, type_, "missing", text, hint=nearest.find(target))
+        self._add_missing(item, type_, "missing", text, target, known, nearest)
         return None
+
+    def _add_missing(
+        self,
+        item: SpecItem,
+        type_: str,
+        status: Status,
+        text: str,
+        target: str,
+        known: ByName,
+        nearest: NearestName,
+    ) -> None:
+        """Add a row about a name that is not in the task, with the name that may be meant."""
+        hint = known.look_alike(target) or nearest.find(target)
+        difference = describe_difference(target, hint) if hint else ""
+        self.add(item, type_, status, text, hint=hint, difference=difference)
 
     def add(
         self,
@@ -75,6 +91,7 @@ class MatchLog:
         task: str | None = None,
         task_type: str | None = None,
         hint: str | None = None,
+        difference: str = "",
     ) -> None:
         """Add a row about an item of the function's spec."""
         row = MatchRow(
@@ -86,6 +103,7 @@ class MatchLog:
             status=status,
             message=message,
             hint=hint,
+            difference=difference,
         )
         self.rows.append(row)
         if status in MISMATCHES:

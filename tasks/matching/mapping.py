@@ -14,8 +14,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
+from cvat_flows.tasks.matching.names import canonical
 from cvat_flows.tasks.matching.strict_yaml import RepeatedKey, load_yaml
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
@@ -25,6 +34,8 @@ SAME_NAME = "*"
 """The target that keeps a name."""
 
 Name = Annotated[StrictStr, Field(min_length=1)]
+Key = Annotated[StrictStr, AfterValidator(canonical), Field(min_length=1)]
+"""A name of the function, in the form in which names are compared."""
 Target = Name | None
 Entry = TypeVar("Entry", bound="AttributeMapping | SublabelMapping")
 
@@ -86,7 +97,7 @@ class AttributeMapping(_Entry):
 class SublabelMapping(_Entry):
     """What one sublabel (keypoint) maps to."""
 
-    attributes: dict[Name, AttributeMapping] = Field(default_factory=dict)
+    attributes: dict[Key, AttributeMapping] = Field(default_factory=dict)
 
     def attribute(self, name: str) -> AttributeMapping:
         return _find_entry(self.attributes, name, AttributeMapping)
@@ -95,7 +106,7 @@ class SublabelMapping(_Entry):
 class LabelMapping(SublabelMapping):
     """What one label maps to."""
 
-    sublabels: dict[Name, SublabelMapping] = Field(default_factory=dict)
+    sublabels: dict[Key, SublabelMapping] = Field(default_factory=dict)
 
     def sublabel(self, name: str) -> SublabelMapping:
         return _find_entry(self.sublabels, name, SublabelMapping)
@@ -106,14 +117,14 @@ class SpecMapping(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    labels: dict[Name, LabelMapping] = Field(default_factory=dict)
+    labels: dict[Key, LabelMapping] = Field(default_factory=dict)
 
     def label(self, name: str) -> LabelMapping:
         return _find_entry(self.labels, name, LabelMapping)
 
 
 def _find_entry(entries: Mapping[str, Entry], name: str, keep_name: type[Entry]) -> Entry:
-    found = entries.get(name)
+    found = entries.get(canonical(name))
     if found is None:
         found = entries.get(WILDCARD)
     return keep_name() if found is None else found

@@ -14,6 +14,7 @@ from attrs import frozen
 from cvat_flows.tasks.matching.attributes import compare_attributes, value_validator
 from cvat_flows.tasks.matching.log import MatchLog, SpecItem
 from cvat_flows.tasks.matching.mapping import LabelMapping, SpecMapping, SublabelMapping
+from cvat_flows.tasks.matching.names import ByName
 from cvat_flows.tasks.matching.nearest import NearestName
 from cvat_flows.tasks.matching.result import (
     AttributeMatch,
@@ -82,14 +83,14 @@ def compare_spec(
     """Match as `match_spec` does, but return mismatches instead of raising them."""
     mapping = mapping or SpecMapping()
     log = MatchLog(allow_unmatched=allow_unmatched_labels)
-    by_name = {label.name: label for label in task_labels}
-    nearest = NearestName(by_name)
+    known = ByName(task_labels)
+    nearest = NearestName(label.name for label in task_labels)
     used: set[str] = set()
     labels: dict[int, LabelMatch | None] = {}
     for label in spec_labels:
         entry = mapping.label(label.name)
         item = SpecItem(kind="label", text=f"label {label.name!r}", path=label.name)
-        target = log.find_target(item, label.name, label.type, entry, by_name, nearest)
+        target = log.find_target(item, label.name, label.type, entry, known, nearest)
         labels[label.id] = None
         if target is not None:
             used.add(target.name)
@@ -116,14 +117,14 @@ def _match_label(
     expected, problem = _expected_type(label, target, conv_mask_to_poly)
     first_row = len(log.rows)
     attributes = _match_attributes(label, target, item, entry, target.name, log)
-    by_name = {sublabel.name: sublabel for sublabel in target.sublabels}
-    nearest = NearestName(by_name)
+    known = ByName(target.sublabels)
+    nearest = NearestName(sublabel.name for sublabel in target.sublabels)
     used: set[str] = set()
     sublabels: dict[int, LabelMatch | None] = {}
     for sublabel in label.sublabels:
         sub_item = item.sublabel(sublabel.name)
         sub_entry = entry.sublabel(sublabel.name)
-        found = log.find_target(sub_item, sublabel.name, sublabel.type, sub_entry, by_name, nearest)
+        found = log.find_target(sub_item, sublabel.name, sublabel.type, sub_entry, known, nearest)
         sublabels[sublabel.id] = None
         if found is None:
             continue
@@ -184,15 +185,15 @@ def _match_attributes(
     log: MatchLog,
 ) -> dict[int, AttributeMatch | None]:
     """Match the attributes of one label. Source: driver.py, `_build_attribute_id_mapping`."""
-    by_name = {attribute.name: attribute for attribute in target.attributes}
-    nearest = NearestName(by_name)
+    known = ByName(target.attributes)
+    nearest = NearestName(attribute.name for attribute in target.attributes)
     used: set[str] = set()
     matches: dict[int, AttributeMatch | None] = {}
     for attribute in label.attributes:
         sub_item = item.attribute(attribute.name)
         sub_entry = entry.attribute(attribute.name)
         type_ = attribute.input_type
-        found = log.find_target(sub_item, attribute.name, type_, sub_entry, by_name, nearest)
+        found = log.find_target(sub_item, attribute.name, type_, sub_entry, known, nearest)
         matches[attribute.id] = None
         if found is None:
             continue

@@ -9,6 +9,7 @@ from attrs import field, frozen
 from cvat_sdk.auto_annotation import BadFunctionError
 
 from cvat_flows.tasks.matching.mapping import AttributeMapping
+from cvat_flows.tasks.matching.names import canonical
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 Kind = Literal["label", "sublabel", "attribute"]
@@ -42,6 +43,15 @@ class MatchRow:
     """What is wrong, if anything."""
     hint: str | None = None
     """The most similar name among those that were possible."""
+    difference: str = ""
+    """What differs between the two names, if they look alike."""
+
+    @property
+    def question(self) -> str:
+        """`(did you mean 'car'?)`, with what differs; empty without a hint."""
+        if not self.hint:
+            return ""
+        return f" (did you mean {self.hint!r}?{self.difference and f' {self.difference}'})"
 
     @property
     def sdk_message(self) -> str:
@@ -85,6 +95,11 @@ class LabelMatch:
     """By the function's sublabel id; None if the sublabel is dropped."""
     keypoints: tuple[int, ...] = ()
     """The task's ids of all sublabels. A skeleton must have all of them."""
+    canonical_name: str = field(init=False, repr=False, eq=False)
+
+    @canonical_name.default
+    def _canonical_name(self) -> str:
+        return canonical(self.name)
 
 
 @frozen(kw_only=True)
@@ -110,14 +125,14 @@ class SpecMismatch(CvatFlowsError, BadFunctionError):  # type: ignore[misc]
 
     def in_sdk_words(self) -> str:
         """Return one line per mismatch, as the SDK's driver words it, with our hints."""
-        return "\n".join(_line(row.sdk_message, row.hint) for row in self.mismatches)
+        return "\n".join(row.sdk_message + row.question for row in self.mismatches)
 
     def __reduce__(self) -> Any:
         return type(self), (self.mismatches, self.rows)
 
 
 def _describe(mismatches: tuple[MatchRow, ...]) -> str:
-    lines = [_line(row.message, row.hint) for row in mismatches]
+    lines = [row.message + row.question for row in mismatches]
     found = {row.status for row in mismatches}
     advice = []
     if "missing" in found:
@@ -130,7 +145,3 @@ def _describe(mismatches: tuple[MatchRow, ...]) -> str:
     if "unknown in mapping" in found:
         advice.append("correct the names in --label-mapping")
     return "\n".join([*lines, "To do: " + "; ".join(advice) + "."])
-
-
-def _line(message: str, hint: str | None) -> str:
-    return f"{message} (did you mean {hint!r}?)" if hint else message

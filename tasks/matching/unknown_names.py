@@ -13,6 +13,7 @@ from cvat_flows.tasks.matching.mapping import (
     SpecMapping,
     SublabelMapping,
 )
+from cvat_flows.tasks.matching.names import canonical
 from cvat_flows.tasks.matching.nearest import NearestName
 from cvat_flows.tasks.matching.result import Kind, MatchRow
 from cvat_flows.tasks.model.labels import Attribute, Label
@@ -82,9 +83,10 @@ def _unknown(
     path: str,
 ) -> Iterator[MatchRow]:
     names = dict.fromkeys(item.name for item in known)
+    same = set(map(canonical, names))
     nearest = NearestName(names)
     for name in entries:
-        if name != WILDCARD and name not in names:
+        if name != WILDCARD and name not in same:
             text = f"{kind} {name!r}" if owner == "the function" else f"{kind} {name!r} of {owner}"
             yield _row(kind, text, f"{path} > {name}" if path else name, nearest.find(name))
 
@@ -92,8 +94,8 @@ def _unknown(
 def _covered(name: str, entries: Mapping[str, object], known: Sequence[Item]) -> list[Item]:
     """Return the items that an entry applies to."""
     if name == WILDCARD:
-        return [item for item in known if item.name not in entries]
-    return [item for item in known if item.name == name]
+        return [item for item in known if canonical(item.name) not in entries]
+    return [item for item in known if canonical(item.name) == name]
 
 
 def _row(kind: Kind, text: str, path: str, hint: str | None) -> MatchRow:
