@@ -20,6 +20,9 @@ another device, puts a box at the border up to this far outside; results must no
 
 Box = tuple[float, float, float, float]
 
+_FEWEST_NUMBERS = {"polygon": 6, "polyline": 4, "points": 2, "mask": 5}
+"""A shape with fewer is only a part of a shape, for example a polygon with two corners."""
+
 
 @frozen(kw_only=True)
 class ImageSize:
@@ -32,13 +35,23 @@ class ImageSize:
         return f"{self.width}x{self.height}"
 
 
+def is_degenerate(shape: Detection) -> bool:
+    """Return whether a shape has too few points to be one.
+
+    CVAT refuses such a shape. Models return them for tiny objects.
+    """
+    return len(shape.points) < _FEWEST_NUMBERS.get(shape.type, 0)
+
+
 def find_defect(shape: Detection, size: ImageSize, tolerance: float = TOLERANCE) -> str | None:
     """Return what is wrong with a shape's position or size; None if nothing is.
 
-    `check.server_rules` must have accepted the shape.
+    `check.server_rules` must have accepted the shape, unless it is degenerate.
     """
     if shape.type == TAG:
         return None
+    if is_degenerate(shape):
+        return "has no area"
     if shape.type == "mask":
         return mask_defect(shape.points, size.width, size.height)
     if shape.type in ("rectangle", "ellipse"):
@@ -48,6 +61,8 @@ def find_defect(shape: Detection, size: ImageSize, tolerance: float = TOLERANCE)
         if width == 0 or height == 0:
             return "has no area"
     if shape.type == "polygon" and _is_collinear(shape.points):
+        return "has no area"
+    if shape.type == "polyline" and _is_one_point(shape.points):
         return "has no area"
     box = bounding_box(shape)
     if box is None:
@@ -70,6 +85,8 @@ def clip(shape: Detection, size: ImageSize) -> Detection | None:
     moved to the border. Rotated rectangles, ellipses and cuboids cannot be cut; they stay whole if
     a part is inside. Inverted rectangles and ellipses are corrected.
     """
+    if is_degenerate(shape):
+        return None
     if shape.type == "mask":
         points = clip_mask(shape.points, size.width, size.height)
         return None if points is None else evolve(shape, points=points)
@@ -86,7 +103,8 @@ def clip(shape: Detection, size: ImageSize) -> Detection | None:
     if shape.type == SKELETON:
         return evolve(shape, elements=tuple(_clamp(element, size) for element in shape.elements))
     if shape.type in ("points", "polyline"):
-        return _clamp(shape, size)
+        shape = _clamp(shape, size)
+        return None if shape.type == "polyline" and _is_one_point(shape.points) else shape
     if shape.type == "polygon":
         return _clip_polygon(shape, size)
     if shape.type == "rectangle" and not _is_rotated(shape):
@@ -163,6 +181,11 @@ def _clamp(shape: Detection, size: ImageSize) -> Detection:
         min(max(value, 0), limits[index % 2]) for index, value in enumerate(shape.points)
     )
     return shape if points == shape.points else evolve(shape, points=points)
+
+
+def _is_one_point(points: Sequence[float]) -> bool:
+    """Return whether all points are the same, so that a line has no length."""
+    return len(set(zip(points[::2], points[1::2], strict=True))) == 1
 
 
 def _is_collinear(points: Sequence[float]) -> bool:

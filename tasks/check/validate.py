@@ -14,7 +14,13 @@ from cvat_flows.tasks.check.errors import (
     RejectedShapeError,
     TooManyShapesError,
 )
-from cvat_flows.tasks.check.geometry import TOLERANCE, ImageSize, clip, find_defect
+from cvat_flows.tasks.check.geometry import (
+    TOLERANCE,
+    ImageSize,
+    clip,
+    find_defect,
+    is_degenerate,
+)
 from cvat_flows.tasks.check.protocol import check_detection
 from cvat_flows.tasks.check.read_output import detections_to_json
 from cvat_flows.tasks.check.server_rules import find_problem
@@ -84,6 +90,7 @@ def check_detections(
     options = options or ValidationOptions()
     limit = options.max_shapes_per_frame
     allow_missing = options.missing_keypoints == "outside"
+    drops = options.geometry in ("drop", "clip")
     rejected: RejectedShapeError | None = None
     for index, detection in enumerate(detections):
         if limit is not None and index >= limit:
@@ -96,7 +103,7 @@ def check_detections(
         except BadOutputError as error:
             error.index = index
             raise
-        if label is not None and rejected is None:
+        if label is not None and rejected is None and not (drops and is_degenerate(detection)):
             problem = find_problem(detection, label)
             if problem is not None:
                 rejected = RejectedShapeError(problem, index)

@@ -234,3 +234,44 @@ def test_a_clipped_mask_has_the_same_pixels(
     else:
         got = decode_mask(clipped.points, image_width=WIDTH, image_height=HEIGHT)
         assert (got == wanted).all()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        shape("polygon"),
+        shape("polygon", 1, 2),
+        shape("polygon", 1, 2, 3, 4),
+        shape("polyline"),
+        shape("polyline", 1, 2),
+        shape("polyline", 1, 2, 1, 2, 1, 2),
+        shape("points"),
+        shape("mask"),
+        shape("mask", 0, 0, 1, 1),
+        shape("mask", 4, 0, 0, 1, 1),
+    ],
+)
+def test_what_is_hardly_a_shape_has_no_area(found: Detection) -> None:
+    """Models return a polygon of two points for a tiny object. CVAT refuses its whole frame."""
+    fine = shape("rectangle", 1, 2, 3, 4)
+    for policy in ("drop", "clip"):
+        result = run(policy, fine, found)
+        assert (result.failure, result.detections) == (None, (fine,)), policy
+        assert result.counts == {DROPPED: 1}
+    assert run("fail", found).failure
+    refused = found.type in ("polyline", "mask") and len(found.points) > 4
+    assert bool(run("keep", found).failure) != refused
+
+
+@pytest.mark.parametrize(
+    "found", [shape("rectangle", 1, 2), shape("ellipse"), shape("polygon", 1, 2, 3, 4, 5)]
+)
+def test_a_wrong_number_of_points_is_an_error_of_the_function(found: Detection) -> None:
+    for policy in ("keep", "drop", "clip", "fail"):
+        failure = run(policy, found).failure
+        assert failure is None or "numbers in its points" in failure.error
+
+
+def test_a_line_outside_the_image_shrinks_to_nothing() -> None:
+    assert run("clip", shape("polyline", -5, -5, -1, -9)).detections == ()
+    assert run("clip", shape("polyline", 60, 40, 70, 50, 80, 60)).failure is None
