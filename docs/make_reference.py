@@ -18,6 +18,7 @@ from cvat_flows import (
     SweepRule,
 )
 from cvat_flows.flows.commands.command import Command, add_function_arguments
+from cvat_flows.flows.commands.exit_status import MEANINGS
 from cvat_flows.flows.commands.server_options import add_server_arguments
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -67,15 +68,9 @@ of these two groups:
 """
 
 EXIT_STATUSES = """\
-| status | meaning |
-|---|---|
-| 0 | All was done. `doctor`: nothing is wrong. |
-| 1 | Something needs a person. `annotate`, `preview`, `retry`: frames failed or the run stopped. \
-`annotate-new`: a task or a rule failed. `doctor`: a check failed (with `--strict`: or warned). \
-`undo`: CVAT refused to delete something. `setup`: the changes were declined. |
-| 2 | Nothing was done: a wrong option, no connection, or labels that do not match. The message \
-says what to change. |
-| 130 | Interrupted with Ctrl-C. Run the command again to continue. |
+All commands have the same. `doctor` ends with 1 if a check failed (with `--strict`: or warned),
+`annotate-new` if a task or a rule failed, `undo` if CVAT refused to delete something, `setup` if
+the changes were declined.
 """
 
 ENVIRONMENT = """\
@@ -85,7 +80,10 @@ ENVIRONMENT = """\
 | `CVAT_ACCESS_TOKEN` | Personal access token of CVAT. It must not be read-only | - |
 | `CVAT_USER`, `CVAT_PASSWORD` | User name and password, if there is no token | - |
 | `CVAT_ORGANIZATION` | Short name of the organization; empty: the personal workspace | - |
-| `CVAT_VERIFY_SSL` | `0`: do not check the TLS certificate | `1` |
+| `CVAT_VERIFY_SSL` | `0`: do not check the TLS certificate (`--insecure`; in a block: \
+`verify_ssl`) | `1` |
+| `SSL_CERT_FILE` | File with the certificates to trust in place of the system's, for a CVAT whose \
+certificate is your own | - |
 | `CVAT_FLOWS_STORAGE` | Where manifests, leases, cache and results are: a folder, \
 `s3://bucket/folder`, or a Prefect block `type/name` | `~/.cvat-flows` |
 | `CVAT_FLOWS_MAX_IMAGE_PIXELS` | Largest image, in pixels (width times height), that is decoded. \
@@ -145,6 +143,7 @@ def reference() -> str:
             _single_commands(parsers),
             "## Exit statuses\n",
             EXIT_STATUSES,
+            _table(("status", "meaning"), [(str(n), text) for n, text in MEANINGS.items()]),
             "## Environment variables\n",
             ENVIRONMENT.rstrip(),
             "",

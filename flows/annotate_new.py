@@ -12,8 +12,8 @@ from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rule_parts import client_for, function_for, judge_for
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
-from cvat_flows.tasks.cvat.connection import CannotConnect
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.login import CannotConnect
 from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.model.errors import CvatFlowsError
@@ -64,6 +64,7 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
             )
         except (CvatFlowsError, FunctionReferenceError) as error:
             report.rule_errors.append(f"rule {rule}: {error}")
+            report.errors.append(error)
             continue
         seen.update(finding.task.id for finding in findings)
         report.add_findings(findings)
@@ -120,6 +121,8 @@ def annotate_all(
         finished = run_task(finding.rule.for_task(finding.task.id, server=server), inputs)
         text = finished.report.sentence if finished.report else str(finished.error)
         report.add(finding, "failed" if finished.error else "annotated", text, run_url=finished.url)
+        if finished.error:
+            report.errors.append(finished.error)
         lost = isinstance(finished.error, CvatUnavailable | CannotConnect)
         unreachable = unreachable + 1 if lost else 0
         hangs = isinstance(finished.error, FunctionHangs)

@@ -1,4 +1,4 @@
-"""The command `cvat-flows`. Exit status: 0, 1 if frames failed, 2 for a usage error."""
+"""The command `cvat-flows`. `flows.commands.exit_status` lists its exit statuses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from types import TracebackType
 
-USAGE_ERROR = 2
-INTERRUPTED = 130
+from cvat_flows.flows.commands.exit_status import (
+    INTERRUPTED,
+    SERVER,
+    describe_statuses,
+    status_of,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,13 +25,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="cvat-flows",
         description="Annotate CVAT tasks with detection functions, as Prefect flows.",
+        epilog=describe_statuses(),
         allow_abbrev=False,
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for entry in _commands(given):
         command = entry.load()
         subparser = subparsers.add_parser(
-            command.name, help=command.help, description=command.help, allow_abbrev=False
+            command.name,
+            help=command.help,
+            description=command.help,
+            epilog=describe_statuses(),
+            allow_abbrev=False,
         )
         command.configure(subparser)
         subparser.set_defaults(run=command.run)
@@ -42,10 +51,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
     except (CvatFlowsError, FunctionReferenceError) as error:
         print(f"cvat-flows {arguments.command}: {clean(str(error))}", file=sys.stderr)
-        return USAGE_ERROR
+        return status_of(error)
     except KeyboardInterrupt:
         print("interrupted: run the command again to continue", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        if "prefect" not in sys.modules:
+            raise
+        from cvat_flows.flows.prefect_server import explain_prefect
+
+        explained = explain_prefect(error)
+        if explained is None:
+            raise
+        print(f"cvat-flows {arguments.command}: {clean(str(explained))}", file=sys.stderr)
+        return SERVER
     return status
 
 

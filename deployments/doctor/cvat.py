@@ -31,7 +31,8 @@ def check_cvat() -> Iterator[Verdict]:
 
 
 def _check_version(client: Client) -> Verdict:
-    version = str(get_json(client, "/api/server/about", subject="the CVAT server").get("version"))
+    about = get_json(client, "/api/server/about", subject="the CVAT server", fields=["version"])
+    version = str(about["version"])
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     if len(numbers) == 2 and numbers[0] == OLDEST[0] and numbers >= OLDEST:
         return ok("CVAT version", version)
@@ -43,9 +44,11 @@ def _check_version(client: Client) -> Verdict:
 
 
 def _check_permissions(client: Client) -> Iterator[Verdict]:
-    user = get_json(client, "/api/users/self", subject="the user")
+    user = get_json(client, "/api/users/self", subject="the user", fields=["username"])
     name = user["username"]
-    tasks = get_json(client, "/api/tasks", subject="the list of tasks", page_size=1)["count"]
+    tasks = get_json(
+        client, "/api/tasks", subject="the list of tasks", fields=["count"], page_size=1
+    )["count"]
     if _token_is_read_only(client):
         yield failure(
             "CVAT permissions",
@@ -67,7 +70,9 @@ def _check_permissions(client: Client) -> Iterator[Verdict]:
 def _token_is_read_only(client: Client) -> bool:
     """Whether the access token in use is read-only. False if CVAT does not say."""
     try:
-        token = get_json(client, "/api/auth/access_tokens/self", subject="the access token")
+        token = get_json(
+            client, "/api/auth/access_tokens/self", subject="the access token", fields=["read_only"]
+        )
     except CvatRefused:
         return False
-    return bool(token.get("read_only"))
+    return bool(token["read_only"])

@@ -9,7 +9,7 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from cvat_flows.deployments.setup.changes import Change
-from cvat_flows.tasks.cvat.connection import ServerSettings
+from cvat_flows.tasks.cvat.server import ServerSettings
 from cvat_flows.tasks.cvat.server_block import CVATServer
 
 

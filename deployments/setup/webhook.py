@@ -56,7 +56,11 @@ def _find_project(client: Client, name: str) -> dict[str, Any]:
     condition = either[0] if len(either) == 1 else {"or": either}
     found = list(
         get_all_pages(
-            client, "/api/projects", subject="the list of projects", filter=json.dumps(condition)
+            client,
+            "/api/projects",
+            subject="the list of projects",
+            fields=["id", "name"],
+            filter=json.dumps(condition),
         )
     )
     if not found:
@@ -72,7 +76,13 @@ def _find_project(client: Client, name: str) -> dict[str, Any]:
 
 def _plan_webhook(client: Client, project: dict[str, Any], target: Target) -> Change:
     what = f"CVAT webhook of project {project['id']} {project['name']!r}"
-    rows = get_all_pages(client, "/api/webhooks", subject=what, project_id=project["id"])
+    rows = get_all_pages(
+        client,
+        "/api/webhooks",
+        subject=what,
+        fields=["id", "target_url", "events"],
+        project_id=project["id"],
+    )
     old = next((row for row in rows if row["target_url"] == target.url), None)
     wanted = {
         "target_url": target.url,

@@ -10,11 +10,13 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
+from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.commands.terminal import line, say
 from cvat_flows.flows.in_process import NOT_RECORDED, run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.reports.run_report import RunReport
@@ -30,10 +32,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     parameters = build(AnnotateTaskParameters, task_values(arguments))
     use_server_arguments(arguments)
+    require_prefect()
     finished = run_here(parameters, LiveInputs(progress=TerminalProgress()))
     show(finished.report_or_raise(), finished.url)
     say_if_not_recorded()
-    return 1 if finished.error else 0
+    return FAILED if finished.error else DONE
 
 
 def say_if_not_recorded() -> None:

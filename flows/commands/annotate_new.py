@@ -14,6 +14,7 @@ from cvat_flows.flows.commands.command import (
     add_function_arguments,
     function_values,
 )
+from cvat_flows.flows.commands.exit_status import DONE, FAILED, SERVER, status_of
 from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
 from cvat_flows.flows.commands.server_options import (
     add_server_arguments,
@@ -23,6 +24,7 @@ from cvat_flows.flows.commands.server_options import (
 from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.commands.usage_error import UsageError, flag
 from cvat_flows.flows.in_process import sweep_here
+from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import (
     RULES_VARIABLE,
@@ -65,9 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"{given_server_options(arguments)[0]} does not work with --run-in deployment, because "
             "workers have their own settings: use --server BLOCK"
         )
+    require_prefect()
     report = sweep_here(parameters)
     show(report)
-    return 1 if report.failed else 0
+    if report.errors and all(status_of(error) == SERVER for error in report.errors):
+        return SERVER
+    return FAILED if report.failed else DONE
 
 
 def show(report: SweepReport) -> None:

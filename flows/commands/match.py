@@ -9,6 +9,7 @@ from rich.table import Table
 
 from aa_functions.reference import load_function
 from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
+from cvat_flows.flows.commands.exit_status import DONE, MISTAKE
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.commands.terminal import line
@@ -46,21 +47,31 @@ def run(arguments: argparse.Namespace) -> int:
     )
     console = Console()
     console.print(match_table(comparison.rows, title=f"{function.title} and {media}"))
+    used = [label for label in comparison.match.labels.values() if label is not None]
     if comparison.mismatches:
         console.print(
             f"{counted(len(comparison.mismatches), 'mismatch', 'mismatches')}: rename labels in "
             "CVAT, or use --label-mapping or --allow-unmatched-labels"
         )
-        return 2
-    console.print("the function fits the task")
-    return 0
+        return MISTAKE
+    if not used:
+        console.print(
+            "no label of the function is in the task or mapped to it, so nothing would be "
+            "annotated: add labels in CVAT, or use --label-mapping"
+        )
+        return MISTAKE
+    dropped = len(comparison.match.labels) - len(used)
+    rest = f"; {counted(dropped, 'label')} of the function would be dropped" if dropped else ""
+    console.print(f"the function fits the task{rest}")
+    return DONE
 
 
 def match_table(rows: tuple[MatchRow, ...], *, title: str) -> Table:
     """Make a table of all comparisons: mismatches in red, with the nearest name as a hint."""
     table = Table("", "function", "type", "task", "type", "", title=line(title))
     for row in rows:
-        hint = f" (nearest: {row.hint})" if row.hint else ""
+        more = f"; {row.difference}" if row.difference else ""
+        hint = f" (nearest: {row.hint}{more})" if row.hint else ""
         table.add_row(
             *(
                 line(text)

@@ -8,12 +8,14 @@ from typing import Any
 
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
 from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
+from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.commands.terminal import say
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.matching.mapping import WILDCARD
 from cvat_flows.tasks.reports.preview import MAX_PICTURES
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         },
     )
     use_server_arguments(arguments)
+    require_prefect()
     finished = run_here(
         parameters,
         LiveInputs(progress=TerminalProgress(), include_done=True, max_frames=MAX_PICTURES),
@@ -73,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from error
     say(f"page         {output.absolute()}")
-    return 1 if finished.error else 0
+    return FAILED if finished.error else DONE
 
 
 def _with_lowest_score(values: dict[str, Any], lowest: float | None) -> dict[str, Any]:

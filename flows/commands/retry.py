@@ -20,6 +20,7 @@ from prefect.states import Scheduled
 
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import (
     add_server_arguments,
@@ -30,6 +31,7 @@ from cvat_flows.flows.commands.terminal import say
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import annotate_task_flow, run_again_here
+from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.known_runs import UNSUCCESSFUL_STATES, in_states, parameters_of
@@ -61,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    require_prefect()
     with get_client(sync_client=True) as client:
         found = find_run(client, arguments.flow_run)
         parameters = check(client, found)
@@ -80,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"running again: {found.name}", error=True)
     finished = run_again_here(found, parameters, LiveInputs(progress=TerminalProgress()))
     show(finished.report_or_raise(), finished.url)
-    return 1 if finished.error else 0
+    return FAILED if finished.error else DONE
 
 
 def find_run(client: SyncPrefectClient, wanted: str | None) -> FlowRun:

@@ -9,10 +9,11 @@ from typing import Any
 from cvat_sdk.core.auth import configure_client_auth_arguments
 
 from cvat_flows.flows.commands.usage_error import flag
-from cvat_flows.tasks.cvat.connection import (
+from cvat_flows.tasks.cvat.server import (
     ServerSettings,
     ServerSettingsError,
     settings_from_profile,
+    verify_ssl_from_environment,
 )
 from cvat_flows.tasks.cvat.settings import command_line_overrides, command_line_settings
 
@@ -45,7 +46,10 @@ def use_server_arguments(arguments: argparse.Namespace, *, block: str | None = N
             host = f"{host}:{arguments.server_port}"
         credentials = arguments.auth(host)
         settings = ServerSettings(
-            host=host, username=credentials.user, password=credentials.password
+            host=host,
+            username=credentials.user,
+            password=credentials.password,
+            verify_ssl=verify_ssl_from_environment(),
         )
     overrides: dict[str, Any] = {}
     if arguments.organization is not None:

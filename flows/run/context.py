@@ -10,7 +10,7 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.run.naming import name_flow_run
-from cvat_flows.tasks.cvat.connection import remember_session
+from cvat_flows.tasks.cvat.login import remember_session
 from cvat_flows.tasks.cvat.retry import write_policy
 from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.matching.mapping import load_mapping

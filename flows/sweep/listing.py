@@ -19,7 +19,8 @@ from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.http import get_all_pages
 from cvat_flows.tasks.cvat.labels import fetch_labels
-from cvat_flows.tasks.cvat.task import import_failure_reason
+from cvat_flows.tasks.cvat.task import TASK_FIELDS, import_failure_reason
+from cvat_flows.tasks.matching.names import canonical
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse_date
 
@@ -76,7 +77,8 @@ def list_tasks(
     if not (rule.labels and tasks):
         return tasks
     labels = _labels_by_owner(client, {_label_owner(task) for task in tasks})
-    return [task for task in tasks if labels.get(_label_owner(task), set()).issuperset(rule.labels)]
+    wanted = set(map(canonical, rule.labels))
+    return [task for task in tasks if labels.get(_label_owner(task), set()) >= wanted]
 
 
 def task_filter(rule: SweepRule, *, only: Collection[int] | None = None) -> dict[str, Any] | None:
@@ -112,6 +114,7 @@ def failed_imports(client: Client) -> dict[int, str]:
         client,
         "/api/requests",
         subject="the list of imports",
+        fields=["status", "operation"],
         status="failed",
         action="create",
         target="task",
@@ -133,6 +136,7 @@ def _filtered_tasks(
             client,
             "/api/tasks",
             subject="the list of tasks",
+            fields=TASK_FIELDS,
             sort="id" if rule.order == "oldest" else "-id",
             filter=json.dumps(condition) if condition else None,
         ):
@@ -170,13 +174,17 @@ def _label_owner(task: ListedTask) -> _LabelOwner:
 def _labels_by_owner(client: Client, owners: set[_LabelOwner]) -> dict[_LabelOwner, set[str]]:
     found: dict[_LabelOwner, set[str]] = {}
     if len(owners) > MAX_LABEL_REQUESTS:
-        for row in get_all_pages(client, "/api/labels", subject="the list of labels"):
+        for row in get_all_pages(
+            client, "/api/labels", subject="the list of labels", fields=["name"]
+        ):
             for kind in ("project_id", "task_id"):
                 if row.get(kind) is not None:
-                    found.setdefault((kind, row[kind]), set()).add(row["name"])
+                    found.setdefault((kind, row[kind]), set()).add(canonical(row["name"]))
         return found
     for kind, number in sorted(owners):
-        found[kind, number] = {label.name for label in fetch_labels(client, **{kind: number})}
+        found[kind, number] = {
+            canonical(label.name) for label in fetch_labels(client, **{kind: number})
+        }
     return found
 
 

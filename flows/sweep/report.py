@@ -47,6 +47,8 @@ class SweepReport:
 
     rows: list[SweepRow] = field(factory=list)
     rule_errors: list[str] = field(factory=list)
+    errors: list[BaseException] = field(factory=list, repr=False)
+    """The errors of the rules and tasks that failed."""
     done: int = 0
     """Number of tasks with nothing left to do."""
     waiting: int = 0
@@ -90,7 +92,9 @@ class SweepReport:
         parts = [f"{count:,} {outcome}" for outcome, count in counts.items()]
         parts += [f"{self.done:,} done before"] if self.done else []
         parts += [f"{self.waiting:,} without data yet"] if self.waiting else []
-        text = ", ".join(parts) or "no CVAT task fits the rules"
+        text = ", ".join(parts)
+        if not parts and not self.rule_errors:
+            text = "no CVAT task fits the rules"
         if not counts and (self.done or self.waiting):
             text = f"nothing new: {text}"
         named = [row for row in self.rows if row.outcome in ("failed", "import failed")]
@@ -100,7 +104,7 @@ class SweepReport:
             )
             more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
             text += f" ({shown}{more})"
-        return on_one_line("; ".join([text, *self.rule_errors]))
+        return on_one_line("; ".join(filter(None, [text, *self.rule_errors])))
 
     def markdown(self) -> str:
         """Return the report as markdown with links. Rows that need attention come first."""

@@ -60,7 +60,7 @@ def digest(item: Mapping[str, Any], defaults: AttributeDefaults) -> str:
             bool(item.get("occluded")),
             bool(item.get("outside")),
             item.get("z_order") or 0,
-            sorted(_element(element, defaults) for element in item.get("elements") or ()),
+            _sort(_element(element, defaults) for element in item.get("elements") or ()),
         ]
     text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
     kind = "s" if item.get("type") else "t"
@@ -88,9 +88,24 @@ def _attributes(item: Mapping[str, Any], defaults: AttributeDefaults) -> list[li
     )
 
 
-def _round_all(points: Iterable[float]) -> list[int]:
+def _sort(elements: Iterable[list[Any]]) -> list[list[Any]]:
+    elements = list(elements)
+    try:
+        return sorted(elements)
+    except TypeError:  # An element holds what is not a number.
+        return sorted(elements, key=repr)
+
+
+def _round_all(points: Iterable[Any]) -> list[Any]:
     return [_round(value) for value in points]
 
 
-def _round(value: float) -> int:
-    return math.floor(value * _STEPS_PER_UNIT + _OFFSET)
+def _round(value: Any) -> Any:
+    """Round a number. Anything else (NaN, null) stands for itself.
+
+    CVAT stores no such value, but a job that has one must be readable: the object is not ours.
+    """
+    try:
+        return math.floor(value * _STEPS_PER_UNIT + _OFFSET)
+    except (TypeError, ValueError, OverflowError):
+        return repr(value)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import urllib3
 from cvat_sdk.api_client import exceptions
 
+from cvat_flows.tasks.cvat.explain import explain_refusal
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.text import on_one_line
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses after which the same request may succeed later."""
@@ -37,30 +37,23 @@ def cvat_errors(subject: str) -> Iterator[None]:
         yield
     except exceptions.ApiException as error:
         status = int(error.status or 0)
-        if status == 401:
-            message = f"{subject}: CVAT no longer accepts the credentials; log in again"
-        elif status == 403:
-            message = (
-                f"{subject}: the CVAT user of this run has no permission for it; assign the task "
-                "to that user, or use an account that has permission"
-            )
-        elif status == 404:
+        if status in TRANSIENT_STATUSES or status >= 500:
+            raise CvatUnavailable(
+                f"{subject}: CVAT answered {status} {error.reason or ''}".rstrip()
+            ) from error
+        if status == 404:
             message = (
                 f"{subject} does not exist on the CVAT server; check the number, and the "
                 "organization if it belongs to one"
             )
-        elif status in TRANSIENT_STATUSES or status >= 500:
-            raise CvatUnavailable(
-                f"{subject}: CVAT answered {status} {error.reason or ''}".rstrip()
-            ) from error
         else:
-            message = f"{subject}: CVAT answered {status}: {_body_text(error)}"
+            message = f"{subject}: {explain_refusal(status, body_of(error))}"
         raise CvatRefused(message, status=status) from error
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise CvatUnavailable(f"{subject}: no answer from CVAT ({type(error).__name__})") from error
 
 
-def _body_text(error: exceptions.ApiException) -> str:
-    body = error.body or b""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
-    return on_one_line(text, 300) or str(error.reason)
+def body_of(error: exceptions.ApiException) -> bytes:
+    """Return the body of a refused request; its reason if there is none."""
+    body = error.body or str(error.reason or "")
+    return body if isinstance(body, bytes) else str(body).encode()

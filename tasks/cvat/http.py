@@ -11,7 +11,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -22,7 +22,9 @@ from cvat_sdk import Client
 from cvat_sdk.api_client import exceptions
 from cvat_sdk.core.helpers import make_request_headers
 
+from cvat_flows.tasks.cvat.answers import NotFromCvat, read_answer
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, cvat_errors
+from cvat_flows.tasks.cvat.explain import describe_body
 from cvat_flows.tasks.cvat.retry import (
     DEFAULT_POLICY,
     MAX_CONSECUTIVE_500S,
@@ -114,12 +116,21 @@ class Response:
 
 
 def get_json(
-    client: Client, path: str, *, subject: str, organization: int | str | None = None, **query: Any
+    client: Client,
+    path: str,
+    *,
+    subject: str,
+    fields: Collection[str] = (),
+    row_fields: Collection[str] = (),
+    organization: int | str | None = None,
+    **query: Any,
 ) -> Any:
     """GET `path`, which starts with `/api/`, and decode the JSON.
 
-    `subject` names the object in errors, for example "task 5". `organization` overrides the
-    client's organization: an id, or "" for the personal workspace.
+    `subject` names the object in errors, for example "task 5". `fields` are those that the answer
+    must have, and `row_fields` those of its `results`; an answer without them is not CVAT's, and is
+    requested again. `organization` overrides the client's organization: an id, or "" for the
+    personal workspace.
 
     Raises CvatRefused if CVAT refuses the request and CvatUnavailable if all attempts fail.
     """
@@ -128,11 +139,10 @@ def get_json(
         attempt += 1
         answer = get(client, path, subject=subject, organization=organization, **query)
         try:
-            return json.loads(answer.body)
-        except ValueError as error:
+            return read_answer(answer.body, subject=subject, fields=fields, row_fields=row_fields)
+        except NotFromCvat:
             if attempt == DEFAULT_POLICY.max_attempts:
-                with cvat_errors(subject):
-                    raise urllib3.exceptions.ProtocolError("body is not JSON") from error
+                raise
             time.sleep(DEFAULT_POLICY.wait(attempt, None))
 
 
@@ -144,18 +154,29 @@ def send_json(client: Client, method: str, path: str, body: Any, *, subject: str
     content = b"" if body is None else json.dumps(body).encode()
     with cvat_errors(subject), open_response(client, method, path, body=content) as response:
         if response.status >= 300:
-            raise _error(response)
-        try:
-            return json.loads(response.read() or b"null")
-        except ValueError as error:
-            raise urllib3.exceptions.ProtocolError("body is not JSON") from error
+            raise response_error(response)
+        return read_answer(response.read() or b"null", subject=subject)
 
 
-def get_all_pages(client: Client, path: str, *, subject: str, **query: Any) -> Iterator[Any]:
-    """Yield the rows of a paginated list, page by page. Raises as `get_json` does."""
+def get_all_pages(
+    client: Client, path: str, *, subject: str, fields: Collection[str] = (), **query: Any
+) -> Iterator[Any]:
+    """Yield the rows of a paginated list, page by page. Raises as `get_json` does.
+
+    `fields` are those that each row must have.
+    """
     page = 1
     while True:
-        content = get_json(client, path, subject=subject, page=page, page_size=500, **query)
+        content = get_json(
+            client,
+            path,
+            subject=subject,
+            fields=["results"],
+            row_fields=fields,
+            page=page,
+            page_size=500,
+            **query,
+        )
         yield from content["results"]
         if not content.get("next"):
             return
@@ -192,7 +213,9 @@ def get(
                     client, "GET", path, query=query, organization=organization, policy=policy
                 ) as response:
                     if response.status != 200:
-                        raise _error(response)
+                        raise response_error(response)
+                    if response.headers.get("Content-Type", "").startswith("text/html"):
+                        raise NotFromCvat(subject, describe_body(response.read()))
                     return _read(response, sink, min_sink_size)
             except exceptions.ApiException as error:
                 server_errors = server_errors + 1 if error.status == 500 else 0
@@ -204,7 +227,7 @@ def get(
                     or attempt == policy.max_attempts
                 ):
                     raise
-            except (urllib3.exceptions.HTTPError, OSError):
+            except (urllib3.exceptions.HTTPError, OSError, NotFromCvat):
                 if attempt == policy.max_attempts:
                     raise
                 requested = None
@@ -221,6 +244,7 @@ def open_response(
     body: bytes | None = None,
     organization: int | str | None = None,
     policy: RetryPolicy = DEFAULT_POLICY,
+    follow_redirects: bool = True,
 ) -> Iterator[Response]:
     """Send one request, without retries. Read the body of the response inside the block.
 
@@ -242,7 +266,7 @@ def open_response(
         body=body,
         headers=dict(headers),
         timeout=urllib3.Timeout(connect=policy.connect_timeout, read=policy.read_timeout),
-        retries=_REDIRECTS if method == "GET" else False,
+        retries=_REDIRECTS if method == "GET" and follow_redirects else False,
         preload_content=False,
     )
     try:
@@ -266,7 +290,7 @@ def _read(response: Response, sink: Sink | None, min_sink_size: int) -> Answer:
     return Answer(body=b"", headers=response.headers, in_sink=True)
 
 
-def _error(response: Response) -> Any:
+def response_error(response: Response) -> Any:
     """Return the exception that the SDK would raise."""
     error = _error_class(response.status)(status=response.status, reason=response.raw.reason)
     error.body = response.read()

@@ -24,7 +24,12 @@ def frames_of_job(
     Raises NotWritable if the job belongs to another task, if it is neither an annotation job nor
     the ground-truth job, or if it is the ground-truth job and `ground_truth` is False.
     """
-    job = get_json(client, f"/api/jobs/{job_id}", subject=f"job {job_id}")
+    job = get_json(
+        client,
+        f"/api/jobs/{job_id}",
+        subject=f"job {job_id}",
+        fields=["task_id", "type", "start_frame", "stop_frame"],
+    )
     if job["task_id"] != task_id:
         raise NotWritable(
             f"job {job_id} belongs to task {job['task_id']}, not to task {task_id}; check the ids"
@@ -41,7 +46,12 @@ def frames_of_job(
             f"job {job_id} holds the ground truth of task {task_id}; use --include-ground-truth "
             "to upload to it"
         )
-    meta = get_json(client, f"/api/jobs/{job_id}/data/meta", subject=f"the data of job {job_id}")
+    meta = get_json(
+        client,
+        f"/api/jobs/{job_id}/data/meta",
+        subject=f"the data of job {job_id}",
+        fields=["frames"],
+    )
     included = meta.get("included_frames")
     if included is None:
         return range(job["start_frame"], job["stop_frame"] + 1)

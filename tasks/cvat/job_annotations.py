@@ -19,6 +19,7 @@ from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, is_complete, iter_annotations
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.explain import TOO_LARGE, describe_body, explain_refusal
 from cvat_flows.tasks.cvat.http import open_response
 from cvat_flows.tasks.cvat.retry import (
     MAX_CONSECUTIVE_500S,
@@ -147,7 +148,7 @@ class JobAnnotations:
             text += f" ({type(error).__name__})"
             reply = Reply(result="doubtful", text=text, timed_out=timed_out, may_come_late=was_sent)
             return reply, b""
-        text = f"{status} {answer[:300].decode('utf-8', 'replace').strip()}".strip()
+        text = f"{status} {describe_body(answer)}"
         if status == 200:
             return Reply(result="done", status=200), answer
         if status in TRANSIENT_STATUSES or status >= 500 or status < 300:
@@ -160,15 +161,14 @@ class JobAnnotations:
                 may_come_late=status not in _NOT_CARRIED_OUT,
             )
             return reply, b""
+        if status == 413:
+            text = TOO_LARGE
         return Reply(result="refused", status=status, text=text, body=answer), b""
 
     def _refusal_error(self, reply: Reply) -> CvatRefused:
-        why = {
-            401: "CVAT no longer accepts the credentials; log in again",
-            403: "the CVAT user of this run has no permission to annotate it; assign the task to "
-            "that user, or use an account that has permission",
-            404: "it does not exist on the CVAT server; check whether it was deleted",
-        }.get(reply.status, f"CVAT answered {reply.text}")
+        why = "it does not exist on the CVAT server; check whether it was deleted"
+        if reply.status != 404:
+            why = explain_refusal(reply.status, reply.body)
         return CvatRefused(f"job {self.job_id}: {why}", status=reply.status)
 
 

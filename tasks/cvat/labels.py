@@ -23,6 +23,10 @@ def fetch_labels(
     owner = {"task": task_id, "job": job_id, "project": project_id}
     ((kind, number),) = [(kind, number) for kind, number in owner.items() if number is not None]
     rows = get_all_pages(
-        client, "/api/labels", subject=f"the labels of {kind} {number}", **{f"{kind}_id": number}
+        client,
+        "/api/labels",
+        subject=f"the labels of {kind} {number}",
+        fields=["id", "name"],
+        **{f"{kind}_id": number},
     )
     return labels_of_rows(rows)

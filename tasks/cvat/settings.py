@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from cvat_flows.tasks.cvat.connection import (
+from cvat_flows.tasks.cvat.server import (
     ENVIRONMENT_HELP,
     ServerSettings,
     ServerSettingsError,

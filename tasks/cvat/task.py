@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.errors import CvatRefused
+from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.http import get_all_pages, get_json
 from cvat_flows.tasks.model.credentials import without_user
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse_date
 from cvat_flows.tasks.model.media import JobRange, TaskMedia
 from cvat_flows.tasks.model.text import on_one_line
+
+TASK_FIELDS = ("id", "name", "created_date", "updated_date")
+"""Fields that CVAT always shows of a task."""
 
 
 class TaskHasNoData(CvatFlowsError):
@@ -40,14 +43,24 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
     CvatUnavailable.
     """
     subject = f"task {task_id}"
-    task = get_json(client, f"/api/tasks/{task_id}", subject=subject)
+    task = _fetch_task(client, task_id)
     if task.get("dimension") == "3d":
         raise UnsupportedMedia(
             f"{subject} holds 3D point clouds; only tasks with images or video can be annotated"
         )
     if not task.get("size") or not task.get("data_chunk_size"):
         raise _no_frames_error(client, task, subject)
-    meta = get_json(client, f"/api/tasks/{task_id}/data/meta", subject=f"the data of {subject}")
+    meta = get_json(
+        client,
+        f"/api/tasks/{task_id}/data/meta",
+        subject=f"the data of {subject}",
+        fields=["frames", "deleted_frames"],
+    )
+    if not meta["frames"]:
+        raise CvatUnavailable(
+            f"the data of {subject}: CVAT lists no frames, although the task has {task['size']:,}; "
+            "run this again later"
+        )
     jobs = _fetch_jobs(client, task, subject)
     honeypots: frozenset[int] = frozenset()
     if task.get("validation_mode") == "gt_pool":
@@ -55,6 +68,7 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
             client,
             f"/api/tasks/{task_id}/validation_layout",
             subject=f"the validation set of {subject}",
+            fields=["honeypot_frames"],
         )
         honeypots = frozenset(layout.get("honeypot_frames") or ())
     return build_media(task, meta, jobs, host=client.api_map.host, honeypots=honeypots)
@@ -62,13 +76,17 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
 
 def fetch_identity(client: Client, task_id: int) -> TaskIdentity:
     """Fetch what identifies a task. Raises CvatRefused and CvatUnavailable."""
-    return identity_of_row(get_json(client, f"/api/tasks/{task_id}", subject=f"task {task_id}"))
+    return identity_of_row(_fetch_task(client, task_id))
 
 
 def fetch_updated(client: Client, task_id: int) -> datetime:
     """Fetch when a task was last changed, by CVAT's clock. Raises as `fetch_identity` does."""
-    row = get_json(client, f"/api/tasks/{task_id}", subject=f"task {task_id}")
+    row = _fetch_task(client, task_id)
     return parse_date(row["updated_date"])
+
+
+def _fetch_task(client: Client, task_id: int) -> Any:
+    return get_json(client, f"/api/tasks/{task_id}", subject=f"task {task_id}", fields=TASK_FIELDS)
 
 
 def build_media(
@@ -82,7 +100,6 @@ def build_media(
     """Combine CVAT's answers about a task, its data and its jobs."""
     has_honeypots = task.get("validation_mode") == "gt_pool"
     ground_truth = [row for row in jobs if row["type"] == "ground_truth"]
-    annotation = [_job_range(row) for row in jobs if row["type"] == "annotation"]
     frames = meta["frames"] or []
     return TaskMedia(
         host=without_user(host.rstrip("/")),
@@ -95,7 +112,7 @@ def build_media(
         data_id=task.get("data"),
         chunks_updated_date=str(meta.get("chunks_updated_date") or ""),
         project_name=task.get("project_name"),
-        jobs=tuple(sorted(annotation, key=lambda job: (job.first, job.last, job.id))),
+        jobs=_sorted_ranges(row for row in jobs if row["type"] == "annotation"),
         pool_job=_job_range(ground_truth[0]) if has_honeypots and ground_truth else None,
         ground_truth_job_id=ground_truth[0]["id"] if ground_truth and not has_honeypots else None,
         deleted_frames=frozenset(meta.get("deleted_frames") or ()),
@@ -103,6 +120,11 @@ def build_media(
         names=tuple(str(row["name"]) for row in frames),
         sizes=tuple((int(row.get("width") or 0), int(row.get("height") or 0)) for row in frames),
     )
+
+
+def _sorted_ranges(rows: Iterable[Mapping[str, Any]]) -> tuple[JobRange, ...]:
+    ranges = map(_job_range, rows)
+    return tuple(sorted(ranges, key=lambda job: (job.first, job.last, job.id)))
 
 
 def _job_range(row: Mapping[str, Any]) -> JobRange:
@@ -121,6 +143,7 @@ def _fetch_jobs(client: Client, task: Mapping[str, Any], subject: str) -> list[M
             client,
             "/api/jobs",
             subject=f"the jobs of {subject}",
+            fields=["id", "type", "start_frame", "stop_frame"],
             organization="" if organization is None else organization,
             task_id=task["id"],
         )
@@ -142,7 +165,11 @@ def _no_frames_error(client: Client, task: Mapping[str, Any], subject: str) -> C
         requests = [
             row
             for row in get_all_pages(
-                client, "/api/requests", subject=f"the import of {subject}", task_id=task["id"]
+                client,
+                "/api/requests",
+                subject=f"the import of {subject}",
+                fields=["status", "operation"],
+                task_id=task["id"],
             )
             if str(row["operation"]["type"]).startswith("create")
             and row["operation"].get("task_id") == task["id"]

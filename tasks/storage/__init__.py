@@ -13,11 +13,17 @@ from typing import Any
 
 from cvat_flows.tasks.model.credentials import remember, remember_address
 from cvat_flows.tasks.storage.folder import FolderStorage
-from cvat_flows.tasks.storage.protocol import Storage, StorageError, StoredFile
+from cvat_flows.tasks.storage.protocol import (
+    Storage,
+    StorageError,
+    StorageSettingsError,
+    StoredFile,
+)
 from cvat_flows.tasks.storage.remote import URL_PATTERN, BlockStorage, filesystem_of
 
 __all__ = [
-    "BlockStorage", "FolderStorage", "Storage", "StorageError", "StoredFile", "open_storage",
+    "BlockStorage", "FolderStorage", "Storage", "StorageError", "StorageSettingsError",
+    "StoredFile", "open_storage",
 ]  # fmt: skip
 
 _CREDENTIAL = re.compile(r"key|secret|token|password|connection_string")
@@ -44,7 +50,7 @@ def open_storage(url_or_block: str | None = None) -> Storage:
         return _storage_of_block(_load_block(name), name)
     if name.startswith(("/", ".", "~")) or Path(name).is_absolute():
         return FolderStorage(Path(name).expanduser())
-    raise StorageError(
+    raise StorageSettingsError(
         f"Storage {name!r} is neither a folder nor a Prefect block: write a folder as './{name}' "
         "or as its absolute path, a block as 'block-type/block-name'."
     )
@@ -59,12 +65,12 @@ def _storage_of_block(block: Any, name: str) -> Storage:
         filesystem = filesystem_of(block)
     except Exception as error:
         # The text of a storage library's error may contain signed URLs, so only name its type.
-        raise StorageError(
+        raise StorageSettingsError(
             f"Storage {name!r} cannot be opened ({type(error).__name__}): check that its library "
             "is installed (cvat-flows[s3] for S3)."
         ) from error
     if filesystem is None:
-        raise StorageError(
+        raise StorageSettingsError(
             f"Prefect block {name!r} of type {type(block).__name__} cannot list and delete files: "
             "use a folder, a URL such as s3://bucket/folder, or a 'remote-file-system' block."
         )
@@ -90,7 +96,7 @@ def _load_block(name: str) -> Any:
         load: Any = Block.load
         return load(name, _sync=True)
     except ValueError as error:
-        raise StorageError(
+        raise StorageSettingsError(
             f"There is no Prefect block {name!r}: create it in the Prefect UI under Blocks, or "
             "write a folder as an absolute path."
         ) from error

@@ -18,6 +18,10 @@ class StorageError(CvatFlowsError):
     """The storage cannot be opened, or an operation failed."""
 
 
+class StorageSettingsError(StorageError):
+    """CVAT_FLOWS_STORAGE does not name a storage that can be used."""
+
+
 @frozen(kw_only=True)
 class StoredFile:
     """One file of a listing."""

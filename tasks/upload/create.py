@@ -82,6 +82,12 @@ class Creator:
     )
     """Ids of all created objects and their elements."""
 
+    _max_bytes: int = field(init=False)
+
+    @_max_bytes.default
+    def _initial_max_bytes(self) -> int:
+        return self.options.max_bytes
+
     def group(self, frames: Iterable[PendingFrame]) -> list[CreateRequest]:
         """Distribute frames to requests. Each must be in the manifest before it is sent."""
         groups: list[list[PendingFrame]] = []
@@ -91,7 +97,7 @@ class Creator:
             if not shapes:
                 continue
             if not groups or (
-                count + shapes > self.options.max_shapes or size + octets > self.options.max_bytes
+                count + shapes > self.options.max_shapes or size + octets > self._max_bytes
             ):
                 groups.append([])
                 count = size = 0
@@ -112,7 +118,10 @@ class Creator:
             self.options.check()
             self.requests += 1
             self.sent.update((frame.number, request.id) for frame in request.frames)
-            reply = self.channel.create(request.body())
+            body = request.body()
+            reply = self.channel.create(body)
+            if reply.status == 413:  # The later requests would be refused, too.
+                self._max_bytes = min(self._max_bytes, len(body) // 2)
             if reply.result == "refused":
                 again = self._split(request, reply)
             elif reply.result == "done":
@@ -231,6 +240,11 @@ class Creator:
             middle = len(request.frames) // 2
             return self._record([request.frames[:middle], request.frames[middle:]])
         (frame,) = request.frames
+        if reply.status == 413:
+            size = len(request.body()) / 1000
+            text = f"the frame's annotations are a request of {size:,.1f} kB, and {reply.text}"
+            frame.fail(_failure(text))
+            return []
         text, index = _explain(frame, reply)
         frame.fail(_failure(f"CVAT refused the frame's annotations: {text}", index))
         return []

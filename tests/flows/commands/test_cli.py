@@ -17,6 +17,7 @@ from cvat_flows.flows.commands.command import add_task_arguments, task_values
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.tasks.cvat import connection
+from cvat_flows.tasks.cvat.server import ServerSettings, ServerSettingsError
 from cvat_flows.tasks.cvat.server_block import CVATServer
 from cvat_flows.tasks.cvat.settings import find_settings, settings_without_block
 from tests.flows.conftest import frames_of
@@ -148,17 +149,17 @@ def test_wrong_credentials_and_no_rights(
     task = make_task(1)
     monkeypatch.setenv("CVAT_PASSWORD", "wrong-secret")
     status, _, err = cli("annotate", task.id)
-    assert (status, "does not accept the credentials of admin" in err) == (2, True)
+    assert (status, "does not accept the credentials of admin" in err) == (3, True)
     assert "wrong-secret" not in err
 
     monkeypatch.setenv("CVAT_USER", "worker")
     monkeypatch.setenv("CVAT_PASSWORD", "worker")
     status, _, err = cli("annotate", task.id)
-    assert (status, "no permission" in err) == (2, True)
+    assert (status, "no permission" in err) == (3, True)
 
     monkeypatch.setenv("CVAT_HOST", "http://127.0.0.1:9")
     status, _, err = cli("annotate", task.id)
-    assert (status, "cannot be reached" in err) == (2, True)
+    assert (status, "cannot be reached" in err) == (3, True)
     assert frames_of(task) == []
 
 
@@ -209,7 +210,7 @@ def test_a_default_block_without_credentials_is_an_error(
     block = CVATServer(host="https://nightly.example")
     block.save("default", overwrite=True, _sync=True)  # type: ignore[call-arg]
     try:
-        with pytest.raises(connection.ServerSettingsError, match=r"nightly\.example"):
+        with pytest.raises(ServerSettingsError, match=r"nightly\.example"):
             find_settings()
     finally:
         CVATServer.delete("default", _sync=True)  # type: ignore[call-arg]
@@ -234,7 +235,7 @@ def test_match_prints_matches_and_mismatches(make_task: Callable[..., Any], cli:
 
 
 def test_a_process_logs_in_once(sandbox: SandboxProcess) -> None:
-    settings = connection.ServerSettings(host=sandbox.url, username="admin", password="admin")
+    settings = ServerSettings(host=sandbox.url, username="admin", password="admin")
     sandbox.reset_request_counts()
     first = connection.connect(settings)
     assert connection.connect(settings) is first

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.tasks.cvat.connection import ServerSettingsError
+from cvat_flows.tasks.cvat.server import ServerSettingsError
 from cvat_flows.tasks.cvat.server_block import CVATServer
 from cvat_flows.tasks.cvat.settings import find_settings
 

@@ -17,7 +17,7 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import run_again_here
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
-from cvat_flows.tasks.cvat.connection import ServerSettings
+from cvat_flows.tasks.cvat.server import ServerSettings
 from cvat_flows.tasks.cvat.settings import command_line_settings
 
 FUNCTION = """

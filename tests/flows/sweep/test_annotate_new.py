@@ -30,7 +30,7 @@ from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.sweep import hand_over
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
-from cvat_flows.tasks.cvat.connection import ServerSettings
+from cvat_flows.tasks.cvat.server import ServerSettings
 from cvat_flows.tasks.cvat.server_block import CVATServer
 from cvat_flows.tasks.cvat.settings import command_line_settings, find_settings
 from cvat_flows.tasks.storage import open_storage

@@ -14,9 +14,9 @@ from attrs import evolve
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat import http
-from cvat_flows.tasks.cvat.connection import remember_session
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.http import DiskFull, get, get_all_pages, get_json
+from cvat_flows.tasks.cvat.login import remember_session
 from cvat_flows.tasks.cvat.retry import (
     DEFAULT_POLICY,
     MAX_CONSECUTIVE_500S,
@@ -137,18 +137,45 @@ def test_a_long_retry_after_fails_the_request(
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "body", "words"),
     [
-        (400, "task 5: CVAT answered 400: no such thing"),
-        (401, "task 5: CVAT no longer accepts the credentials"),
-        (403, "task 5: .* no permission"),
-        (404, "task 5 does not exist on the CVAT server"),
+        (400, "no such thing", "task 5: CVAT answered 400: no such thing"),
+        (401, "", "task 5: CVAT no longer accepts the credentials"),
+        (404, "", "task 5 does not exist on the CVAT server"),
+        (
+            403,
+            '{"detail": "You do not have permission to perform this action."}',
+            "task 5: the CVAT user of this run has no permission for it; assign the task to that "
+            "user, use an account that has permission, or an access token that is not read-only",
+        ),
+        (
+            403,
+            '{"detail": "CSRF Failed: CSRF token missing."}',
+            r"task 5: CVAT rejects the origin .*\(CSRF Failed: CSRF token missing.\): use an",
+        ),
+        (
+            403,
+            '{"detail": "You must be a member of the organization."}',
+            "task 5: CVAT forbids it .*: check --organization",
+        ),
+        (403, '["no"]', r'task 5: CVAT forbids it \(\["no"\]\)'),
+        (
+            403,
+            "<html><head><title>403 Forbidden</title></head><body>nginx</body></html>",
+            r'task 5: a server in front of CVAT forbids this .*403, a web page \("403 Forbidden"\)',
+        ),
+        (413, "<html><title>no</title></html>", "task 5: a proxy .*413.*: raise its limit .*nginx"),
+        (
+            418,
+            "<!DOCTYPE html><html><body>out</body></html>",
+            "task 5: CVAT answered 418: a web page",
+        ),
     ],
 )
 def test_refusals_are_not_retried(
-    server: ScriptedServer, client: Client, status: int, words: str
+    server: ScriptedServer, client: Client, status: int, body: str, words: str
 ) -> None:
-    server.replies = [reply(status, b"no such thing")]
+    server.replies = [reply(status, body.encode())]
     with pytest.raises(CvatRefused, match=words) as caught:
         get(client, "/api/x", subject="task 5")
     assert caught.value.status == status

@@ -21,6 +21,8 @@ from cvat_flows.tasks.cvat.task import (
 )
 from tests.tasks.cvat.scripted_server import ScriptedServer, json_by_path
 
+DATES = dict.fromkeys(("created_date", "updated_date"), "2026-01-01T00:00:00Z")
+
 
 def empty_task(client: Client) -> Any:
     return client.tasks.create(
@@ -56,7 +58,7 @@ def test_an_unknown_task(client: Client) -> None:
 
 
 def test_point_clouds_are_not_supported() -> None:
-    task = {"id": 5, "name": "lidar", "dimension": "3d", "size": 3}
+    task = {"id": 5, "name": "lidar", "dimension": "3d", "size": 3, **DATES}
     with (
         client_of({"/api/tasks/5": task}) as client,
         pytest.raises(UnsupportedMedia, match="task 5 holds 3D point clouds"),
@@ -95,7 +97,7 @@ def test_the_state_of_the_import_decides_the_error(
         }
     )
     by_path = {
-        "/api/tasks/5": {"id": 5, "name": "new", "dimension": "2d", "size": 0},
+        "/api/tasks/5": {"id": 5, "name": "new", "dimension": "2d", "size": 0, **DATES},
         "/api/requests": {"results": rows, "next": None},
     }
     with (

@@ -293,7 +293,7 @@ def test_a_job_of_another_task_is_refused(bench: Bench) -> None:
 
 def test_a_missing_permission_is_not_retried(bench: Bench, with_faults: WithFaults) -> None:
     faulty = with_faults(lambda i, kind, e: Fault(action="status_before", status=403))
-    with pytest.raises(CvatRefused, match="no permission to annotate") as caught:
+    with pytest.raises(CvatRefused, match="a server in front of CVAT forbids this") as caught:
         bench.upload(bench.outcome(0, bench.box(0)), client=faulty.client)
     assert caught.value.status == 403
     assert len(faulty.log) == 1
