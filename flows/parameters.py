@@ -130,7 +130,8 @@ class AnnotateTaskParameters(BaseModel):
         description="Numbers of the frames to annotate, for example '0-20,30,45-'. Empty: all.",
     )
     jobs: Annotated[list[int] | None, _FRAMES] = Field(
-        default=None, description="Ids of the jobs to annotate. Empty: all."
+        default=None,
+        description="Ids of the jobs to annotate. Empty: all, except consensus replicas.",
     )
     only_unannotated: Annotated[bool, _FRAMES] = Field(
         default=False,

@@ -57,9 +57,8 @@ class LiveInputs:
         """Return the frames to process if the parameters name none. None: all."""
         if self.max_frames is None:
             return None
-        wanted = None if jobs is None else frozenset(jobs)
         numbers = (
-            n for n in range(media.size) if wanted is None or wanted & {*media.job_ids_of(n)}
+            n for n in range(media.size) if jobs is None or media.frame(n, jobs=jobs).job_ids
         )
         return ",".join(map(str, islice(numbers, self.max_frames))) or None
 

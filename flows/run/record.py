@@ -41,8 +41,7 @@ class RunRecord:
             return frozenset()
         found = frozenset(
             number
-            for job in context.media.all_jobs
-            if parameters.jobs is None or job.id in parameters.jobs
+            for job in context.media.selected_jobs(parameters.jobs)
             for number in annotated_frames(context.client, job)
         )
         if not parameters.renew and not parameters.fresh:

@@ -34,7 +34,7 @@ def frames_of_job(
         raise NotWritable(
             f"job {job_id} belongs to task {job['task_id']}, not to task {task_id}; check the ids"
         )
-    if job["type"] == "annotation":
+    if job["type"] == "annotation" or job.get("parent_job_id"):
         return range(job["start_frame"], job["stop_frame"] + 1)
     if job["type"] != "ground_truth":
         raise NotWritable(

@@ -113,6 +113,7 @@ def build_media(
         chunks_updated_date=str(meta.get("chunks_updated_date") or ""),
         project_name=task.get("project_name"),
         jobs=_sorted_ranges(row for row in jobs if row["type"] == "annotation"),
+        replica_jobs=_sorted_ranges(row for row in jobs if _is_replica(row)),
         pool_job=_job_range(ground_truth[0]) if has_honeypots and ground_truth else None,
         ground_truth_job_id=ground_truth[0]["id"] if ground_truth and not has_honeypots else None,
         deleted_frames=frozenset(meta.get("deleted_frames") or ()),
@@ -120,6 +121,11 @@ def build_media(
         names=tuple(str(row["name"]) for row in frames),
         sizes=tuple((int(row.get("width") or 0), int(row.get("height") or 0)) for row in frames),
     )
+
+
+def _is_replica(row: Mapping[str, Any]) -> bool:
+    """Return whether a job is a copy in which another person annotates, for a consensus."""
+    return row["type"] not in ("annotation", "ground_truth") and bool(row.get("parent_job_id"))
 
 
 def _sorted_ranges(rows: Iterable[Mapping[str, Any]]) -> tuple[JobRange, ...]:

@@ -53,6 +53,9 @@ class TaskMedia:
     ground_truth_job_id: int | None = None
     """The ground-truth job of a task without honeypots. Its frames are also in annotation jobs and
     are annotated there; the ground-truth job has separate annotations."""
+    replica_jobs: tuple[JobRange, ...] = ()
+    """Jobs in which other people annotate the same frames, for a consensus. They are annotated only
+    if they are selected."""
     deleted_frames: frozenset[int] = field(default=frozenset(), repr=False)
     honeypot_frames: frozenset[int] = field(default=frozenset(), repr=False)
     """Copies of pool frames that CVAT mixed into annotation jobs."""
@@ -87,13 +90,23 @@ class TaskMedia:
         return f"{self.data_id} {self.chunks_updated_date}"
 
     @property
+    def selectable_job_ids(self) -> tuple[int, ...]:
+        return tuple(job.id for job in (*self.all_jobs, *self.replica_jobs))
+
+    def selected_jobs(self, jobs: Collection[int] | None) -> tuple[JobRange, ...]:
+        """Return the jobs with these ids. `jobs=None` means all jobs except replicas."""
+        if jobs is None:
+            return self.all_jobs
+        return tuple(job for job in (*self.all_jobs, *self.replica_jobs) if job.id in jobs)
+
+    @property
     def all_job_ids(self) -> tuple[int, ...]:
         return tuple(job.id for job in self.all_jobs)
 
     def frame(self, number: int, *, jobs: Collection[int] | None = None) -> Frame:
         """Return a frame by its number, with the jobs that contain it and are in `jobs`.
 
-        `jobs=None` means all jobs.
+        `jobs=None` means all jobs except replicas.
         """
         entry = min(number, len(self.names) - 1)
         width, height = self.size_of(number)
@@ -103,7 +116,7 @@ class TaskMedia:
             width=width,
             height=height,
             chunk=number // self.chunk_size,
-            job_ids=tuple(i for i in self.job_ids_of(number) if jobs is None or i in jobs),
+            job_ids=self.job_ids_of(number) if jobs is None else self._selected(number, jobs),
         )
 
     def size_of(self, number: int) -> tuple[int, int]:
@@ -122,6 +135,10 @@ class TaskMedia:
         """Return the numbers of the frames that a chunk contains."""
         first = chunk * self.chunk_size
         return range(first, min(first + self.chunk_size, self.size))
+
+    def _selected(self, number: int, jobs: Collection[int]) -> tuple[int, ...]:
+        replicas = (job.id for job in self.replica_jobs if job.id in jobs and number in job)
+        return (*(i for i in self.job_ids_of(number) if i in jobs), *replicas)
 
     def job_ids_of(self, number: int) -> tuple[int, ...]:
         """Return the ids of the jobs that contain a frame, sorted by the jobs' first frame."""

@@ -5,7 +5,7 @@ Each row has the reason and what to do about it, so that nothing is left out sil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
@@ -23,6 +23,8 @@ from cvat_flows.tasks.fetch.plan import (
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.upload.failures import MAX_EQUAL_FAILURES, TRY_AGAIN
 
+MAX_IDS = 20
+"""Ids of jobs that are shown."""
 WITHHELD = "withheld"
 REMOVED = "removed in CVAT"
 
@@ -60,7 +62,11 @@ class LeftOut:
 
 
 def left_out(
-    frames: Mapping[str, int], annotations: Mapping[str, int], *, not_selected: int = 0
+    frames: Mapping[str, int],
+    annotations: Mapping[str, int],
+    *,
+    not_selected: int = 0,
+    replica_jobs: Sequence[int] = (),
 ) -> list[LeftOut]:
     """Return a row for each reason.
 
@@ -68,6 +74,7 @@ def left_out(
         frames: Number of skipped frames by reason.
         annotations: Number of annotations by reason. Other keys are ignored.
         not_selected: Number of the task's frames that the options do not select.
+        replica_jobs: Ids of the consensus replicas that are not annotated.
     """
     rows = [
         LeftOut(what=f"{counted(count, 'frame')} {reason}", remedy=_FRAMES.get(reason, ""))
@@ -77,6 +84,12 @@ def left_out(
     if not_selected:
         what = f"{counted(not_selected, 'frame')} not selected"
         rows.append(LeftOut(what=what, remedy="--frames and --jobs select frames"))
+    if replica_jobs:
+        ids = " ".join(map(str, replica_jobs[:MAX_IDS]))
+        more = f" and {len(replica_jobs) - MAX_IDS:,} more" if len(replica_jobs) > MAX_IDS else ""
+        what = counted(len(replica_jobs), "consensus replica")
+        remedy = f"people annotate these jobs on their own; --jobs selects them ({ids}{more})"
+        rows.append(LeftOut(what=what, remedy=remedy))
     rows += [
         LeftOut(what=f"{counted(annotations[reason], 'annotation')} {reason}", remedy=remedy)
         for reason, remedy in _ANNOTATIONS.items()

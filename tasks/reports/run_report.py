@@ -66,6 +66,8 @@ class RunReport:
     """Annotations of earlier runs that are gone from frames that this run skips as done."""
     not_selected: int = 0
     """Frames of the task that the options do not select."""
+    replica_jobs: tuple[int, ...] = ()
+    """Consensus replicas that the options do not select."""
     counts: Counter[str] = field(factory=Counter)
     """What the geometry policy, the mapping and the thresholds changed."""
     stopped: str | None = None
@@ -216,6 +218,7 @@ class RunReport:
             dict(self._skipped().most_common()),
             self.annotations_left_out,
             not_selected=self.not_selected,
+            replica_jobs=self.replica_jobs,
         )
 
     def failure_kinds(self) -> str:

@@ -54,6 +54,7 @@ def create_task(call: Call) -> Response:
         project_id=project_id, subset=fields.get("subset") or "", status="annotation", mode="",
         bug_tracker=fields.get("bug_tracker") or "", validation_mode=None,
         segment_size=fields.get("segment_size") or 0, overlap=fields.get("overlap"),
+        _replicas=fields.get("consensus_replicas") or 0,
     )  # fmt: skip
     add_labels(store, labels, task_id=row["id"])
     call.notify("create:task", row)

@@ -70,6 +70,16 @@ def add_honeypots(files: Files, data: Row, params: Row, segment_size: int) -> Fi
     return frames + pool
 
 
+def add_replicas(store: Store, task: Row, parent: Row) -> list[Row]:
+    """Create the consensus replicas of a job."""
+    frames = (parent["start_frame"], parent["stop_frame"])
+    replicas = [add_job(store, task, frames) for _ in range(task.get("_replicas") or 0)]
+    for job in replicas:
+        job |= {"type": "replica", "parent_job_id": parent["id"]}
+        store.save("job", job)
+    return replicas
+
+
 def add_job(
     store: Store, task: Row, frames: tuple[int, int], chosen: list[int] | None = None
 ) -> Row:
@@ -80,5 +90,5 @@ def add_job(
     return store.add(
         "job", task_id=task["id"], type="annotation" if chosen is None else "ground_truth",
         start_frame=frames[0], stop_frame=frames[1], state="new", stage="annotation",
-        assignee=None, _frames=chosen, _poisoned=False,
+        assignee=None, parent_job_id=None, _frames=chosen, _poisoned=False,
     )  # fmt: skip

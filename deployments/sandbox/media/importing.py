@@ -78,6 +78,8 @@ class Importer:
             names = [name for name, _, _ in data["_frames"]]
             frames = ground_truth.choose_frames(validation, names, ranges)
             jobs.append(ground_truth.add_job(store, task, (0, data["size"] - 1), frames))
+        for parent in store.jobs_of(task["id"], "annotation"):
+            jobs += ground_truth.add_replicas(store, task, parent)
         task["mode"] = "interpolation" if is_video else "annotation"
         store.save("data", {**data, "chunks_updated_date": store.now()})
         for job in jobs:
