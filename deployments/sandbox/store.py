@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS rows (kind TEXT, id INTEGER, body BLOB, PRIMARY KEY (kind, id));
 CREATE TABLE IF NOT EXISTS last_ids (kind TEXT PRIMARY KEY, id INTEGER);
 CREATE TABLE IF NOT EXISTS annotations (job INTEGER, kind TEXT, frame INTEGER, id INTEGER,
-    body BLOB, PRIMARY KEY (job, kind, frame, id)) WITHOUT ROWID;
+    body BLOB, filled_in BLOB, PRIMARY KEY (job, kind, frame, id)) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS annotation_ids ON annotations (kind, id);
 """
 
@@ -48,6 +48,8 @@ class Annotation(NamedTuple):
     id: int
     body: bytes
     """JSON as a GET returns it, so that reading 100,000 shapes only joins strings."""
+    filled_in: bytes | None = None
+    """JSON: ids of the attributes that were not sent. Their values in `body` are the defaults."""
 
 
 class Store:
@@ -123,6 +125,12 @@ class Store:
             if child == kind and key in row:
                 self._children[kind, key, row[key]][row["id"]] = row
 
+    def change_parent(self, kind: str, row: Row, key: str, parent_id: int) -> None:
+        """Make a row belong to another parent."""
+        self._children[kind, key, row[key]].pop(row["id"], None)
+        row[key] = parent_id
+        self.save(kind, row)
+
     def delete(self, kind: str, row: Row) -> None:
         """Delete a row and everything that belongs to it."""
         for child_kind, key, parent_kind in PARENTS:
@@ -179,11 +187,28 @@ class Store:
         return found and int(found[0])
 
     def add_annotations(self, rows: Iterable[Annotation]) -> None:
-        self._database.executemany("INSERT INTO annotations VALUES (?, ?, ?, ?, ?)", rows)
+        self._database.executemany("INSERT INTO annotations VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def delete_annotations(self, job: int, kind: str, ids: Iterable[int | None]) -> None:
         query = "DELETE FROM annotations WHERE job = ? AND kind = ? AND id = ?"
         self._database.executemany(query, ((job, kind, one) for one in ids))
+
+    def edit_annotations(self, jobs: Sequence[int], edit: Callable[[Row, list[int]], None]) -> None:
+        """Change all annotations of the jobs as they are stored.
+
+        Args:
+            jobs: Ids of the jobs.
+            edit: Changes the JSON of an annotation and the ids of its filled in attributes.
+        """
+        where = f"job IN ({','.join('?' * len(jobs))})"
+        rows = self._database.execute(f"SELECT * FROM annotations WHERE {where}", (*jobs,))
+        for row in [Annotation(*row) for row in rows.fetchall()]:
+            body, filled_in = orjson.loads(row.body), orjson.loads(row.filled_in or b"[]")
+            edit(body, filled_in)
+            self._database.execute(
+                "UPDATE annotations SET body = ?, filled_in = ? WHERE kind = ? AND id = ?",
+                (orjson.dumps(body), orjson.dumps(filled_in), row.kind, row.id),
+            )
 
     def clear_annotations(self, job: int) -> int:
         """Delete all annotations of a job; return their number."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -151,4 +152,18 @@ def result_digest(parameters: AnnotateTaskParameters, labels: tuple[Label, ...])
     the digest of the options. A sweep compares only that part, so it does not need every task's
     labels.
     """
-    return parameters.result_digest() + hashlib.sha256(repr(labels).encode()).hexdigest()[:16]
+    shape = json.dumps(_without_ids(labels))
+    return parameters.result_digest() + hashlib.sha256(shape.encode()).hexdigest()[:16]
+
+
+def _without_ids(labels: tuple[Label, ...]) -> list[object]:
+    """Return what decides how a function is matched: ids change if the task moves to a project."""
+    return [
+        [
+            label.name,
+            label.type,
+            [[one.name, one.input_type, one.values] for one in label.attributes],
+            _without_ids(label.sublabels),
+        ]
+        for label in labels
+    ]

@@ -13,9 +13,10 @@ from typing import Any
 from attrs import define, evolve, field
 
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, annotation_to_json
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
+from cvat_flows.tasks.cvat.digest import digest
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
+from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
 from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.upload.frame import PendingFrame
@@ -66,7 +67,7 @@ class Creator:
     """Creates the annotations of frames in one job."""
 
     channel: JobAnnotations
-    defaults: AttributeDefaults
+    names: LabelNames
     options: UploadOptions
     run_id: str
     read_objects: Callable[[Collection[int]], ObjectsByFrame]
@@ -139,7 +140,7 @@ class Creator:
         try:
             for kind in KINDS:
                 for item in reply.content[kind]:
-                    ids[digest(item, self.defaults)].append(item["id"])
+                    ids[digest(item, self.names)].append(item["id"])
                     self.ids[kind].append(item["id"])
                     self.ids[kind].extend(part["id"] for part in item.get("elements") or ())
         except (KeyError, TypeError, ValueError, AttributeError):

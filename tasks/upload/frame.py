@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 from attrs import define, evolve, field
 
 from cvat_flows.tasks.cvat.annotation_json import Kind, annotation_to_json
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
+from cvat_flows.tasks.cvat.digest import digest
+from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.upload.failures import count_failures, kind_of
@@ -159,7 +160,7 @@ class PendingFrame:
 
 
 def encode_frame(
-    outcome: Outcome, *, job_frames: Collection[int], defaults: AttributeDefaults
+    outcome: Outcome, *, job_frames: Collection[int], names: LabelNames
 ) -> PendingFrame:
     """Encode a frame's annotations.
 
@@ -184,7 +185,7 @@ def encode_frame(
         frame.wanted.append(
             EncodedAnnotation(
                 kind="tags" if annotation.type == TAG else "shapes",
-                digest=digest(body, defaults),
+                digest=digest(body, names),
                 body=json.dumps(body, separators=(",", ":")).encode(),
             )
         )

@@ -11,14 +11,15 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 
 from attrs import define, evolve, field
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.annotation_json import Kind, ids_by_kind
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults
 from cvat_flows.tasks.cvat.job import frames_of_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
+from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Failure, Outcome
@@ -83,7 +84,7 @@ def upload_job(
         manifest=manifest,
         options=options,
         job_frames=frames_of_job(client, task_id, job_id, ground_truth=options.ground_truth),
-        defaults=attribute_defaults(labels),
+        names=manifest.label_names(labels),
     )
     for window in _windows(outcomes):
         upload.send(window)
@@ -109,7 +110,7 @@ class _JobUpload:
     manifest: Manifest
     options: UploadOptions
     job_frames: Collection[int]
-    defaults: AttributeDefaults
+    names: LabelNames
     reader: JobReader = field(init=False)
     creator: Creator = field(init=False)
     deleter: Deleter = field(init=False)
@@ -128,10 +129,14 @@ class _JobUpload:
     """Frames with something to delete or verify after everything is sent."""
 
     def __attrs_post_init__(self) -> None:
-        self.reader = JobReader(channel=self.channel, defaults=self.defaults)
+        self.reader = JobReader(
+            channel=self.channel,
+            names=self.names,
+            recorded=partial(self.manifest.record, self.channel.job_id),
+        )
         self.creator = Creator(
             channel=self.channel,
-            defaults=self.defaults,
+            names=self.names,
             options=self.options,
             run_id=self.manifest.run.id,
             read_objects=self.reader.objects,
@@ -152,7 +157,7 @@ class _JobUpload:
             if number in self._recovery.held and not self.options.dry_run:
                 self.waiting[number] = self._recovery.held[number]
                 continue
-            frame = encode_frame(outcome, job_frames=self.job_frames, defaults=self.defaults)
+            frame = encode_frame(outcome, job_frames=self.job_frames, names=self.names)
             record = self._recovery.changed.get(number)
             record = record or self.manifest.record(self.channel.job_id, number)
             frame.make_plan(

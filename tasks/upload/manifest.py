@@ -7,15 +7,18 @@ is documented in docs/upload.md.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import evolve
 
+from cvat_flows.tasks.cvat.label_names import LabelNames, LabelTable
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.identity import TaskIdentity
+from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.failures import is_set_aside
 from cvat_flows.tasks.upload.manifest_file import (
@@ -68,6 +71,8 @@ class Manifest:
         self.server = server
         self.folder = manifest_folder(task, function)
         self.ignore_records = False
+        self._labels_path = f"{self.folder}/labels.json"
+        self._new_labels: bytes | None = None
         self._lock = threading.Lock()
         self._files: OrderedDict[str, JobFile] = OrderedDict()
 
@@ -113,8 +118,26 @@ class Manifest:
             one or self.is_current(record) for one, record in zip(aside, records, strict=True)
         )
 
+    def label_names(self, labels: Iterable[Label]) -> LabelNames:
+        """Return what digests call the labels of the task, since the first upload of the function.
+
+        The names of new labels are written before the first records with them.
+        """
+        content = None if self.ignore_records else self.storage.read(self._labels_path)
+        try:
+            table = LabelTable(json.loads(content) if content else ())
+        except (ValueError, KeyError, TypeError) as error:
+            raise _damaged(self._labels_path, error) from error
+        names = table.names(labels)
+        now = json.dumps(table.rows(), ensure_ascii=False, indent=1).encode()
+        self._new_labels = now if now != content else None
+        return names
+
     def write(self, job_id: int, records: dict[int, FrameRecord]) -> None:
         """Write the records of some frames of a job, with one write for each file."""
+        if self._new_labels is not None:
+            self.storage.write(self._labels_path, self._new_labels)
+            self._new_labels = None
         by_file: dict[int, dict[int, FrameRecord]] = {}
         for frame, record in records.items():
             by_file.setdefault(_first_frame(frame), {})[frame] = record
@@ -202,8 +225,12 @@ def _read_job_file(storage: Storage, path: str) -> JobFile | None:
     try:
         return parse_job_file(content)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise ManifestError(
-            f"The manifest file {path!r} cannot be read ({type(error).__name__}: {error}). Restore "
-            "a good copy or delete it. Without it, shapes that people removed or changed may be "
-            "uploaded again."
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> ManifestError:
+    return ManifestError(
+        f"The manifest file {path!r} cannot be read ({type(error).__name__}: {error}). Restore a "
+        "good copy or delete it. Without it, shapes that people removed or changed may be uploaded "
+        "again."
+    )

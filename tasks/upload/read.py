@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from attrs import frozen
 
 from cvat_flows.tasks.cvat.annotation_json import iter_annotations
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, digest
+from cvat_flows.tasks.cvat.digest import digest, possible_digests
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
+from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.upload.delete import Key, ObjectToDelete
+from cvat_flows.tasks.upload.manifest_file import FrameRecord
 from cvat_flows.tasks.upload.ownership import ExistingObject
 
 
@@ -21,7 +24,9 @@ class JobReader:
     """
 
     channel: JobAnnotations
-    defaults: AttributeDefaults
+    names: LabelNames
+    recorded: Callable[[int], FrameRecord | None]
+    """Returns the record of a frame."""
 
     def snapshot(self) -> bytes:
         """Return the job's annotations as JSON."""
@@ -34,7 +39,7 @@ class JobReader:
         objects: dict[int, list[ExistingObject]] = {}
         for _, item in iter_annotations(snapshot or self.snapshot()):
             if frames is None or item["frame"] in frames:
-                one = ExistingObject(id=item["id"], digest=digest(item, self.defaults))
+                one = ExistingObject(id=item["id"], digest=self._digest(item))
                 objects.setdefault(item["frame"], []).append(one)
         return objects
 
@@ -46,7 +51,22 @@ class JobReader:
         for kind, item in iter_annotations(snapshot or self.snapshot()):
             keys = targets.get(item["frame"])
             if keys:
-                key = (item["id"], digest(item, self.defaults))
+                key = (item["id"], self._digest(item))
                 if key in keys:
                     found.append(ObjectToDelete(frame=item["frame"], kind=kind, key=key, body=item))
         return found
+
+    def _digest(self, item: Mapping[str, Any]) -> str:
+        if not self.names.edited:
+            return digest(item, self.names)
+        first, *others = possible_digests(item, self.names)
+        if not others:
+            return first
+        record = self.recorded(item["frame"])
+        if record is None:
+            return first
+        for recorded in (*record.items, *record.deleting):
+            if recorded.id == item["id"] and recorded.digest in (first, *others):
+                return recorded.digest
+        sent = {*record.pending, *record.doubtful}
+        return next((one for one in (first, *others) if one in sent), first)

@@ -6,12 +6,12 @@ are about. What is recorded and not there was not removed by a person.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 
 from attrs import evolve
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.digest import attribute_defaults
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.model.labels import Label
@@ -34,7 +34,8 @@ def forget_what_is_gone(client: Client, manifest: Manifest, labels: tuple[Label,
         records = {frame: record for _, frame, record in rows}
         reader = JobReader(
             channel=JobAnnotations(client=client, job_id=job_id),
-            defaults=attribute_defaults(labels),
+            names=manifest.label_names(labels),
+            recorded=partial(manifest.record, job_id),
         )
         try:
             existing = reader.objects(records)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import groupby
 
 from attrs import evolve, frozen
 from cvat_sdk import Client
 
 from aa_functions.identity import named_alike
-from cvat_flows.tasks.cvat.digest import attribute_defaults
 from cvat_flows.tasks.cvat.errors import CvatRefused
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.labels import fetch_labels
@@ -165,7 +165,11 @@ def _undo_job(
             undeletable=(f"job {job_id} does not exist any more",),
         )
     labels = fetch_labels(client, job_id=job_id) if options.labels is None else options.labels
-    reader = JobReader(channel=channel, defaults=attribute_defaults(labels))
+    reader = JobReader(
+        channel=channel,
+        names=manifest.label_names(labels),
+        recorded=partial(manifest.record, job_id),
+    )
     lifetime = options.retry_policy.request_lifetime
     existing = reader.objects(records, snapshot)
     recovery = recover(records, existing, looked_at=looked_at, lifetime=lifetime)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cvat_flows.deployments.sandbox.store import Row
@@ -46,3 +46,19 @@ def echoed_and_stored(kind: str, item: Row, attributes: Attributes) -> tuple[Row
 def _geometry(item: Row) -> dict[str, Any]:
     defaults = {"points": [], "rotation": 0, "occluded": False, "outside": False, "z_order": 0}
     return {"type": item["type"], **{name: item.get(name, defaults[name]) for name in defaults}}
+
+
+def filled_in(item: Row, attributes: Attributes) -> list[int]:
+    """Return the ids of the attributes that an object of a request and its elements leave out."""
+    given = {one["spec_id"] for one in item.get("attributes") or ()}
+    missing = [number for number in attributes[item["label_id"]] if number not in given]
+    for element in item.get("elements") or ():
+        missing += filled_in(element, attributes)
+    return missing
+
+
+def parts_of(body: Row) -> Iterator[Row]:
+    """Yield a stored object and its elements."""
+    yield body
+    for element in body.get("elements") or ():
+        yield from parts_of(element)

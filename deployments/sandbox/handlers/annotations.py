@@ -12,6 +12,7 @@ from cvat_flows.deployments.sandbox.annotations.forms import (
     KINDS,
     Attributes,
     echoed_and_stored,
+    filled_in,
 )
 from cvat_flows.deployments.sandbox.annotations.overlap import without_copies
 from cvat_flows.deployments.sandbox.annotations.sharing import share_among_jobs
@@ -169,8 +170,12 @@ class Target:
                 if kind == "shapes" and element["frame"] != item["frame"]:
                     self._poison(job)
             echoes.append(echoed)
-            body = orjson.dumps(stored)
-            rows.append(Annotation(job["id"], kind, echoed["frame"], echoed["id"], body))
+            rows.append(
+                Annotation(
+                    job["id"], kind, echoed["frame"], echoed["id"], orjson.dumps(stored),
+                    orjson.dumps(filled_in(item, self.attributes)),
+                )
+            )  # fmt: skip
         self._store.add_annotations(rows)
         return echoes
 

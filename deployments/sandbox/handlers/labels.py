@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cvat_flows.deployments.sandbox.annotations.checks import VALID_POINT_COUNTS
+from cvat_flows.deployments.sandbox.annotations.forms import parts_of
 from cvat_flows.deployments.sandbox.answers import REQUIRED, Refusal
 from cvat_flows.deployments.sandbox.calls import Call, Router
 from cvat_flows.deployments.sandbox.handlers.changes import apply_changes
@@ -78,8 +79,8 @@ def add_labels(store: Store, specs: list[Row], **owner: Any) -> None:
         else:
             fields = {**spec, "name": _name(spec)} if "name" in spec else spec
             apply_changes(label, fields, "name", "color")
-            new = [one for one in spec.get("attributes") or [] if "id" not in one]
-            label["attributes"] = label["attributes"] + [_attribute(store, one) for one in new]
+            for one in spec.get("attributes") or []:
+                _change_attribute(store, label, one)
             store.save("label", label)
 
 
@@ -105,6 +106,74 @@ def _add_label(store: Store, spec: Row, parent_id: int | None, owner: Row) -> Ro
 def _name(spec: Row) -> str:
     """Return a label's name as CVAT stores it: without spaces around it."""
     return str(spec.get("name") or "").strip()
+
+
+def _change_attribute(store: Store, label: Row, spec: Row) -> None:
+    """Change a label's attribute with the same id or name, or add it.
+
+    An edited default is shown by all annotations that were sent without a value.
+    """
+    known = [one for one in label["attributes"] if spec.get("id", spec.get("name")) in one.values()]
+    if not known:
+        label["attributes"] = [*label["attributes"], _attribute(store, spec)]
+        return
+    [attribute] = known
+    attribute |= {n: spec[n] for n in ("name", "mutable", "values", "default_value") if n in spec}
+    number, default = attribute["id"], attribute["default_value"]
+
+    def fill_in(body: Row, filled_in: list[int]) -> None:
+        for part in parts_of(body) if number in filled_in else ():
+            for one in part["attributes"]:
+                one["value"] = default if one["spec_id"] == number else one["value"]
+
+    tasks = [label["task_id"]] if label.get("task_id") else []
+    if label.get("project_id"):
+        tasks = [one["id"] for one in store.children("task", project_id=label["project_id"])]
+    jobs = [job["id"] for task in tasks for job in store.children("job", task_id=task)]
+    store.edit_annotations(jobs, fill_in)
+
+
+def move_labels(store: Store, task: Row, project_id: int) -> None:
+    """Give the annotations of a task the labels of a project with the same names.
+
+    Raises:
+        Refusal: 400 if the project lacks a label or an attribute.
+    """
+    labels: dict[int, int] = {}
+    attributes: dict[int, int] = {}
+    defaults: dict[int, str] = {}
+    theirs = store.children("label", project_id=project_id)
+    for old in store.labels_of(task):
+        parent = labels.get(old["parent_id"] or 0)
+        new = next(
+            (n for n in theirs if (n["name"], n["parent_id"]) == (old["name"], parent)), None
+        )
+        if new is None:
+            text = f'Target project does not have label with name "{old["name"]}"'
+            raise Refusal(400, [text])
+        labels[old["id"]] = new["id"]
+        for one in old["attributes"]:
+            wanted = {name: one[name] for name in ("name", "values", "input_type")}
+            found = [a for a in new["attributes"] if wanted.items() <= a.items()]
+            if not found:
+                text = f'Target project does not have "{old["name"]}" label with "{one["name"]}"'
+                raise Refusal(400, [f"{text} attribute"])
+            attributes[one["id"]] = found[0]["id"]
+            defaults[found[0]["id"]] = found[0]["default_value"]
+
+    def move(body: Row, filled_in: list[int]) -> None:
+        filled_in[:] = [attributes[number] for number in filled_in]
+        for part in parts_of(body):
+            part["label_id"] = labels[part["label_id"]]
+            for one in part["attributes"]:
+                one["spec_id"] = attributes[one["spec_id"]]
+                if one["spec_id"] in filled_in:
+                    one["value"] = defaults[one["spec_id"]]
+
+    store.edit_annotations([job["id"] for job in store.children("job", task_id=task["id"])], move)
+    for label in store.children("label", task_id=task["id"]):
+        if label["parent_id"] is None:
+            store.delete("label", label)
 
 
 def _attribute(store: Store, spec: Row) -> Row:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from cvat_flows.deployments.sandbox.answers import Refusal, permission_denied
 from cvat_flows.deployments.sandbox.calls import Call, Router
 from cvat_flows.deployments.sandbox.handlers.changes import apply_changes
-from cvat_flows.deployments.sandbox.handlers.labels import add_labels, check_labels
+from cvat_flows.deployments.sandbox.handlers.labels import add_labels, check_labels, move_labels
 
 router = Router()
 
@@ -70,6 +70,13 @@ def update_task(call: Call) -> Response:
         owner = {"project_id": row["project_id"]} if row["project_id"] else {"task_id": row["id"]}
         add_labels(call.store, fields["labels"], **owner)
     before = apply_changes(row, fields, "name", "bug_tracker", "subset", "assignee", "owner")
+    if fields.get("project_id") not in (None, row["project_id"]):
+        project = call.store.get("project", fields["project_id"])
+        if project is None or not call.may_access("project", project):
+            raise permission_denied()
+        move_labels(call.store, row, project["id"])
+        before["project_id"] = row["project_id"]
+        call.store.change_parent("task", row, "project_id", project["id"])
     if before or fields.get("labels"):
         call.record_update("task", row, before)
     return call.answer_row("task", row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,15 +12,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
-from cvat_flows.tasks.cvat.digest import AttributeDefaults, attribute_defaults, digest
+from cvat_flows.tasks.cvat.digest import digest
+from cvat_flows.tasks.cvat.label_names import AttributeName, LabelName, LabelNames
 from cvat_flows.tasks.model.annotations import Annotation
-from cvat_flows.tasks.model.labels import labels_of_rows
 
 DEFAULTS = {1: {10: "red", 11: "no"}, 2: {20: ""}, 5: {}, 6: {60: "x"}, 7: {}}
 
 
-def digest_of(annotation: Annotation, defaults: AttributeDefaults) -> str:
-    return digest(annotation_to_json(annotation), defaults)
+def names_of(defaults: Mapping[int, Mapping[int, str]]) -> LabelNames:
+    """Labels with these attributes and defaults, as they were when they were first seen."""
+    return LabelNames(
+        by_id={
+            label: LabelName(
+                name=f"label {label}",
+                attributes={
+                    number: AttributeName(
+                        name=f"attribute {number}", first_default=value, default=value
+                    )
+                    for number, value in attributes.items()
+                },
+            )
+            for label, attributes in defaults.items()
+        }
+    )
+
+
+NAMES = names_of(DEFAULTS)
+
+
+def digest_of(annotation: Annotation, names: LabelNames) -> str:
+    return digest(annotation_to_json(annotation), names)
 
 
 coordinates = st.floats(-5000, 5000, allow_nan=False).map(lambda v: round(v, 4))
@@ -85,12 +107,12 @@ def as_cvat_returns(body: dict[str, Any], number: int = 1) -> dict[str, Any]:
 
 @given(annotations())
 def test_sent_and_read_back_annotations_are_equal(annotation: Annotation) -> None:
-    sent = digest_of(annotation, DEFAULTS)
-    assert digest(as_cvat_returns(annotation_to_json(annotation)), DEFAULTS) == sent
-    assert digest(annotation_to_json(annotation), DEFAULTS) == sent  # the echo of a create
+    sent = digest_of(annotation, NAMES)
+    assert digest(as_cvat_returns(annotation_to_json(annotation)), NAMES) == sent
+    assert digest(annotation_to_json(annotation), NAMES) == sent  # the echo of a create
     scored = evolve(annotation, score=0.5)
     assert annotation_to_json(scored) == {**annotation_to_json(annotation), "score": 0.5}
-    assert digest_of(scored, DEFAULTS) == sent
+    assert digest_of(scored, NAMES) == sent
 
 
 @given(annotations(), annotations())
@@ -103,7 +125,7 @@ def test_different_annotations_differ(one: Annotation, other: Annotation) -> Non
             attributes=tuple(sorted(a for a in annotation.attributes if usual.get(a[0]) != a[1])),
         )
 
-    same = digest_of(one, DEFAULTS) == digest_of(other, DEFAULTS)
+    same = digest_of(one, NAMES) == digest_of(other, NAMES)
     assert same == (facts(one) == facts(other)) or (
         # closer than a hundredth of a pixel
         same
@@ -143,7 +165,7 @@ POSE = Annotation(
 )
 def test_an_edit_changes_the_digest(edit: dict[str, Any]) -> None:
     stored = as_cvat_returns(annotation_to_json(BOX))
-    assert digest({**stored, **edit}, DEFAULTS) != digest_of(BOX, DEFAULTS)
+    assert digest({**stored, **edit}, NAMES) != digest_of(BOX, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -158,46 +180,33 @@ def test_an_edit_changes_the_digest(edit: dict[str, Any]) -> None:
 def test_an_edited_keypoint_changes_the_digest(edit: dict[str, Any]) -> None:
     stored = as_cvat_returns(annotation_to_json(POSE))
     stored["elements"][0].update(edit)
-    assert digest(stored, DEFAULTS) != digest_of(POSE, DEFAULTS)
+    assert digest(stored, NAMES) != digest_of(POSE, NAMES)
 
 
 def test_a_new_attribute_of_the_label_keeps_the_digest() -> None:
-    later = {**DEFAULTS, 1: {**DEFAULTS[1], 12: "maybe"}}
+    later = names_of({**DEFAULTS, 1: {**DEFAULTS[1], 12: "maybe"}})
     stored = as_cvat_returns(annotation_to_json(BOX))
     stored["attributes"].append({"spec_id": 12, "value": "maybe"})
-    assert digest(stored, later) == digest_of(BOX, DEFAULTS) == digest_of(BOX, later)
+    assert digest(stored, later) == digest_of(BOX, NAMES) == digest_of(BOX, later)
 
 
 @given(st.integers(-4000, 4000), st.sampled_from([2, 4, 8, 16, 5, 10, 20, 100]))
 def test_float_noise_does_not_change_common_values(number: int, parts: int) -> None:
     value = number / parts
     digests = {
-        digest_of(evolve(BOX, points=(value + noise, 0.0, 1.0, 1.0)), DEFAULTS)
+        digest_of(evolve(BOX, points=(value + noise, 0.0, 1.0, 1.0)), NAMES)
         for noise in (0.0, 1e-6, -1e-6)
     }
     assert len(digests) == 1
-
-
-def test_attribute_defaults_of_labels_and_sublabels() -> None:
-    def attribute(number: int, default: str | None) -> dict[str, Any]:
-        return {"id": number, "name": "a", "input_type": "text", "default_value": default}
-
-    point = {"id": 6, "name": "p", "attributes": [attribute(60, None)]}
-    rows = [
-        {"id": 1, "name": "car", "attributes": [attribute(10, "red")], "sublabels": []},
-        {"id": 5, "name": "pose", "attributes": [], "sublabels": [point]},
-    ]
-    expected = {1: {10: "red"}, 5: {}, 6: {60: ""}}
-    assert attribute_defaults(labels_of_rows(rows)) == expected
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), None, "x", [1.0]])
 def test_what_is_no_number_has_a_digest_of_its_own(bad: Any) -> None:
     """An object in a job must not stop an upload, whatever its points are."""
     box = {**annotation_to_json(BOX), "points": [bad, 0.0, 1.0, 1.0]}
-    assert digest(box, DEFAULTS) == digest({**box, "id": 7}, DEFAULTS)
-    assert digest(box, DEFAULTS) != digest(annotation_to_json(BOX), DEFAULTS)
+    assert digest(box, NAMES) == digest({**box, "id": 7}, NAMES)
+    assert digest(box, NAMES) != digest(annotation_to_json(BOX), NAMES)
     element = {"label_id": 6, "type": "points"}
     elements = [{**element, "points": points} for points in ([1.0, 2.0], [bad, 2.0])]
     pose = {**annotation_to_json(BOX), "elements": elements}
-    assert digest(pose, DEFAULTS) == digest({**pose, "elements": elements[::-1]}, DEFAULTS)
+    assert digest(pose, NAMES) == digest({**pose, "elements": elements[::-1]}, NAMES)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from cvat_flows.tasks.cvat.job_annotations import Reply
+from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.upload.create import Creator
 from cvat_flows.tasks.upload.frame import encode_frame
 from cvat_flows.tasks.upload.result import UploadOptions
@@ -27,12 +28,13 @@ class Refusing:
 
 
 def index_of_fault(answer: Any) -> int | None:
-    frame = encode_frame(annotated(media_of(names_of(1)).frame(0), 3), job_frames={0}, defaults={})
+    outcome = annotated(media_of(names_of(1)).frame(0), 3)
+    frame = encode_frame(outcome, job_frames={0}, names=LabelNames())
     frame.make_plan([], None, "keep")
     channel: Any = Refusing(answer)
     creator = Creator(
         channel=channel,
-        defaults={},
+        names=LabelNames(),
         options=UploadOptions(),
         run_id="run",
         read_objects=lambda frames: {},
