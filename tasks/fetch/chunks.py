@@ -123,7 +123,8 @@ def download_chunk(client: Client, media: TaskMedia, number: int, *, wait: Wait)
         file, updated = download
         if media.chunk_type == "video":
             again = partial(_same_content, downloads, updated)
-            return VideoChunk(file, updated, count=len(sizes), download_again=again)
+            accepted = media.image_sizes(media.frame(number * media.chunk_size))
+            return VideoChunk(file, updated, count=len(sizes), sizes=accepted, download_again=again)
         try:
             return ImageChunk(file, updated, sizes=sizes)
         # A damaged directory can also name an unknown ZIP version, or be undecodable text.

@@ -106,7 +106,7 @@ class FrameLoader:
         return [self._download(frame) for frame in frames]
 
     def _video_frame(self, frame: Frame, picture: Picture | None) -> LoadedFrame:
-        if picture is None or picture.image.size not in self._media.image_sizes(frame):
+        if picture is None:
             return self._download(frame)
         return self._from_cache(frame, picture.content_hash) or _loaded_frame(frame, picture)
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, cast
 import av
 import PIL.Image
 
-from cvat_flows.tasks.fetch.images import Picture
+from cvat_flows.tasks.fetch.images import Picture, Sizes
 
 MAX_HELD_PIXELS = 150_000_000
 """Pixels of a chunk's frames in total: 0.2 GB as they are decoded. 36 frames of 1920x1080 are below
@@ -27,12 +27,13 @@ class VideoChunk:
     A decoder hides damage: it invents pixels, or leaves frames out, which shifts those that follow.
     What is damaged is often known only some frames later, because frames are stored in another
     order than they are shown. So no frame is returned until the whole chunk has been decoded
-    without an error. The frames of a small chunk are kept for that; a large chunk is decoded twice.
+    without an error. The frames of a small chunk are kept meanwhile; a large one is decoded twice.
 
     Args:
         file: The chunk. `close` closes it.
         updated: CVAT's date of the chunk's content.
         count: How many frames the chunk must have.
+        sizes: Widths and heights that a frame may have.
         download_again: Returns the chunk as a new file, or None if that makes no sense any more.
     """
 
@@ -42,17 +43,18 @@ class VideoChunk:
         updated: str | None = None,
         *,
         count: int,
+        sizes: Sizes,
         download_again: Callable[[], BinaryIO | None] = lambda: None,
     ) -> None:
         self.updated = updated
         self._file = file
-        self._count = count
+        self._count, self._sizes = count, sizes
         self._download_again = download_again
         self._lock = threading.Lock()
         self._is_intact: bool | None = None
         """None: not decoded yet."""
-        self._held: list[Any] = []
-        """All frames, unless they are too large."""
+        self._held: dict[int, Any] = {}
+        """Frames that were decoded for the check and not returned yet."""
         self._frames: Iterator[Any] = iter(())
         self._next = count
 
@@ -77,12 +79,11 @@ class VideoChunk:
 
     def _check(self) -> None:
         """Decode the whole chunk. If it is damaged, replace its file, if possible."""
-        held: list[Any] = []
+        held: dict[int, Any] = {}
         try:
-            for frame in _decode(self._file, self._count):
-                held.append(frame)
-                if frame.width * frame.height * self._count > MAX_HELD_PIXELS:
-                    held.clear()
+            for index, frame in enumerate(self._decode()):
+                if frame.width * frame.height * self._count <= MAX_HELD_PIXELS:
+                    held[index] = frame
         except DamagedVideo:
             file = self._download_again()
             if file is None:
@@ -91,40 +92,42 @@ class VideoChunk:
                 self._file.close()
                 self._file = file
             return
-        self._held = held if len(held) == self._count else []
-        self._is_intact = True
+        self._held, self._is_intact = held, True
 
     def _frame(self, index: int) -> Any:
-        if self._held:
-            return self._held[index]
+        if index in self._held:
+            return self._held.pop(index)
         # Batches take a chunk's frames in order, so one pass serves them all.
         if index < self._next:
-            self._frames, self._next = _decode(self._file, self._count), 0
+            self._frames, self._next = self._decode(), 0
         while True:
             frame = next(self._frames)
             self._next += 1
             if self._next > index:
                 return frame
 
-
-def _decode(file: BinaryIO, count: int) -> Iterator[Any]:
-    """Yield `count` frames, then raise DamagedVideo if there was any damage."""
-    file.seek(0)
-    found = 0
-    try:
-        with av.open(file, "r") as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            stream.codec_context.options = {"err_detect": "explode"}
-            for frame in container.decode(stream):
-                found += 1
-                if frame.is_corrupt or found > count:
+    def _decode(self) -> Iterator[Any]:
+        """Yield all frames. Raises DamagedVideo, at the latest in place of a next frame."""
+        self._file.seek(0)
+        found = 0
+        try:
+            with av.open(self._file, "r") as container:
+                stream = container.streams.video[0]
+                # A frame of another size could need any amount of memory.
+                if (stream.width, stream.height) not in self._sizes:
                     raise DamagedVideo
-                yield frame
-    except (av.FFmpegError, IndexError, ValueError) as error:
-        raise DamagedVideo from error
-    if found < count:
-        raise DamagedVideo
+                stream.thread_type = "AUTO"
+                stream.codec_context.options = {"err_detect": "explode"}
+                for frame in container.decode(stream):
+                    found += 1
+                    is_wanted = (frame.width, frame.height) in self._sizes
+                    if frame.is_corrupt or not is_wanted or found > self._count:
+                        raise DamagedVideo
+                    yield frame
+        except (av.FFmpegError, IndexError, ValueError) as error:
+            raise DamagedVideo from error
+        if found < self._count:
+            raise DamagedVideo
 
 
 def _to_picture(frame: Any) -> Picture:

@@ -18,6 +18,8 @@ from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.fetch.video import VideoChunk
 from tests.tasks.fetch.chunk_server import ChunkServer
 
+SIZES = [(64, 48)]
+
 
 def clip(count: int, *, codec: str = "libx264") -> io.BytesIO:
     file = io.BytesIO()
@@ -51,7 +53,7 @@ def test_frames_are_found_by_index_in_any_order() -> None:
     file = clip(12)
     expected = all_frames(file)
     assert len(expected) == 12
-    chunk = VideoChunk(file, count=12)
+    chunk = VideoChunk(file, count=12, sizes=SIZES)
     for wanted in ([0, 1, 2], [3, 5], [11], [4, 3], [], [0]):
         pictures = chunk.pictures(wanted)
         assert sorted(pictures) == sorted(wanted)
@@ -65,8 +67,8 @@ def test_frames_are_found_by_index_in_any_order() -> None:
 def test_equal_video_frames_have_equal_hashes() -> None:
     # One encoded video for both: the encoder uses threads and is not deterministic.
     content = clip(6).getvalue()
-    first = VideoChunk(io.BytesIO(content), count=6).pictures(range(6))
-    second = VideoChunk(io.BytesIO(content), count=6).pictures([5, 4, 3, 2, 1, 0])
+    first = VideoChunk(io.BytesIO(content), count=6, sizes=SIZES).pictures(range(6))
+    second = VideoChunk(io.BytesIO(content), count=6, sizes=SIZES).pictures([5, 4, 3, 2, 1, 0])
     hashes = [first[n].content_hash for n in range(6)]
     assert hashes == [second[n].content_hash for n in range(6)]
     assert len(set(hashes)) == 6
@@ -98,14 +100,19 @@ def zeros_in_the_middle(content: bytes, share: float = 0.5) -> bytes:
 def test_a_damaged_video_has_no_pictures(damage: Callable[[bytes], bytes]) -> None:
     """Not even of its first frames: what is damaged shows only later."""
     content = damage(clip(24).getvalue())
-    assert VideoChunk(io.BytesIO(content), count=24).pictures([0, 7]) == {}
+    assert VideoChunk(io.BytesIO(content), count=24, sizes=SIZES).pictures([0, 7]) == {}
 
 
 @pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("count", [11, 13])
 def test_a_video_with_another_number_of_frames_has_no_pictures(count: int) -> None:
     """Each frame after a missing one would be taken for its neighbour."""
-    assert VideoChunk(clip(12), count=count).pictures([0]) == {}
+    assert VideoChunk(clip(12), count=count, sizes=SIZES).pictures([0]) == {}
+
+
+@pytest.mark.parametrize("size", [(64, 47), (48, 64), (640, 480)])
+def test_a_video_of_another_size_has_no_pictures(size: tuple[int, int]) -> None:
+    assert VideoChunk(clip(3), count=3, sizes=[size]).pictures([0]) == {}
 
 
 @pytest.mark.usefixtures("_both_ways")
@@ -117,7 +124,10 @@ def test_a_damaged_video_is_downloaded_again(times: int) -> None:
     if times < 3:
         files.append(io.BytesIO(content))
     chunk = VideoChunk(
-        io.BytesIO(damaged), count=24, download_again=lambda: files.pop(0) if files else None
+        io.BytesIO(damaged),
+        count=24,
+        sizes=SIZES,
+        download_again=lambda: files.pop(0) if files else None,
     )
     for wanted in ([0, 1, 2], [20], [3]):
         found = {n: np.asarray(picture.image) for n, picture in chunk.pictures(wanted).items()}
@@ -128,7 +138,7 @@ def test_a_damaged_video_is_downloaded_again(times: int) -> None:
 
 
 def test_indexes_beyond_the_chunk_are_left_out() -> None:
-    chunk = VideoChunk(clip(3), count=3)
+    chunk = VideoChunk(clip(3), count=3, sizes=SIZES)
     assert sorted(chunk.pictures([1, 3, 9])) == [1]
     assert sorted(chunk.pictures([0, 1, 2])) == [0, 1, 2]
 
