@@ -13,6 +13,7 @@ from cvat_flows.flows.commands.command import Command, add_function_arguments, f
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.tasks.model.log_filter import CleanFilter
 
 if TYPE_CHECKING:
     from cvat_flows.flows.sweep.rules import SweepRule
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     rules = _rules(arguments)
     use_server_arguments(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger().handlers[0].addFilter(CleanFilter())
     logging.getLogger("cvat_flows").setLevel(logging.INFO)
     app = make_app(Announcer(ReadyTaskFinder(rules).scan), secret=secret.encode())
     print(f"listening on http://{arguments.host}:{arguments.port}{PATH}", flush=True)

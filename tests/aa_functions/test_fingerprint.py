@@ -18,14 +18,15 @@ from aa_functions import FunctionReference, FunctionReferenceError, load_functio
 from aa_functions.fingerprint import FingerprintError, file_digest, package_version
 
 CODE_THAT_DECIDES_BOXES = {
-    "aa_functions.yolo": "c166065e9bcea8db",
+    "aa_functions.yolo": "f0199bce34aa30b8",
     "aa_functions.backends.backend": "f0d3ac59fa6f5866",
     "aa_functions.backends.device": "577cf969aeafcd78",
     "aa_functions.backends.export": "3d15774af7d3c52f",
     "aa_functions.backends.openvino_forward": "a54c4ece225e9e37",
     "aa_functions.backends.pool": "d0cd3a21a9280540",
-    "aa_functions.backends.predictor": "095c191b1d9ea3dd",
-    "aa_functions.backends.ultralytics_import": "dd2d1e0c904c52dd",
+    "aa_functions.backends.predictor": "e192bb54bc7ea9c8",
+    "aa_functions.pictures": "25bade92101ef90c",
+    "aa_functions.backends.ultralytics_import": "a0c78242378acae1",
 }
 
 FACTORY = """
