@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from types import TracebackType
+from typing import NoReturn
 
 from cvat_flows.flows.commands.exit_status import (
     INTERRUPTED,
@@ -53,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cvat-flows {arguments.command}: {clean(str(error))}", file=sys.stderr)
         return status_of(error)
     except KeyboardInterrupt:
-        print("interrupted: run the command again to continue", file=sys.stderr)
+        print(
+            "interrupted: what was done so far is saved; run the same command again to continue",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     except Exception as error:
         if "prefect" not in sys.modules:
@@ -77,6 +83,29 @@ def _print_traceback(
     from cvat_flows.tasks.model.text import clean
 
     print(clean("".join(format_exception(kind, error, traceback))), end="", file=sys.stderr)
+
+
+def run() -> NoReturn:
+    """Run the command line of this process, and end the process."""
+    signal.signal(signal.SIGINT, _interrupt)
+    status = main()
+    if status == INTERRUPTED:
+        # Python would wait for threads, such as a call of the function or a download.
+        _exit_now()
+    sys.exit(status)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """Interrupt the command the first time, and end the process the second time."""
+    signal.signal(signal.SIGINT, lambda *_: _exit_now())
+    raise KeyboardInterrupt
+
+
+def _exit_now() -> NoReturn:
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _commands(given: Sequence[str]) -> list[EntryPoint]:
@@ -104,4 +133,4 @@ def set_prefect_defaults() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -128,10 +128,17 @@ class AnnotationRun:
     def _detect(self, loaded: list[LoadedFrame]) -> list[Outcome]:
         with self._function_lock:
             if not self.strict or self.runner.takes_batches:
-                return self.runner.run(loaded, save=self._save)
-            outcomes = [self._detect_strictly(frame) for frame in loaded]
+                return self.runner.run(loaded, save=self._save, check=self.turns.check)
+            outcomes = []
+            for frame in loaded:
+                self.turns.check()
+                outcomes.append(self._detect_strictly(frame))
             self._save(outcomes)
             return outcomes
+
+    def save_detected(self) -> None:
+        """Save the detections of the batch that the function is busy with."""
+        self.runner.save_detected(self._save)
 
     def _save(self, outcomes: list[Outcome]) -> None:
         if self.cache is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import evolve
 
@@ -34,6 +35,8 @@ _Step = Step[[AnnotationRun, BatchWork], None]
 BATCHES_IN_FLIGHT = 3
 """One batch is fetched, one is in the model, and one is checked, so memory holds the images of two.
 More batches would also be slower: writing to fresh memory costs half as much time as decoding."""
+INTERRUPT_GRACE = 1.0
+"""Seconds that an interrupted run waits for the call of the function that is under way."""
 THREADS = 4 * BATCHES_IN_FLIGHT + 8
 """Threads of the flow: one for each step of each batch, and some for the retries of failed frames.
 Steps that wait for others cost nothing."""
@@ -88,10 +91,23 @@ def run_batches(
             in_flight.append(_Chain(run, BatchWork(batch), detected, then))
         while in_flight and finish_first():
             pass
-    finally:
-        run.turns.cancel()
-        for chain in in_flight:
-            chain.abandon()
+    except Exception:
+        _abandon(run, in_flight)
+        raise
+    except BaseException:  # A person interrupts the run, and does not want to wait.
+        _abandon(run, in_flight, seconds=INTERRUPT_GRACE)
+        run.save_detected()
+        raise
+    _abandon(run, in_flight)
+
+
+def _abandon(run: AnnotationRun, chains: Iterable[_Chain], seconds: float | None = None) -> None:
+    """End the steps that are running, and wait for them. Their results are dropped."""
+    run.turns.cancel()
+    end = None if seconds is None else time.monotonic() + seconds
+    for chain in chains:
+        for step in chain.steps:
+            step.wait(None if end is None else max(0.0, end - time.monotonic()))
 
 
 class _Chain:
@@ -129,11 +145,6 @@ class _Chain:
         if not last.completed():
             for step in self.steps:
                 step.result()
-
-    def abandon(self) -> None:
-        """Wait for the steps that are running. Their results are dropped."""
-        for step in self.steps:
-            step.wait()
 
 
 def _collect(work: BatchWork, run: AnnotationRun, report: RunReport, allowed: int) -> None:

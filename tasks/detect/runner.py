@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
@@ -66,6 +67,8 @@ class FunctionRunner:
         self._strict = strict
         self.max_images: int | None = None
         """Most images in a call; None until memory runs out for the first time."""
+        self._unsaved: list[Outcome] = []
+        self._unsaved_lock = threading.Lock()
         self._seconds_per_image = 0.0
         """Of the last call; 0 before the first one."""
 
@@ -79,6 +82,7 @@ class FunctionRunner:
         frames: list[LoadedFrame],
         *,
         save: Callable[[list[Outcome]], None] = lambda outcomes: None,
+        check: Callable[[], None] = lambda: None,
     ) -> list[Outcome]:
         """Detect on every frame that has an image.
 
@@ -90,32 +94,40 @@ class FunctionRunner:
         later calls get fewer images, too.
 
         Frames that failed before and frames with cached detections pass through. `save` receives
-        the outcomes of the others in parts, every SAVE_INTERVAL.
+        the outcomes of the others in parts, every SAVE_INTERVAL. `check` is called before each
+        call of the function; what it raises ends the work.
 
         Returns one outcome for each frame, in order. Raises FunctionHangs.
         """
         done = {frame.frame.number: frame.outcome for frame in frames}
         waiting = [frame for frame in frames if frame.picture is not None]
         frames.clear()
-        unsaved: list[Outcome] = []
         last_save = begin = time.perf_counter()
         try:
             while waiting:
+                check()
                 count = self._next_call_size(len(waiting))
                 part, waiting = waiting[:count], waiting[count:]
                 outcomes = self._run(part)
                 done |= {outcome.frame.number: outcome for outcome in outcomes}
-                unsaved += outcomes
+                with self._unsaved_lock:
+                    self._unsaved += outcomes
                 now = time.perf_counter()
                 self._seconds_per_image = (now - begin) / len(part)
                 begin = now
                 if now - last_save >= SAVE_INTERVAL:
-                    save(unsaved)
-                    unsaved, last_save = [], now
+                    self.save_detected(save)
+                    last_save = now
         finally:  # also when a call raises
-            if unsaved:
-                save(unsaved)
+            self.save_detected(save)
         return list(done.values())
+
+    def save_detected(self, save: Callable[[list[Outcome]], None]) -> None:
+        """Save what is detected and not yet saved, also while another thread is in a call."""
+        with self._unsaved_lock:
+            unsaved, self._unsaved = self._unsaved, []
+        if unsaved:
+            save(unsaved)
 
     def _next_call_size(self, waiting: int) -> int:
         if self._detect_batch is None:

@@ -56,5 +56,10 @@ class TurnQueue:
             self._cancelled = True
             self._changed.notify_all()
 
+    def check(self) -> None:
+        """Raise TurnCancelled if the queue is cancelled: the run has ended."""
+        if self._cancelled:
+            raise TurnCancelled("the run ended before all images of this batch were looked at")
+
     def _is_next(self, number: int) -> bool:
         return number not in self._queue or self._queue[0] == number

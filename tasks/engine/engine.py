@@ -14,8 +14,8 @@ Logger = logging.Logger | logging.LoggerAdapter[Any]
 class StepRun(Protocol):
     """A step that was submitted."""
 
-    def wait(self) -> None:
-        """Wait until the run has ended. Raises nothing."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until the run has ended, but no longer than `seconds`. Raises nothing."""
 
     def completed(self) -> bool:
         """Return whether the run has ended without an error."""

@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextvars import ContextVar, copy_context
 from typing import Any
 from uuid import uuid4
@@ -36,8 +36,8 @@ class PlainStepRun:
 
     future: Future[Any]
 
-    def wait(self) -> None:
-        self.future.exception()
+    def wait(self, seconds: float | None = None) -> None:
+        wait([self.future], seconds)
 
     def completed(self) -> bool:
         return self.future.done() and self.future.exception() is None

@@ -32,8 +32,8 @@ class RecordedStepRun:
 
     future: PrefectFuture[Any]
 
-    def wait(self) -> None:
-        self.future.wait()
+    def wait(self, seconds: float | None = None) -> None:
+        self.future.wait(seconds)
 
     def completed(self) -> bool:
         return self.future.state.is_completed()

@@ -135,3 +135,53 @@ def test_killed_and_run_again(
     # Only the batches in progress were detected again.
     assert len(calls.read_text().split()) <= 24 + 2 * 3
     assert seen >= 9
+
+
+SLOW_FUNCTION = """
+import time
+from pathlib import Path
+
+from aa_functions import DetectionFunctionSpec, label_spec, rectangle
+
+spec = DetectionFunctionSpec(labels=[label_spec("car", 0)])
+
+
+def detect(context, image):
+    calls = Path(__file__ + ".calls")
+    with calls.open("a") as file:
+        print(context.frame_name, file=file)
+    if len(calls.read_text().split()) == 4:
+        time.sleep(300)
+    return [rectangle(0, [1, 2, 3, 4])]
+"""
+
+
+def test_an_interrupted_command_waits_for_no_call_and_loses_nothing(
+    make_task: Callable[..., Any],
+    environment: dict[str, str],
+    tmp_path: Path,
+    sandbox: SandboxProcess,
+) -> None:
+    task = make_task(8)
+    function = tmp_path / "slow.py"
+    function.write_text(SLOW_FUNCTION)
+    calls = tmp_path / "slow.py.calls"
+    calls.touch()
+    arguments = command("annotate", task.id, "--function-file", function)
+    first = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: len(calls.read_text().split()) == 4, what="the function is busy")
+        first.send_signal(signal.SIGINT)
+        _, errors = first.communicate(timeout=60)  # The call takes 300 s.
+    finally:
+        first.kill()
+    assert first.returncode == 130
+    assert "run the same command again to continue" in errors
+    assert "Traceback" not in errors
+    second = subprocess.run(
+        arguments, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert second.returncode == 0, second.stderr
+    assert frames_of(task) == list(range(8))
+    # The second process detects on the frames from the fourth on.
+    assert len(calls.read_text().split()) == 4 + 5
