@@ -27,6 +27,9 @@ class PrintedProgress:
     def __init__(self) -> None:
         self.frames = 0
 
+    def phase(self, text: str) -> None:
+        return
+
     def start(self, total: int, description: str) -> None:
         return
 

@@ -54,6 +54,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
             showing_progress(context, plan, report) as progress,
         ):
             detect_all(context, run, plan, report, progress)
+            report.finish_detection()
             if not report.stopped:
                 progress.uploading()
                 upload_all(run, plan, record, report)

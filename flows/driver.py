@@ -114,6 +114,9 @@ class _SdkProgress:
         self._reporter = reporter
         self._open = False
 
+    def phase(self, text: str) -> None:
+        return
+
     def start(self, total: int, description: str) -> None:
         self._reporter.start2(total=total, unit="samples")
         self._open = True

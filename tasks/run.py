@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -61,6 +61,8 @@ class BatchWork:
     images: list[LoadedFrame] = field(factory=list, repr=False)
     """Fetched and not yet detected on."""
     outcomes: list[Outcome] = field(factory=list, repr=False)
+    shown: int = 0
+    """Frames that the progress counts already."""
 
     def __str__(self) -> str:
         return str(self.batch)
@@ -89,6 +91,8 @@ class AnnotationRun:
     turns: TurnQueue = field(factory=TurnQueue)
     """Order in which the batches use the function. The task run of the next batch can begin while
     the function is busy."""
+    advance: Callable[[int], None] = lambda frames: None
+    """Receives the number of frames after each call of the function."""
     _function_lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def fetch(self, work: BatchWork) -> None:
@@ -105,7 +109,12 @@ class AnnotationRun:
         """
         with self.turns.turn(work.batch.index), self.timer.measure("detect"):
             images, work.images = work.images, []
-            work.outcomes = self._detect(images)
+
+            def advance(frames: int) -> None:
+                work.shown += frames
+                self.advance(frames)
+
+            work.outcomes = self._detect(images, advance)
 
     def validate(self, work: BatchWork) -> None:
         """Check what the function returned."""
@@ -125,14 +134,19 @@ class AnnotationRun:
         (outcome,) = self._detect([self.source.fetch_image(frame)])
         return self._remap(self._validate(outcome))
 
-    def _detect(self, loaded: list[LoadedFrame]) -> list[Outcome]:
+    def _detect(
+        self, loaded: list[LoadedFrame], advance: Callable[[int], None] = lambda frames: None
+    ) -> list[Outcome]:
         with self._function_lock:
             if not self.strict or self.runner.takes_batches:
-                return self.runner.run(loaded, save=self._save, check=self.turns.check)
+                return self.runner.run(
+                    loaded, save=self._save, check=self.turns.check, advance=advance
+                )
             outcomes = []
             for frame in loaded:
                 self.turns.check()
                 outcomes.append(self._detect_strictly(frame))
+                advance(1)
             self._save(outcomes)
             return outcomes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -49,25 +50,32 @@ class TerminalProgress:
     """A progress bar on the terminal, with frames per second and the time left."""
 
     def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._begin = time.monotonic()
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=self._console,
         )
         self._bar = self._bars.add_task("", total=None, start=False, rate="")
 
+    def phase(self, text: str) -> None:
+        self._console.print(f"{text} ...", style="dim", highlight=False, markup=False)
+
     def start(self, total: int, description: str) -> None:
+        self._begin = time.monotonic()
         self._bars.start()
         self._bars.start_task(self._bar)
         self._bars.update(self._bar, total=total, description=description)
 
     def advance(self, frames: int) -> None:
         self._bars.advance(self._bar, frames)
-        speed = self._bars.tasks[0].finished_speed or self._bars.tasks[0].speed
-        self._bars.update(self._bar, rate=f"{speed:.1f} frames/s" if speed else "")
+        # The mean, like the rate in the summary.
+        speed = self._bars.tasks[0].completed / max(time.monotonic() - self._begin, 1e-6)
+        self._bars.update(self._bar, rate=f"{speed:.1f} frames/s")
 
     def finish(self) -> None:
         self._bars.stop()
@@ -88,7 +96,7 @@ def show(report: RunReport, url: str | None) -> None:
             report.annotations + (" (dry run: nothing was written)" if report.dry_run else ""),
         ),
         ("labels", ", ".join(f"{n} {c:,}" for n, c in report.shapes_by_label.most_common()) or "-"),
-        ("speed", f"{report.seconds:.1f} s, {report.frames_per_second:.1f} frames/s"),
+        ("speed", f"{report.frames_per_second:.1f} frames/s, {report.seconds:.1f} s in all"),
         ("in CVAT", report.media.task_url),
     ]
     rows[4:4] = [("left out", f"{one.what}: {one.remedy}") for one in report.left_out]

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import TypeVar
+
 from attrs import field, frozen
 from cvat_sdk import Client
 
@@ -20,6 +27,8 @@ from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.steps import fetch_labels, fetch_media, match_spec
 from cvat_flows.tasks.storage import Storage, open_storage
 
+T = TypeVar("T")
+
 
 @frozen(kw_only=True, eq=False)
 class RunContext:
@@ -36,6 +45,47 @@ class RunContext:
     storage: Storage
 
 
+def _read_task(
+    parameters: AnnotateTaskParameters, live: LiveInputs
+) -> tuple[Client, TaskMedia, tuple[Label, ...]]:
+    """Connect to CVAT and read the task."""
+    if live.client is None:
+        live.progress.phase("connecting to CVAT")
+    client = live.client or connect_for_run(find_settings(parameters.server))
+    remember_session(client)
+    media = fetch_media(client, parameters.task_id)
+    name_flow_run(parameters, media, live)
+    return client, media, fetch_labels(client, parameters.task_id)
+
+
+def _load_function(parameters: AnnotateTaskParameters, live: LiveInputs) -> LoadedFunction:
+    live.progress.phase(f"loading {parameters.function_name}")
+    return load_function(parameters.reference)
+
+
+@contextmanager
+def _in_thread(
+    call: Callable[[AnnotateTaskParameters, LiveInputs], T],
+    parameters: AnnotateTaskParameters,
+    live: LiveInputs,
+) -> Iterator[Future[T]]:
+    """Call in another thread during the block. Its error goes before an error of the block."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call(parameters, live))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=copy_context().run, args=[work], name="read-task", daemon=True).start()
+    try:
+        yield future
+    except Exception:
+        future.result()
+        raise
+
+
 def open_context(parameters: AnnotateTaskParameters, live: LiveInputs | None = None) -> RunContext:
     """Connect to CVAT, read the task and its labels, load the function and match the labels.
 
@@ -44,12 +94,11 @@ def open_context(parameters: AnnotateTaskParameters, live: LiveInputs | None = N
     """
     live = live or LiveInputs()
     write_policy()  # A bad setting ends the run now, not after the detection.
-    client = live.client or connect_for_run(find_settings(parameters.server))
-    remember_session(client)
-    media = fetch_media(client, parameters.task_id)
-    name_flow_run(parameters, media, live)
-    function = live.function or load_function(parameters.reference)
-    labels = fetch_labels(client, parameters.task_id)
+    # Side by side: a model takes seconds to load. It is loaded in this thread, because libraries
+    # may insist on the main thread.
+    with _in_thread(_read_task, parameters, live) as reading:
+        function = live.function or _load_function(parameters, live)
+    client, media, labels = reading.result()
     match = match_spec(
         function,
         labels,

@@ -54,11 +54,12 @@ def detect_all(
 
     def finish(work: BatchWork) -> bool:
         _collect(work, run, report, allowed)
-        progress.advance(len(work.batch.frames))
+        progress.advance(len(work.batch.frames) - work.shown)
         if report.failed_count > allowed:
             report.stopped = _why_stopped(report, allowed, planned=plan.frame_count)
         return report.stopped is None
 
+    run.advance = progress.advance
     run_batches(run, plan.batches, then=(validate, remap), finish=finish)
 
 

@@ -5,6 +5,7 @@ A client, a function object or a progress bar cannot be flow parameters: Prefect
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,8 +20,9 @@ from cvat_flows.tasks.model.media import TaskMedia
 
 
 class Progress(Protocol):
-    """Receives the progress of a run, in frames."""
+    """Receives the progress of a run: what it does at first, then the frames."""
 
+    def phase(self, text: str) -> None: ...
     def start(self, total: int, description: str) -> None: ...
     def advance(self, frames: int) -> None: ...
     def finish(self) -> None: ...
@@ -28,6 +30,9 @@ class Progress(Protocol):
 
 class NoProgress:
     """Ignores the progress."""
+
+    def phase(self, text: str) -> None:
+        return
 
     def start(self, total: int, description: str) -> None:
         return
@@ -46,6 +51,8 @@ class LiveInputs:
     client: Client | None = None
     function: LoadedFunction | None = None
     progress: Progress = field(factory=NoProgress)
+    begin: float = field(factory=time.monotonic)
+    """When the caller began, by `time.monotonic()`."""
     strict: bool = False
     """Raise the original exception of the first failed frame, as the SDK's driver does."""
     include_done: bool = False

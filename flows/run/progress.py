@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -53,6 +54,7 @@ class PrefectProgress:
         self._total = self._done = 0
         self._bar: Future[UUID | None] | None = None
         self._pending: Future[Any] | None = None
+        self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="progress")
 
     def __enter__(self) -> PrefectProgress:
@@ -66,6 +68,10 @@ class PrefectProgress:
     ) -> None:
         self._thread.shutdown()
 
+    def phase(self, text: str) -> None:
+        """Say what the run does before the first frame."""
+        self._inner.phase(text)
+
     def start(self, total: int, description: str) -> None:
         self._inner.start(total, description)
         self._total = total
@@ -78,6 +84,11 @@ class PrefectProgress:
             run_logger().info("%s: %s", description, frames)
 
     def advance(self, frames: int) -> None:
+        """Count frames. Several threads call this."""
+        with self._lock:
+            self._advance(frames)
+
+    def _advance(self, frames: int) -> None:
         self._inner.advance(frames)
         self._done += frames
         now = time.monotonic()

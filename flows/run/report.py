@@ -82,6 +82,7 @@ def new_report(context: RunContext, plan: Plan) -> RunReport:
         labels=context.labels,
         match=context.match.rows,
         dry_run=context.parameters.dry_run,
+        begin=context.live.begin,
         command="" if context.function.reference is None else command_for(context.parameters),
     )
     report.add(plan.skipped)

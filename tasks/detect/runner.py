@@ -83,6 +83,7 @@ class FunctionRunner:
         *,
         save: Callable[[list[Outcome]], None] = lambda outcomes: None,
         check: Callable[[], None] = lambda: None,
+        advance: Callable[[int], None] = lambda frames: None,
     ) -> list[Outcome]:
         """Detect on every frame that has an image.
 
@@ -95,7 +96,8 @@ class FunctionRunner:
 
         Frames that failed before and frames with cached detections pass through. `save` receives
         the outcomes of the others in parts, every SAVE_INTERVAL. `check` is called before each
-        call of the function; what it raises ends the work.
+        call of the function; what it raises ends the work. `advance` receives the number of images
+        after each call.
 
         Returns one outcome for each frame, in order. Raises FunctionHangs.
         """
@@ -112,6 +114,7 @@ class FunctionRunner:
                 done |= {outcome.frame.number: outcome for outcome in outcomes}
                 with self._unsaved_lock:
                     self._unsaved += outcomes
+                advance(len(part))
                 now = time.perf_counter()
                 self._seconds_per_image = (now - begin) / len(part)
                 begin = now

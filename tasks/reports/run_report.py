@@ -73,13 +73,17 @@ class RunReport:
     stopped: str | None = None
     """Why the run stopped before uploading, if it did."""
     seconds: float = 0.0
+    """Wall time from the call that started the run to its end."""
+    detect_seconds: float = 0.0
+    """Wall time from the first frame until all are processed, without the upload."""
     step_seconds: Mapping[Step, float] = field(factory=dict)
     """Wall time by step, summed over task runs. Steps of several batches overlap."""
     failures: dict[int, Failure] = field(factory=dict, repr=False)
     """Failures of the first failed frames, by frame number."""
     _failed: dict[int, FrameRow] = field(factory=dict, init=False, repr=False)
     _states: Counter[str] = field(factory=Counter, init=False, repr=False)
-    _started: float = field(factory=time.monotonic, init=False, repr=False)
+    _begin: float = field(factory=time.monotonic, repr=False, alias="begin")
+    _first_frame: float = field(factory=time.monotonic, init=False, repr=False)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Add outcomes. A later outcome of a frame replaces an earlier one."""
@@ -121,9 +125,13 @@ class RunReport:
             if upload.frame in self._failed:
                 self._failed[upload.frame] = row
 
+    def finish_detection(self) -> None:
+        """Set `detect_seconds`."""
+        self.detect_seconds = time.monotonic() - self._first_frame
+
     def finish(self) -> None:
         """Set `seconds`."""
-        self.seconds = time.monotonic() - self._started
+        self.seconds = time.monotonic() - self._begin
 
     def count(self, state: State) -> int:
         """Return the number of frames in a state."""
@@ -165,8 +173,9 @@ class RunReport:
 
     @property
     def frames_per_second(self) -> float:
-        """Annotated frames per second of the run's wall time, including its start."""
-        return self.count("annotated") / self.seconds if self.seconds else 0.0
+        """Frames that were processed per second of `detect_seconds`."""
+        processed = self.count("annotated") + self.failed_count
+        return processed / self.detect_seconds if self.detect_seconds else 0.0
 
     @property
     def sentence(self) -> str:

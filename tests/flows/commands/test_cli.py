@@ -89,7 +89,7 @@ def test_usage_errors_name_the_flag_and_have_status_2(
     assert status == 2
     assert expected in err
     assert "Traceback" not in err
-    assert err.startswith("cvat-flows annotate: ")
+    assert "\ncvat-flows annotate: " in f"\n{err}"
     assert frames_of(task) == []
 
 
