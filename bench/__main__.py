@@ -1,7 +1,8 @@
 """Measure the speed targets and print a table: `python -m bench [--quick] [--only NAME ...]`.
 
-Figures are medians of alternating runs of both drivers, in one process and on one sandbox. All rows
-take half an hour on two cores, `--quick` a few minutes. Nothing else should run on the machine.
+Figures are medians of alternating runs of both drivers on one sandbox: in one process, and for
+`process` as whole processes. No Prefect server is configured, except where a row says so. All rows
+take an hour on two cores, `--quick` a few minutes. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def main() -> int:
 
 
 def _measure() -> int:
-    from bench import rows, yolo_rows
+    from bench import process_rows, rows, yolo_rows
     from bench.stage import open_stage
     from bench.table import Row, print_table
 
@@ -40,6 +41,7 @@ def _measure() -> int:
         "killed": rows.killed_and_resumed,
         "length": rows.memory_and_length,
         "prefect": rows.share_of_prefect,
+        "process": process_rows.whole_process,
         "gpu": yolo_rows.yolo_on_gpu,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)

@@ -13,8 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-from prefect import flow
-
 from bench.runs import Function
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
@@ -41,11 +39,6 @@ class PrintedProgress:
         return
 
 
-@flow(name="nothing")
-def nothing() -> None:
-    """Make Prefect start its server before the measurement."""
-
-
 def main() -> None:
     """Run the flow and print the results."""
     from cvat_sdk import Client
@@ -54,7 +47,6 @@ def main() -> None:
     client = Client(url, check_server_version=False)
     client.login(("admin", "admin"))
     loaded = Function(**json.loads(function)).load()
-    nothing()
     parameters = AnnotateTaskParameters(
         task_id=int(task_id), function="bench", allow_unmatched_labels=True
     )

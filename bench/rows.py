@@ -15,10 +15,20 @@ from typing import Any
 from attrs import frozen
 
 from aa_functions.weights import SHIPPED_FOLDER
-from bench.runs import CONSTANT, WAITING, Function, alternate, flow_run, median, plain_run, sdk_run
+from bench.runs import (
+    CONSTANT,
+    WAITING,
+    Function,
+    alternate,
+    flow_run,
+    median,
+    recorded_run,
+    sdk_run,
+)
 from bench.stage import Stage
 from bench.table import NotMeasured, Row
 from bench.waiting_box import SECONDS_PER_IMAGE
+from cvat_flows.deployments.demo.local_prefect import local_prefect
 
 SMALL = (640, 360)
 WEIGHTS = str(SHIPPED_FOLDER / "shapes-yolov8n.pt")
@@ -61,7 +71,7 @@ def yolo(**parameters: Any) -> Function:
 
 
 def warm_up(stage: Stage) -> None:
-    """Make Prefect start its server and both drivers import their modules."""
+    """Make both drivers import their modules."""
     task_id, function = stage.task(4, SMALL), CONSTANT.load()
     flow_run(stage, task_id, function)
     sdk_run(stage, task_id, function.function)
@@ -220,12 +230,14 @@ def share_of_prefect(stage: Stage, effort: Effort) -> Result:
     """Measure Prefect's share of the wall time, with YOLOv8n on the CPU."""
     count = effort.constant_frames
     task_id, function = stage.task(count), yolo(device="cpu").load()
-    flow_run(stage, task_id, function)
-    plain, flow = alternate(
-        effort.rounds,
-        fresh(stage, task_id, lambda: plain_run(stage, task_id, function)),
-        fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
-    )
+    with local_prefect(stage.folder) as url:
+        del os.environ["PREFECT_API_URL"]
+        recorded_run(stage, task_id, function, url)
+        plain, flow = alternate(
+            effort.rounds,
+            fresh(stage, task_id, lambda: flow_run(stage, task_id, function)),
+            fresh(stage, task_id, lambda: recorded_run(stage, task_id, function, url)),
+        )
     share = 1 - median(plain) / median(flow)
     return Row(
         what="Prefect's share of the wall time",

@@ -1,4 +1,4 @@
-"""Timed runs: of the SDK's driver, of the flow, and of the flow's code without Prefect."""
+"""Timed runs: of the SDK's driver, and of ours with and without a Prefect server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import frozen
 
 from aa_functions.reference import FunctionReference, load_function
 from bench.stage import Stage
-from cvat_flows.flows.in_process import run_here, run_in_threads
+from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 
@@ -42,7 +42,7 @@ def sdk_run(stage: Stage, task_id: int, function: Any) -> float:
 
 
 def flow_run(stage: Stage, task_id: int, function: Any, **options: Any) -> float:
-    """Return the seconds of the flow, from the call to the final state."""
+    """Return the seconds of a run, from the call to its end."""
     client = stage.client()
     parameters = _parameters(task_id, **options)
     begin = time.perf_counter()
@@ -53,16 +53,12 @@ def flow_run(stage: Stage, task_id: int, function: Any, **options: Any) -> float
     return seconds
 
 
-def plain_run(stage: Stage, task_id: int, function: Any) -> float:
-    """Return the seconds of the flow's code without Prefect."""
-    client = stage.client()
-    parameters = _parameters(task_id)
-    begin = time.perf_counter()
-    finished = run_in_threads(parameters, LiveInputs(client=client, function=function))
-    seconds = time.perf_counter() - begin
-    if finished.error is not None:
-        raise finished.error
-    return seconds
+def recorded_run(stage: Stage, task_id: int, function: Any, prefect: str) -> float:
+    """Return the seconds of the Prefect flow, with the server at that address."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: f"{prefect}/api"}):
+        return flow_run(stage, task_id, function)
 
 
 def _parameters(task_id: int, **options: Any) -> AnnotateTaskParameters:
