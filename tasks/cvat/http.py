@@ -37,6 +37,8 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 _BLOCK_SIZE = 1 << 20
 _LARGE_BODY = 8 << 20
 """Bytes from which a thread that watches the transfer costs less than reading small blocks."""
+_MAX_RATIO = 100
+"""Bytes for each received byte of a large compressed body. JSON has at most some 30."""
 # urllib3 only follows redirects; retries are ours.
 _REDIRECTS = urllib3.Retry(
     total=None, connect=0, read=0, status=0, other=0, redirect=3, status_forcelist=()
@@ -91,8 +93,17 @@ class Response:
     def blocks(self) -> Iterator[bytes]:
         """Yield the body in blocks of at most 1 MiB.
 
-        Raises TransferTimeout or, for a large body, IncompleteRead.
+        Raises TransferTimeout or, for a large body, IncompleteRead. Raises DecodeError if a
+        compressed body, which was not asked for, unpacks to much more than was received.
         """
+        size = 0
+        for block in self._blocks():
+            size += len(block)
+            if size > _LARGE_BODY and size > _MAX_RATIO * self.raw.tell():
+                raise urllib3.exceptions.DecodeError("the answer unpacks to too many bytes")
+            yield block
+
+    def _blocks(self) -> Iterator[bytes]:
         length = self.headers.get("Content-Length", "")
         if length.isdigit() and int(length) >= _LARGE_BODY:
             yield from self._large_blocks()

@@ -12,7 +12,7 @@ from typing import Any
 from attrs import evolve
 from cvat_sdk.auto_annotation import BadFunctionError
 
-from aa_functions.errors import text_of
+from aa_functions.errors import PictureError, text_of
 from aa_functions.user_code import FunctionExit, contained
 from cvat_flows.tasks.check.read_output import read_output
 from cvat_flows.tasks.detect.context import CallOptions
@@ -249,7 +249,7 @@ class FunctionRunner:
                 error=f"the function failed on {loaded.frame}: {text}",
                 error_type=type(raised).__name__,
                 detail=traceback_text(error),
-                final=isinstance(error, CallTimedOut | BadFunctionError),
+                final=isinstance(error, CallTimedOut | BadFunctionError | PictureError),
             ),
         )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -289,3 +291,28 @@ def test_credentials_in_an_answer_are_masked(server: ScriptedServer, client: Cli
     assert "secret-token" not in str(caught.value)
     assert "\x1b" not in str(caught.value)
     assert "task 5: CVAT answered 400: Authorization: Bearer ***" in str(caught.value)
+
+
+@pytest.mark.parametrize("with_sink", [True, False])
+def test_a_small_body_that_unpacks_to_a_huge_one_is_refused(
+    server: ScriptedServer, client: Client, with_sink: bool
+) -> None:
+    bomb = gzip.compress(bytes(200_000_000))
+    server.replies = [reply(200, bomb, Content_Encoding="gzip")]
+    sink = io.BytesIO() if with_sink else None
+    tracemalloc.start()
+    try:
+        with pytest.raises(CvatUnavailable):
+            get(client, "/api/x", subject="x", sink=sink, policy=RetryPolicy(max_attempts=1))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 60_000_000
+
+
+def test_a_compressed_body_that_nobody_asked_for_is_read(
+    server: ScriptedServer, client: Client
+) -> None:
+    body = json.dumps([{"frame": n, "points": [1.5, 2.5]} for n in range(200_000)]).encode()
+    server.replies = [reply(200, gzip.compress(body), Content_Encoding="gzip")]
+    assert get(client, "/api/x", subject="x").body == body

@@ -17,6 +17,7 @@ import cvat_sdk.auto_annotation as cvataa
 import PIL.Image
 import pytest
 
+from aa_functions.errors import PictureError
 from aa_functions.user_code import FunctionExit
 from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.runner import FunctionRunner
@@ -509,6 +510,10 @@ def test_what_would_be_the_same_again_is_final() -> None:
         (outcome,) = run_function(Wrong(), frames(1), max_shapes_per_frame=2)
         assert outcome.failure is not None
         assert outcome.failure.final, found
+    picture = OneByOne(fail_on(0, error=PictureError("it cannot be scaled")))
+    (outcome,) = run_function(picture, frames(1))
+    assert outcome.failure is not None
+    assert outcome.failure.final
     (outcome,) = run_function(OneByOne(fail_on(0)), frames(1))
     assert outcome.failure is not None
     assert not outcome.failure.final
