@@ -19,41 +19,45 @@ A detection function has `spec` and `detect`:
 
 from __future__ import annotations
 
-from cvat_sdk.attributes import number_attribute_values
-from cvat_sdk.auto_annotation import (
-    AutoAnnotationFunction,
-    BadFunctionError,
-    DetectionAnnotation,
-    DetectionFunction,
-    DetectionFunctionContext,
-    DetectionFunctionSpec,
-    attribute_spec,
-    checkbox_attribute_spec,
-    keypoint,
-    keypoint_spec,
-    label_spec,
-    mask,
-    number_attribute_spec,
-    polygon,
-    radio_attribute_spec,
-    rectangle,
-    select_attribute_spec,
-    shape,
-    skeleton,
-    skeleton_label_spec,
-    tag,
-    text_attribute_spec,
-)
-from cvat_sdk.masks import decode_mask, encode_mask
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from aa_functions.errors import FunctionReferenceError
-from aa_functions.pictures import to_rgb
-from aa_functions.reference import (
-    FunctionReference,
-    LoadedFunction,
-    load_function,
-    wrap_function,
-)
+if TYPE_CHECKING:
+    from cvat_sdk.attributes import number_attribute_values
+    from cvat_sdk.auto_annotation import (
+        AutoAnnotationFunction,
+        BadFunctionError,
+        DetectionAnnotation,
+        DetectionFunction,
+        DetectionFunctionContext,
+        DetectionFunctionSpec,
+        attribute_spec,
+        checkbox_attribute_spec,
+        keypoint,
+        keypoint_spec,
+        label_spec,
+        mask,
+        number_attribute_spec,
+        polygon,
+        radio_attribute_spec,
+        rectangle,
+        select_attribute_spec,
+        shape,
+        skeleton,
+        skeleton_label_spec,
+        tag,
+        text_attribute_spec,
+    )
+    from cvat_sdk.masks import decode_mask, encode_mask
+
+    from aa_functions.errors import FunctionReferenceError
+    from aa_functions.pictures import to_rgb
+    from aa_functions.reference import (
+        FunctionReference,
+        LoadedFunction,
+        load_function,
+        wrap_function,
+    )
 
 __all__ = [
     "AutoAnnotationFunction",
@@ -88,3 +92,48 @@ __all__ = [
     "to_rgb",
     "wrap_function",
 ]
+
+_HOMES = {
+    "AutoAnnotationFunction": "cvat_sdk.auto_annotation",
+    "BadFunctionError": "cvat_sdk.auto_annotation",
+    "DetectionAnnotation": "cvat_sdk.auto_annotation",
+    "DetectionFunction": "cvat_sdk.auto_annotation",
+    "DetectionFunctionContext": "cvat_sdk.auto_annotation",
+    "DetectionFunctionSpec": "cvat_sdk.auto_annotation",
+    "FunctionReference": "aa_functions.reference",
+    "FunctionReferenceError": "aa_functions.errors",
+    "LoadedFunction": "aa_functions.reference",
+    "attribute_spec": "cvat_sdk.auto_annotation",
+    "checkbox_attribute_spec": "cvat_sdk.auto_annotation",
+    "decode_mask": "cvat_sdk.masks",
+    "encode_mask": "cvat_sdk.masks",
+    "keypoint": "cvat_sdk.auto_annotation",
+    "keypoint_spec": "cvat_sdk.auto_annotation",
+    "label_spec": "cvat_sdk.auto_annotation",
+    "load_function": "aa_functions.reference",
+    "mask": "cvat_sdk.auto_annotation",
+    "number_attribute_spec": "cvat_sdk.auto_annotation",
+    "number_attribute_values": "cvat_sdk.attributes",
+    "polygon": "cvat_sdk.auto_annotation",
+    "radio_attribute_spec": "cvat_sdk.auto_annotation",
+    "rectangle": "cvat_sdk.auto_annotation",
+    "select_attribute_spec": "cvat_sdk.auto_annotation",
+    "shape": "cvat_sdk.auto_annotation",
+    "skeleton": "cvat_sdk.auto_annotation",
+    "skeleton_label_spec": "cvat_sdk.auto_annotation",
+    "tag": "cvat_sdk.auto_annotation",
+    "text_attribute_spec": "cvat_sdk.auto_annotation",
+    "to_rgb": "aa_functions.pictures",
+    "wrap_function": "aa_functions.reference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: cvat_sdk takes longer to import than a short command runs.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'aa_functions' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -5,17 +5,20 @@ Prefect is imported only if a server is configured: that takes longer than a sho
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cvat_flows.flows.annotate import annotate
-from cvat_flows.flows.annotate_new import sweep
 from cvat_flows.flows.finished import Finished, finished
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
-from cvat_flows.flows.sweep.report import SweepReport
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
 from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.engine.current import use_engine
 from cvat_flows.tasks.engine.plain import PlainEngine
 from cvat_flows.tasks.reports.run_report import RunReport
+
+if TYPE_CHECKING:
+    from cvat_flows.flows.sweep.report import SweepReport
+    from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
 
 NOT_RECORDED = (
     "This run is not recorded, because no Prefect server is configured. To record runs, start one "
@@ -49,5 +52,7 @@ def sweep_here(parameters: AnnotateNewTasksParameters) -> SweepReport:
         from cvat_flows.flows.prefect_flows import run_sweep_flow
 
         return run_sweep_flow(parameters)
+    from cvat_flows.flows.annotate_new import sweep
+
     with use_engine(PlainEngine()):
         return sweep(parameters, run_in_threads)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from typing import Any, BinaryIO, cast
 
-import av
 import PIL.Image
 
 from cvat_flows.tasks.fetch.images import Picture, Sizes
@@ -108,6 +107,8 @@ class VideoChunk:
 
     def _decode(self) -> Iterator[Any]:
         """Yield all frames. Raises DamagedVideo, at the latest in place of a next frame."""
+        import av  # most tasks have no video
+
         self._file.seek(0)
         found = 0
         try:

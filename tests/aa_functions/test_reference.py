@@ -201,7 +201,7 @@ def test_a_missing_torch_is_explained(write, monkeypatch):
 
 def test_code_that_raises_or_exits(write):
     assert "KeyError: 'MODEL'" in error_of(file=write("import os; os.environ['MODEL']\n"))
-    assert "SystemExit: 3" in error_of(file=write("raise SystemExit(3)\n"))
+    assert "SystemExit (3)" in error_of(file=write("raise SystemExit(3)\n"))
 
 
 def test_a_file_can_be_loaded_after_it_was_fixed(write):
