@@ -19,7 +19,7 @@ from cvat_flows.tasks.reports.run_report import RunReport
 
 
 class FramesFailed(CvatFlowsError):
-    """Some frames failed, or so many that the run stopped.
+    """Some frames failed or were set aside, or so many failed that the run stopped.
 
     Attributes:
         report: The report of the run. It says which frames failed and why.

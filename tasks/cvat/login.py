@@ -159,7 +159,10 @@ def _network_error(settings: ServerSettings, error: BaseException) -> CannotConn
     host, cause = settings.host, _cause(error)
     server = f"the CVAT server {host}"
     if "://" not in host:
-        server = f"the CVAT server https://{host} (the address has no http://, so https:// it is)"
+        server = (
+            f"the CVAT server https://{host} (the address has no http:// or https://, so https:// "
+            "was used)"
+        )
     if isinstance(cause, ssl.SSLCertVerificationError):
         return CannotConnect(
             f"the TLS certificate of {server} cannot be verified ({cause.verify_message}): "

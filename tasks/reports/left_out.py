@@ -32,7 +32,7 @@ _FRAMES: Mapping[str, str] = {
     DONE: "an earlier run of this function has annotated them; --fresh detects again",
     ANNOTATED: "they have a tag or a shape; leave out --only-unannotated (in a rule: "
     "only_unannotated: false)",
-    SET_ASIDE: f"they failed {MAX_EQUAL_FAILURES} times in the same way; {TRY_AGAIN}",
+    SET_ASIDE: f"failed {MAX_EQUAL_FAILURES} times in the same way; {TRY_AGAIN}",
     DELETED: "restore them in CVAT",
     POOL: "people annotate them; --include-ground-truth",
     HONEYPOT: "they are copies of ground-truth frames; --include-ground-truth",

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from attrs import field, frozen
 
 from aa_functions.errors import storable
+from cvat_flows.tasks.check.remap import BELOW_THRESHOLD, UNMATCHED
+from cvat_flows.tasks.check.validate import DROPPED
 from cvat_flows.tasks.model.frames import Outcome, Step
 
 if TYPE_CHECKING:
@@ -45,7 +47,12 @@ COLUMNS = (
     "kept",
     "deleted",
     "withheld",
+    "unmatched",
+    "dropped",
+    "below_threshold",
 )
+_NO_COUNTS: Mapping[str, int] = {}
+"""Shared by the rows of frames without any, to save memory."""
 _UNTRUSTED = ("name", "error", "error_type", "skipped", "labels")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet reads text that starts like this as a formula."""
@@ -80,6 +87,8 @@ class FrameRow:
     deleted: int = 0
     withheld: int = 0
     """Annotations that were not created because people changed or deleted them."""
+    counts: Mapping[str, int] = field(default=_NO_COUNTS, eq=False)
+    """What the mapping, the thresholds and the geometry policy did: see `Outcome.counts`."""
 
     @property
     def shapes(self) -> int:
@@ -105,6 +114,7 @@ def frame_row(outcome: Outcome, label_names: Mapping[int, str]) -> FrameRow:
         scores=array("d", (nan if a.score is None else a.score for a in annotations)),
         seconds=outcome.seconds,
         cached=outcome.cached,
+        counts=outcome.counts or _NO_COUNTS,
     )
 
 
@@ -164,4 +174,7 @@ def _cells(row: FrameRow) -> tuple[object, ...]:
         row.kept,
         row.deleted,
         row.withheld,
+        row.counts.get(UNMATCHED, 0),
+        row.counts.get(DROPPED, 0),
+        row.counts.get(BELOW_THRESHOLD, 0),
     )

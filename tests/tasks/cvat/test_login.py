@@ -136,7 +136,9 @@ def test_a_redirect_is_found_with_an_access_token(sandbox: SandboxProcess) -> No
 def test_addresses_that_are_no_addresses(sandbox: SandboxProcess) -> None:
     bare = sandbox.url.removeprefix("http://")
     error = error_of(bare)
-    assert f"https://{bare} (the address has no http://, so https:// it is)" in str(error)
+    assert f"https://{bare} (the address has no http:// or https://, so https:// was used)" in str(
+        error
+    )
     assert f"write http://{bare}" in str(error)
     assert status_of(error) == SERVER
     assert "does not speak TLS" in str(error_of(f"https://{bare}"))

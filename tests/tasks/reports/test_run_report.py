@@ -143,6 +143,8 @@ def test_what_was_left_out_is_counted_with_its_reason() -> None:
         "1,000 annotations below threshold",
     ]
     assert all(one.remedy for one in rows)
+    reasons = ["withheld", "unmatched", "dropped", "below_threshold"]
+    assert report.table()[reasons].to_numpy().tolist() == [[3, 3, 2, 1_000], *[[0] * 4] * 4]
     assert report.sentence == (
         "1 of 1 frame annotated, 4 skipped (2 deleted in CVAT, 1 set aside, 1 done before), "
         "annotations left out: 3 withheld, 3 unmatched, 2 dropped, 1,000 below threshold"
