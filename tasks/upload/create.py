@@ -12,11 +12,9 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, annotation_to_json
-from cvat_flows.tasks.cvat.digest import digest
+from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
-from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
 from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.upload.frame import PendingFrame
@@ -67,7 +65,8 @@ class Creator:
     """Creates the annotations of frames in one job."""
 
     channel: JobAnnotations
-    names: LabelNames
+    digest_of: Callable[[dict[str, Any]], str]
+    """Computes the digest of an object in an answer."""
     options: UploadOptions
     run_id: str
     read_objects: Callable[[Collection[int]], ObjectsByFrame]
@@ -140,7 +139,7 @@ class Creator:
         try:
             for kind in KINDS:
                 for item in reply.content[kind]:
-                    ids[digest(item, self.names)].append(item["id"])
+                    ids[self.digest_of(item)].append(item["id"])
                     self.ids[kind].append(item["id"])
                     self.ids[kind].extend(part["id"] for part in item.get("elements") or ())
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -275,11 +274,10 @@ def _explain(frame: PendingFrame, reply: Reply) -> tuple[str, int | None]:
             for encoded, error in zip(of_kind, errors.get(kind, []), strict=False):
                 if error:
                     sent = json.loads(encoded.body)
-                    bodies = map(annotation_to_json, frame.outcome.annotations or ())
                     return (
                         f"{sent.get('type', 'tag')} of label id {sent['label_id']}: "
                         f"{json.dumps(error)[:300]} ({reply.status})",
-                        next((n for n, body in enumerate(bodies) if body == sent), None),
+                        encoded.index,
                     )
     except (ValueError, AttributeError, TypeError):
         pass

@@ -14,6 +14,7 @@ from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.upload.failures import count_failures, kind_of
+from cvat_flows.tasks.upload.groups import JobGroups
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, State
 from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory, ManifestItem
 from cvat_flows.tasks.upload.plan import Existing, FramePlan, plan_cleanup, plan_frame
@@ -27,6 +28,8 @@ MAX_SOURCE_LENGTH = 16
 class EncodedAnnotation:
     """An annotation as JSON for CVAT."""
 
+    index: int
+    """Index in the outcome."""
     kind: Kind
     digest: str
     body: bytes
@@ -37,6 +40,8 @@ class PendingFrame:
     """A frame that is being uploaded."""
 
     outcome: Outcome
+    groups: tuple[tuple[int, int], ...] = ()
+    """See `FrameRecord.groups`."""
     before: FrameRecord | None = None
     """The frame's record before this upload."""
     wanted: list[EncodedAnnotation] = field(factory=list)
@@ -156,16 +161,22 @@ class PendingFrame:
             content_hash=self.outcome.content_hash,
             error=self.failure.error if self.failure else "",
             items=items,
+            groups=self.groups,
         )
 
 
 def encode_frame(
-    outcome: Outcome, *, job_frames: Collection[int], names: LabelNames
+    outcome: Outcome,
+    *,
+    job_frames: Collection[int],
+    names: LabelNames,
+    groups: JobGroups | None = None,
 ) -> PendingFrame:
     """Encode a frame's annotations.
 
     The frame fails if CVAT would store an annotation but could not read it back. `job_frames` are
-    the frames of the job: CVAT accepts any frame number in a job.
+    the frames of the job: CVAT accepts any frame number in a job. `groups` gives each group a
+    number in the job.
     """
     frame = PendingFrame(outcome=outcome, failure=outcome.failure)
     if outcome.failure:
@@ -182,10 +193,14 @@ def encode_frame(
             frame.fail(_failure(f"annotation {index} ({annotation.type}) {problem}", index))
             break
         body = annotation_to_json(annotation)
+        wanted = digest(body, names)
+        if groups:
+            groups.assign(frame.number, body)
         frame.wanted.append(
             EncodedAnnotation(
+                index=index,
                 kind="tags" if annotation.type == TAG else "shapes",
-                digest=digest(body, names),
+                digest=wanted,
                 body=json.dumps(body, separators=(",", ":")).encode(),
             )
         )

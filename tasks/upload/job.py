@@ -16,7 +16,8 @@ from functools import partial
 from attrs import define, evolve, field
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.annotation_json import Kind, ids_by_kind
+from cvat_flows.tasks.cvat.annotation_json import Kind, annotation_to_json, ids_by_kind
+from cvat_flows.tasks.cvat.digest import digest
 from cvat_flows.tasks.cvat.job import frames_of_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.label_names import LabelNames
@@ -136,7 +137,7 @@ class _JobUpload:
         )
         self.creator = Creator(
             channel=self.channel,
-            names=self.names,
+            digest_of=lambda item: digest(self.reader.groups.translate(item), self.names),
             options=self.options,
             run_id=self.manifest.run.id,
             read_objects=self.reader.objects,
@@ -151,17 +152,26 @@ class _JobUpload:
         """
         existing = self._read_job()
         self._recover(outcomes[0].frame.number, existing)
+        if any(map(_has_groups, outcomes)):
+            self.reader.groups.reserve(outcome.frame.number for outcome in outcomes)
         frames = []
         for outcome in outcomes:
             number = outcome.frame.number
             if number in self._recovery.held and not self.options.dry_run:
                 self.waiting[number] = self._recovery.held[number]
                 continue
-            frame = encode_frame(outcome, job_frames=self.job_frames, names=self.names)
+            there = self._with_groups(outcome, existing.pop(number, []))
+            frame = encode_frame(
+                outcome,
+                job_frames=self.job_frames,
+                names=self.names,
+                groups=self.reader.groups,
+            )
+            frame.groups = self.reader.groups.pairs(number)
             record = self._recovery.changed.get(number)
             record = record or self.manifest.record(self.channel.job_id, number)
             frame.make_plan(
-                existing.pop(number, []),
+                there,
                 record,
                 self.options.existing,
             )
@@ -187,6 +197,17 @@ class _JobUpload:
         done = [frame for frame in frames if not frame.until]
         self._unfinished |= {f.number: f for f in done if f.to_delete or f.doubtful}
         self._complete([f for f in done if not (f.to_delete or f.doubtful)])
+
+    def _with_groups(
+        self, outcome: Outcome, existing: list[ExistingObject]
+    ) -> list[ExistingObject]:
+        """Return the frame's objects after its groups are recognised among them."""
+        if not (existing and _has_groups(outcome)):
+            return existing
+        bodies = [annotation_to_json(one) for one in outcome.annotations or ()]
+        return self.reader.groups.adopt(
+            outcome.frame.number, bodies, existing, lambda body: digest(body, self.names)
+        )
 
     def _read_job(self) -> dict[int, list[ExistingObject]]:
         """Read the job's objects once. The frames that were planned are removed from them."""
@@ -290,6 +311,10 @@ class _JobUpload:
             self.results[frame.number] = result
             if frame.failure and not frame.outcome.failure:
                 self.failed.append(evolve(frame.outcome, failure=frame.failure))
+
+
+def _has_groups(outcome: Outcome) -> bool:
+    return any(one.group for one in outcome.annotations or ())
 
 
 def _windows(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:

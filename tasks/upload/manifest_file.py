@@ -67,6 +67,8 @@ class FrameRecord:
     items: tuple[ManifestItem, ...] = ()
     deleting: tuple[ManifestItem, ...] = ()
     doubtful: tuple[str, ...] = ()
+    groups: tuple[tuple[int, int], ...] = ()
+    """Numbers of groups: in the job, and of the function."""
 
     @property
     def history(self) -> FrameHistory:
@@ -138,6 +140,8 @@ def dump_job_file(file: JobFile) -> bytes:
                 row["until"] = _to_date(record.until)
         if record.doubtful:
             row["doubtful"] = record.doubtful
+        if record.groups:
+            row["groups"] = record.groups
         lines.append(f' "{number}": {_to_json(row)}')
     head = {
         "format": FORMAT,
@@ -187,6 +191,7 @@ def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]
         request=row.get("request", ""),
         until=datetime.fromisoformat(row["until"]).timestamp() if "until" in row else None,
         doubtful=tuple(row.get("doubtful", ())),
+        groups=tuple((number, group) for number, group in row.get("groups", ())),
     )
 
 

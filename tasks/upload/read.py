@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from cvat_flows.tasks.cvat.annotation_json import iter_annotations
 from cvat_flows.tasks.cvat.digest import digest, possible_digests
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.upload.delete import Key, ObjectToDelete
+from cvat_flows.tasks.upload.groups import JobGroups
 from cvat_flows.tasks.upload.manifest_file import FrameRecord
 from cvat_flows.tasks.upload.ownership import ExistingObject
 
@@ -27,6 +28,12 @@ class JobReader:
     names: LabelNames
     recorded: Callable[[int], FrameRecord | None]
     """Returns the record of a frame."""
+    groups: JobGroups = field(
+        default=Factory(
+            lambda self: JobGroups(recorded=self.recorded, read_job=self.channel.read_bytes),
+            takes_self=True,
+        )
+    )
 
     def snapshot(self) -> bytes:
         """Return the job's annotations as JSON."""
@@ -41,6 +48,8 @@ class JobReader:
             if frames is None or item["frame"] in frames:
                 one = ExistingObject(id=item["id"], digest=self._digest(item))
                 objects.setdefault(item["frame"], []).append(one)
+                if frames is None:
+                    self.groups.note(item, one.digest)
         return objects
 
     def find(
@@ -56,7 +65,8 @@ class JobReader:
                     found.append(ObjectToDelete(frame=item["frame"], kind=kind, key=key, body=item))
         return found
 
-    def _digest(self, item: Mapping[str, Any]) -> str:
+    def _digest(self, item: dict[str, Any]) -> str:
+        item = self.groups.translate(item)
         if not self.names.edited:
             return digest(item, self.names)
         first, *others = possible_digests(item, self.names)

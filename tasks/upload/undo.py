@@ -207,6 +207,7 @@ def _undo_job(
                     if frame not in deleter.undeletable
                     else (*plan.items, *plan.superseded),
                     doubtful=records[frame].doubtful,
+                    groups=records[frame].groups,
                 )
                 for frame, plan in plans.items()
             },

@@ -56,6 +56,9 @@ records = st.builds(
     deleting=st.lists(items, max_size=2).map(tuple),
     pending=st.lists(words, max_size=3).map(tuple),
     doubtful=st.lists(words, max_size=3).map(tuple),
+    groups=st.dictionaries(st.integers(1, 2**31), st.integers(1, 99), max_size=3).map(
+        lambda numbers: tuple(numbers.items())
+    ),
 )
 
 

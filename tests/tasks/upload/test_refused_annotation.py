@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from cvat_flows.tasks.cvat.digest import digest
 from cvat_flows.tasks.cvat.job_annotations import Reply
 from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.upload.create import Creator
@@ -34,7 +35,7 @@ def index_of_fault(answer: Any) -> int | None:
     channel: Any = Refusing(answer)
     creator = Creator(
         channel=channel,
-        names=LabelNames(),
+        digest_of=lambda item: digest(item, LabelNames()),
         options=UploadOptions(),
         run_id="run",
         read_objects=lambda frames: {},
