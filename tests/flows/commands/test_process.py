@@ -96,6 +96,8 @@ def test_killed_and_run_again(
     function.write_text(HELD_FUNCTION)
     calls, hold = tmp_path / "held.py.calls", tmp_path / "held.py.hold"
     calls.touch()
+    # After a kill, the next run waits for what may still become of the last requests.
+    environment["CVAT_FLOWS_REQUEST_LIFETIME"] = "3"
     # The run stops there until it is killed: at the tenth frame, or at the second job's upload.
     if killed_at == "detecting":
         hold.touch()
