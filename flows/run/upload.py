@@ -32,7 +32,8 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
     )
     if record.lease is not None:
         record.lease.begin_writing()
-        options = evolve(options, check=record.lease.check)
+        lease = record.lease
+        options = evolve(options, check=lease.check, quiet_since=lease.quiet_since)
     for uploaded in upload_in_rounds(
         dict.fromkeys(job for frame in plan.frames for job in frame.job_ids),
         lambda job_id, frames: upload(run, record.manifest, job_id, options, frames),

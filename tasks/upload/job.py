@@ -228,8 +228,7 @@ class _JobUpload:
         self._recovery = recover(
             self.manifest.records_near(self.channel.job_id, frame),
             existing,
-            looked_at=self._looked_at,
-            lifetime=self.options.retry_policy.request_lifetime,
+            self.options.look(self.manifest.run.id, self._looked_at),
         )
         if self._recovery.changed and not self.options.dry_run:
             self._record(self._recovery.changed)

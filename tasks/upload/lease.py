@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from attrs import define, evolve, field
 
@@ -125,6 +126,8 @@ class Lease:
     entry: LeaseEntry
     timing: LeaseTiming
     writes_later: bool
+    quiet_since: float = field(default=0.0, init=False)
+    """Since when certainly no earlier run has written to the CVAT task (seconds since 1970)."""
     _path: str = field(default="", init=False)
     _valid_until: float = field(default=0.0, init=False)
     """Until when the lease is certainly ours, on the monotonic clock."""
@@ -143,21 +146,22 @@ class Lease:
         lease, a run creates the next number, which only one run can. Then it lists the files again:
         if it was slow, a higher number may have been created and released meanwhile.
         """
-        numbers = self._numbers()
-        latest = numbers[-1] if numbers else 0
+        files = self._files()
+        latest = max(files, default=0)
         holder = self._holder(self._file(latest)) if latest else None
         if holder:
             return holder
+        quiet_since = self._end_of(latest, files.get(latest))
         path = self._file(latest + 1)
         valid_until = time.monotonic() + self.timing.seconds
         fresh = evolve(self.entry, expires=self.timing.clock() + self.timing.seconds)
         if not self.storage.create(path, dump_lease(fresh)):
             return self._holder(path) or fresh
-        numbers = self._numbers()
+        numbers = sorted(self._files())
         if numbers[-1] != latest + 1:
             self.storage.delete(path)
             return self._holder(self._file(numbers[-1])) or fresh
-        self._path, self._valid_until = path, valid_until
+        self._path, self._valid_until, self.quiet_since = path, valid_until, quiet_since
         for number in numbers[:-1]:
             self.storage.delete(self._file(number))
         return None
@@ -211,8 +215,7 @@ class Lease:
         entry = parse_lease(self.storage.read(self._path)) if self._path else None
         if entry is None or entry.token != self.entry.token:
             return False
-        numbers = self._numbers()
-        return bool(numbers) and self._file(numbers[-1]) == self._path
+        return self._file(max(self._files(), default=0)) == self._path
 
     def _holder(self, path: str) -> LeaseEntry | None:
         """Return who holds the lease in the file, or None if it has ended."""
@@ -237,12 +240,25 @@ class Lease:
         with self._write_lock:  # otherwise a renewal could write an outdated entry
             self.storage.write(self._path, dump_lease(evolve(self.entry, expires=expires)))
 
-    def _numbers(self) -> list[int]:
+    def _end_of(self, number: int, modified: datetime | None) -> float:
+        """Return until when the holder of a lease that has ended may have written.
+
+        A lease that was returned was written then. One that has expired was renewed until a lease's
+        time before that.
+        """
+        now = self.timing.clock()
+        entry = parse_lease(self.storage.read(self._file(number))) if modified else None
+        if entry is None or modified is None:
+            return now
+        end = max(entry.expires, modified.timestamp()) + self.timing.allowance
+        return min(now, end)
+
+    def _files(self) -> dict[int, datetime]:
+        """Return when each file was written, by its number."""
         # NFS lists `.nfs...` for a file that is deleted while it is read; macOS adds `.DS_Store`.
-        names = (
-            _NUMBERED.search(stored.path) for stored in self.storage.list(lease_folder(self.task))
-        )
-        return sorted(int(name[1]) for name in names if name)
+        files = self.storage.list(lease_folder(self.task))
+        numbered = ((_NUMBERED.search(stored.path), stored) for stored in files)
+        return {int(name[1]): stored.modified for name, stored in numbered if name}
 
     def _file(self, number: int) -> str:
         return f"{lease_folder(self.task)}/{number:09d}.json"

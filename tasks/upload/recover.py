@@ -116,20 +116,42 @@ class Recovery:
     out."""
 
 
+@frozen(kw_only=True)
+class Look:
+    """A look at a job. Times are in seconds since 1970."""
+
+    at: float
+    """When the job was read."""
+    run: str
+    """Id of the run that looks."""
+    quiet_since: float | None = None
+    """Since when no other run has written to the CVAT task; None: until now."""
+    lifetime: float
+    """Seconds after its end in which a request may still be carried out."""
+
+    def until(self, record: FrameRecord) -> float:
+        """Return until when the open request of a frame may be carried out.
+
+        Without a time in the record, the run that sent the request was interrupted.
+        """
+        if record.until is not None:
+            return record.until
+        if record.run.id == self.run or self.quiet_since is None:
+            return self.at + self.lifetime
+        return min(self.at, self.quiet_since) + self.lifetime
+
+
 def recover(
     records: Mapping[int, FrameRecord],
     existing: Mapping[int, Sequence[ExistingObject]],
-    *,
-    looked_at: float,
-    lifetime: float,
+    look: Look,
 ) -> Recovery:
     """Find out what became of the open requests in the records of a job.
 
     Args:
         records: All records of a manifest file: they contain each request completely.
         existing: The objects in the job, by frame.
-        looked_at: When the job was read (seconds since 1970).
-        lifetime: Seconds after its end in which a request may still be carried out.
+        look: When and by whom the job was read.
     """
     requests: dict[str, dict[int, FrameRecord]] = {}
     for frame, record in records.items():
@@ -137,15 +159,14 @@ def recover(
             requests.setdefault(record.request, {})[frame] = record
     recovery = Recovery()
     for frames in requests.values():
-        _recover_request(frames, existing, looked_at, lifetime, recovery)
+        _recover_request(frames, existing, look, recovery)
     return recovery
 
 
 def _recover_request(
     frames: Mapping[int, FrameRecord],
     existing: Mapping[int, Sequence[ExistingObject]],
-    looked_at: float,
-    lifetime: float,
+    look: Look,
     recovery: Recovery,
 ) -> None:
     candidates = {
@@ -157,12 +178,9 @@ def _recover_request(
     sent = {frame: record.pending for frame, record in frames.items()}
     run = next(iter(frames.values())).run.id
     traces = find_traces(sent, candidates, run)
-    # Without a time, the run that sent it was interrupted, at the latest when the job was read.
-    until = max(
-        looked_at + lifetime if record.until is None else record.until for record in frames.values()
-    )
+    until = max(look.until(record) for record in frames.values())
     for frame, record in frames.items():
-        if traces is None and looked_at < until:
+        if traces is None and look.at < until:
             recovery.held[frame] = until
             recovery.changed[frame] = evolve(record, until=until)
             continue

@@ -11,6 +11,7 @@ from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.upload.plan import Existing
+from cvat_flows.tasks.upload.recover import Look
 
 
 def _always_allowed() -> None:
@@ -35,8 +36,16 @@ class UploadOptions:
     max_bytes: int = 4 << 20
     """Bytes of a request's body; a frame with more is sent in its own request."""
     retry_policy: RetryPolicy = field(factory=write_policy)
+    quiet_since: float | None = None
+    """Since when no other run has written to the CVAT task (`Lease.quiet_since`): their requests
+    had ended by then. None: until now."""
     check: Callable[[], None] = _always_allowed
     """Called before each write. Raises if this run must not write any more (its lease is lost)."""
+
+    def look(self, run: str, at: float) -> Look:
+        """Return a look at a job by a run."""
+        lifetime = self.retry_policy.request_lifetime
+        return Look(at=at, run=run, quiet_since=self.quiet_since, lifetime=lifetime)
 
 
 @frozen(kw_only=True)

@@ -89,7 +89,7 @@ def undo(
     names = _names(functions_of_task(storage, task), function)
     undone: list[UndoneJob] = []
     with task_lease(storage, task=task, run=stamp, wait=wait) as lease:
-        options = evolve(options, check=lease.check)
+        options = evolve(options, check=lease.check, quiet_since=lease.quiet_since)
         for name in names:
             manifest = Manifest(storage, task=task, function=name, run=stamp)
             for job_id, records in _records_by_job(manifest, run):
@@ -170,16 +170,15 @@ def _undo_job(
         names=manifest.label_names(labels),
         recorded=partial(manifest.record, job_id),
     )
-    lifetime = options.retry_policy.request_lifetime
     existing = reader.objects(records, snapshot)
-    recovery = recover(records, existing, looked_at=looked_at, lifetime=lifetime)
+    recovery = recover(records, existing, options.look(manifest.run.id, looked_at))
     if recovery.held and not options.dry_run:
         # Afterwards no request of the run can be carried out any more.
         channel.sleep(max(0.0, max(recovery.held.values()) - time.time()))
         looked_at, snapshot = time.time(), reader.snapshot()
         existing = reader.objects(records, snapshot)
         records = {**records, **recovery.changed}
-        recovery = recover(records, existing, looked_at=looked_at, lifetime=lifetime)
+        recovery = recover(records, existing, options.look(manifest.run.id, looked_at))
     records = {n: recovery.changed.get(n, records[n]) for n in involved}
     plans = {n: plan_undo(existing.get(n, []), r.history, run) for n, r in records.items()}
     targets = {

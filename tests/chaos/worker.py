@@ -108,7 +108,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
                 job_id=job,
                 outcomes=[o for o in of_job if frames is None or o.frame.number in frames],
                 manifest=manifest,
-                options=evolve(options, check=lease.check),
+                options=evolve(options, check=lease.check, quiet_since=lease.quiet_since),
             )
 
         for _ in upload_in_rounds(attempt.jobs, upload_one):

@@ -115,6 +115,22 @@ def test_a_living_process_holds_its_lease_whatever_the_clock_says(take: Take, st
             pass
 
 
+def test_a_run_knows_since_when_no_other_has_written(take: Take) -> None:
+    """A later run need not wait for requests of a run that was killed long ago."""
+    now = time.time()
+    with take(FIRST) as lease:
+        assert lease.quiet_since >= now  # nobody knows
+    returned = time.time()
+    with take(SECOND, clock=lambda: returned + 1000) as lease:
+        assert returned - 2 <= lease.quiet_since <= time.time() + CLOCK_ALLOWANCE
+    killed = take(FIRST, seconds=60, clock=lambda: returned + 2000)
+    lease = killed.__enter__()
+    lease._stop.set()
+    on_another_machine(lease)
+    with take(SECOND, clock=lambda: returned + 9000) as lease:
+        assert lease.quiet_since == returned + 2000 + 60 + CLOCK_ALLOWANCE
+
+
 def test_a_killed_writer_blocks_until_its_lease_ends(take: Take) -> None:
     now = time.time()
     killed = take(FIRST, seconds=60, clock=lambda: now)

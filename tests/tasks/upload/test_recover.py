@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
 from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
-from cvat_flows.tasks.upload.recover import Recovery, recover
+from cvat_flows.tasks.upload.recover import Look, Recovery, recover
 
 NOW = 1000.0
 LIFETIME = 60.0
@@ -31,9 +32,14 @@ def objects(*digests: str, first: int = 1) -> list[ExistingObject]:
 
 
 def look(
-    records: dict[int, FrameRecord], existing: dict[int, list[ExistingObject]], at: float = NOW
+    records: dict[int, FrameRecord],
+    existing: dict[int, list[ExistingObject]],
+    at: float = NOW,
+    **of_look: Any,
 ) -> Recovery:
-    return recover(records, existing, looked_at=at, lifetime=LIFETIME)
+    return recover(
+        records, existing, Look(**{"at": at, "run": "r2", "lifetime": LIFETIME, **of_look})
+    )
 
 
 def ids(record: FrameRecord) -> list[tuple[str, int]]:
@@ -72,6 +78,23 @@ def test_a_request_without_a_trace_is_sent_again_when_it_can_come_no_more(
         assert recovery.given_up == {0: ("sa",)}
     else:
         assert (record.pending, record.until, record.doubtful) == (("sa",), held, ())
+
+
+@pytest.mark.parametrize(
+    ("run", "quiet_since", "held"),
+    [
+        ("r2", NOW - LIFETIME, None),
+        ("r2", NOW - 1, NOW - 1 + LIFETIME),
+        ("r2", NOW + 5, NOW + LIFETIME),  # the clocks differ a little
+        # The same run: it was interrupted itself, and has the lease for long.
+        ("r1", NOW - LIFETIME, NOW + LIFETIME),
+    ],
+)
+def test_a_killed_run_sent_nothing_after_its_lease_had_ended(
+    run: str, quiet_since: float, held: float | None
+) -> None:
+    recovery = look({0: pending("sa")}, {}, run=run, quiet_since=quiet_since)
+    assert recovery.held == ({} if held is None else {0: held})
 
 
 def test_known_items_are_no_trace() -> None:

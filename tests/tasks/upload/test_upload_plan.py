@@ -17,7 +17,7 @@ from cvat_flows.tasks.upload.plan import (
     plan_frame,
     plan_undo,
 )
-from cvat_flows.tasks.upload.recover import recover
+from cvat_flows.tasks.upload.recover import Look, recover
 
 digests = st.sampled_from(["sa", "sb", "sc", "sd", "ta", "tb"])
 wishes = st.lists(digests, max_size=6)
@@ -155,7 +155,7 @@ def test_an_interruption_anywhere_leads_to_the_same_result(
         there += [ExistingObject(id=900 + i, digest=wanted[i]) for i in plan.create]
         some = data.draw(st.sets(st.sampled_from(sorted(deleted, key=str)))) if deleted else set()
         there = [p for p in there if p not in some]
-    recovery = recover({0: intent}, {0: there}, looked_at=1.0, lifetime=0.0)
+    recovery = recover({0: intent}, {0: there}, Look(at=1.0, run="r3", lifetime=0.0))
     again = plan_frame(wanted, there, recovery.changed.get(0, intent).history, mode)
     assert again.withheld <= plan.withheld
     deleted = {*again.delete, *again.duplicates}
