@@ -17,9 +17,10 @@ from cvat_flows import (
     MaintainParameters,
     SweepRule,
 )
-from cvat_flows.flows.commands.command import Command, add_function_arguments
+from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import MEANINGS
 from cvat_flows.flows.commands.server_options import add_server_arguments
+from cvat_flows.flows.commands.task_arguments import add_function_arguments
 
 PAGE = Path(__file__).with_name("reference.md")
 

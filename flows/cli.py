@@ -15,7 +15,6 @@ from typing import NoReturn
 
 from cvat_flows.flows.commands.exit_status import (
     INTERRUPTED,
-    SERVER,
     describe_statuses,
     status_of,
 )
@@ -45,16 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         subparser.set_defaults(run=command.run)
     arguments = parser.parse_args(given)
 
-    from aa_functions.reference import FunctionReferenceError
-    from cvat_flows.tasks.model.errors import CvatFlowsError
-    from cvat_flows.tasks.model.text import clean
-
     sys.excepthook = _print_traceback
     try:
         status: int = arguments.run(arguments)
-    except (CvatFlowsError, FunctionReferenceError) as error:
-        print(f"cvat-flows {arguments.command}: {clean(str(error))}", file=sys.stderr)
-        return status_of(error)
     except KeyboardInterrupt:
         print(
             "interrupted: what was done so far is saved; run the same command again to continue",
@@ -62,16 +54,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return INTERRUPTED
     except Exception as error:
-        if "prefect" not in sys.modules:
+        sentence = _sentence_of(error)
+        if sentence is None:
             raise
-        from cvat_flows.flows.prefect_server import explain_prefect
+        from cvat_flows.tasks.model.text import clean
 
-        explained = explain_prefect(error)
-        if explained is None:
-            raise
-        print(f"cvat-flows {arguments.command}: {clean(str(explained))}", file=sys.stderr)
-        return SERVER
+        print(f"cvat-flows {arguments.command}: {clean(str(sentence))}", file=sys.stderr)
+        return status_of(sentence)
     return status
+
+
+def _sentence_of(error: Exception) -> Exception | None:
+    """Return the error that says in a sentence what to do; None if the error is a bug.
+
+    Nothing is imported before it is needed: the reference alone takes half a second.
+    """
+    from aa_functions.reference import FunctionReferenceError
+    from cvat_flows.tasks.model.errors import CvatFlowsError
+
+    if isinstance(error, CvatFlowsError | FunctionReferenceError):
+        return error
+    if "prefect" not in sys.modules:
+        return None
+    from cvat_flows.flows.prefect_server import explain_prefect
+
+    return explain_prefect(error)
 
 
 def _print_traceback(

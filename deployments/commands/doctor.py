@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict
 
-from cvat_flows.flows.commands.command import Command, add_function_arguments, function_values
+from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.task_arguments import add_function_arguments, function_values
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

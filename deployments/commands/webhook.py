@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cvat_flows.deployments.webhook.secret import SECRET_VARIABLE, read_secret
-from cvat_flows.flows.commands.command import Command, add_function_arguments, function_values
+from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.task_arguments import add_function_arguments, function_values
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.tasks.model.log_filter import CleanFilter
 

@@ -9,11 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cvat_flows.flows.commands.command import (
-    Command,
-    add_function_arguments,
-    function_values,
-)
+from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import DONE, FAILED, SERVER, status_of
 from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
 from cvat_flows.flows.commands.server_options import (
@@ -21,6 +17,7 @@ from cvat_flows.flows.commands.server_options import (
     given_server_options,
     use_server_arguments,
 )
+from cvat_flows.flows.commands.task_arguments import add_function_arguments, function_values
 from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.commands.usage_error import UsageError, flag
 from cvat_flows.flows.in_process import sweep_here

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from aa_functions.reference import load_function
-from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
+from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import DONE, MISTAKE
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
+from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
 from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.cvat.connection import connect

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cvat_flows.flows.commands.annotate import TerminalProgress, show
-from cvat_flows.flows.commands.command import Command, add_task_arguments, task_values
+from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.server_options import use_server_arguments
+from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
 from cvat_flows.flows.commands.terminal import say
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.in_process import run_here

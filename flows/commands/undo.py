@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from cvat_flows.flows.commands.command import Command, add_task_id_argument, parse_task_id
+from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.task_arguments import add_task_id_argument, parse_task_id
 from cvat_flows.flows.commands.terminal import line
 from cvat_flows.tasks.cvat.connection import connect
 from cvat_flows.tasks.cvat.settings import find_settings

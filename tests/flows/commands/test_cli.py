@@ -13,8 +13,8 @@ from cvat_sdk import Client, models
 from pydantic import SecretStr
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.commands.command import add_task_arguments, task_values
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.tasks.cvat import connection
 from cvat_flows.tasks.cvat.server import ServerSettings, ServerSettingsError
