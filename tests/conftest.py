@@ -42,7 +42,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with SandboxProcess(tmp_path_factory.mktemp("sandbox")) as process:
+    """A CVAT server with new webhooks. It delivers the old events, too."""
+    with SandboxProcess(tmp_path_factory.mktemp("sandbox"), new_webhooks=True) as process:
         yield process
 
 

@@ -21,12 +21,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quirks", action="store_true", help="also imitate known bugs of CVAT 2.54"
     )
+    parser.add_argument(
+        "--new-webhooks", action="store_true", help="offer the webhooks of CVAT 2.76, not of 2.54"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     from cvat_flows.deployments.sandbox.server import serve
 
-    serve(arguments.host, arguments.port, arguments.data, arguments.quirks)
+    serve(
+        arguments.host,
+        arguments.port,
+        arguments.data,
+        quirks=arguments.quirks,
+        new_webhooks=arguments.new_webhooks,
+    )
     return 0
 
 

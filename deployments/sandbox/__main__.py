@@ -25,11 +25,20 @@ def main() -> None:
     parser.add_argument(
         "--quirks", action="store_true", help="also imitate known bugs of CVAT 2.54"
     )
+    parser.add_argument(
+        "--new-webhooks", action="store_true", help="offer the webhooks of CVAT 2.76, not of 2.54"
+    )
     parser.add_argument("--parent", type=int, help="exit when this process has ended")
     options = parser.parse_args()
     if options.parent is not None:
         threading.Thread(target=_exit_with, args=(options.parent,), daemon=True).start()
-    serve(options.host, options.port, options.data, options.quirks)
+    serve(
+        options.host,
+        options.port,
+        options.data,
+        quirks=options.quirks,
+        new_webhooks=options.new_webhooks,
+    )
 
 
 def _exit_with(parent: int) -> None:

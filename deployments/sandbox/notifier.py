@@ -1,4 +1,4 @@
-"""Project webhooks: which events they receive, and how events are delivered."""
+"""Webhooks: which events they receive, and how events are delivered."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from cvat_flows.deployments.sandbox.store import Row, Store
 EVENTS = [
     f"{action}:{kind}" for action in ("create", "delete", "update") for kind in ("job", "task")
 ]
+IMPORT_COMPLETED = "completed:request[create:task]"
 
 
 class Notifier:
-    """Sends events to the webhooks of a project, one after the other, in order."""
+    """Sends events to webhooks, one after the other, in order."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, new_webhooks: bool = False) -> None:
+        """Start the deliveries. `new_webhooks`: offer what CVAT 2.76 does, else what 2.54 does."""
+        self.types = ["project", "server"] if new_webhooks else ["project"]
+        self.events = [IMPORT_COMPLETED, *EVENTS] if new_webhooks else EVENTS
         self._store = store
         self._queue: queue.SimpleQueue[tuple[Row, Row]] = queue.SimpleQueue()
         self._http = httpx.Client(timeout=10, trust_env=False, verify=False)
@@ -42,14 +46,31 @@ class Notifier:
         """
         store, kind = self._store, event.partition(":")[2]
         task = row if kind == "task" else store.get("task", row["task_id"])
+        for hook in self._subscribers(event, task):
+            shown = {**as_json(store, kind, row, base), **({} if base else {"labels": None})}
+            body = {"event": event, kind: shown, "webhook_id": hook["id"]}
+            body["sender"] = user_summary(store, user["id"] if user else None, base)
+            body |= {} if before is None else {"before_update": before}
+            self._queue.put((hook, body))
+
+    def notify_completed(self, request: Row) -> None:
+        """Queue the event that an import has ended, whether it succeeded or failed.
+
+        Its body has no sender, as read in CVAT's source.
+        """
+        for hook in self._subscribers(
+            IMPORT_COMPLETED, self._store.get("task", request["task_id"])
+        ):
+            shown = as_json(self._store, "request", request, "")
+            body = {"event": IMPORT_COMPLETED, "request": shown, "webhook_id": hook["id"]}
+            self._queue.put((hook, body))
+
+    def _subscribers(self, event: str, task: Row | None) -> list[Row]:
+        """Return the active webhooks of the task's project and of the server."""
         project_id = task and task["project_id"]
-        for hook in store.children("webhook", project_id=project_id) if project_id else ():
-            if hook["is_active"] and event in hook["events"]:
-                shown = {**as_json(store, kind, row, base), **({} if base else {"labels": None})}
-                body = {"event": event, kind: shown, "webhook_id": hook["id"]}
-                body["sender"] = user_summary(store, user["id"] if user else None, base)
-                body |= {} if before is None else {"before_update": before}
-                self._queue.put((hook, body))
+        hooks = self._store.children("webhook", project_id=None)
+        hooks += self._store.children("webhook", project_id=project_id) if project_id else []
+        return [hook for hook in hooks if hook["is_active"] and event in hook["events"]]
 
     def record_update(
         self, kind: str, row: Row, user: Row | None, base: str, before: Row | None = None

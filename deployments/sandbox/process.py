@@ -23,18 +23,28 @@ class SandboxProcess:
     admin = ("admin", "admin")
     worker = ("worker", "worker")
 
-    def __init__(self, data_dir: Path, port: int = 0, *, quirks: bool = False) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 0,
+        *,
+        quirks: bool = False,
+        new_webhooks: bool = False,
+    ) -> None:
         """Describe the process; `start` starts it.
 
         Args:
             data_dir: Folder that keeps the sandbox's data and its log.
             port: 0 means a free one, which stays the same when the sandbox is started again.
             quirks: Also imitate known bugs of CVAT 2.54.
+            new_webhooks: Offer the webhooks of CVAT 2.76: events about imports, and webhooks
+                for the whole server.
         """
         self.data_dir = Path(data_dir)
         self.log = self.data_dir / "sandbox.log"
         self.url = ""
-        self._port, self._quirks = port, quirks
+        self._port = port
+        self._flags = ["--quirks"] * quirks + ["--new-webhooks"] * new_webhooks
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -59,7 +69,7 @@ class SandboxProcess:
         ]  # fmt: skip
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *(["--quirks"] if self._quirks else [])],
+                [*command, *self._flags],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -42,7 +42,9 @@ ROUTES = [
 ]
 
 
-def serve(host: str, port: int, data_dir: Path, quirks: bool = False) -> None:
+def serve(
+    host: str, port: int, data_dir: Path, *, quirks: bool = False, new_webhooks: bool = False
+) -> None:
     """Run the sandbox until it is interrupted.
 
     Args:
@@ -50,9 +52,11 @@ def serve(host: str, port: int, data_dir: Path, quirks: bool = False) -> None:
         port: Port to listen on; 0: a free one.
         data_dir: Folder that keeps all data; created if missing.
         quirks: Also imitate known bugs of CVAT 2.54.
+        new_webhooks: Offer the webhooks of CVAT 2.76: events about imports, and webhooks for the
+            whole server.
     """
     read_pictures_as_cvat()
-    sandbox = Sandbox(data_dir, quirks=quirks)
+    sandbox = Sandbox(data_dir, quirks=quirks, new_webhooks=new_webhooks)
     app = Starlette(routes=ROUTES)
     app.router.redirect_slashes = False
     app.state.sandbox = sandbox

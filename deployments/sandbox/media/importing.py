@@ -62,6 +62,7 @@ class Importer:
     def _end(self, request: Row, status: str, message: str = "") -> None:
         request |= {"status": status, "message": message, "finished_date": self._store.now()}
         self._store.save("request", request)
+        self._notifier.notify_completed(request)
 
     def _make_ready(self, task: Row, data: Row, request: Row) -> None:
         """Create the jobs, then give the task its size. Clients may see the jobs first."""
