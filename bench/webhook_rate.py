@@ -1,8 +1,8 @@
 """Measure how many deliveries a second `cvat-flows webhook` handles, and whether it loses any.
 
-`python -m bench.webhook_rate [--deliveries 4000]` runs a sandbox, a Prefect server and the receiver
-in separate processes. One delivery in twenty is the first about a ready task: it becomes an event
-in Prefect. The others are those that CVAT sends while tasks are imported and annotated.
+`python -m bench.webhook_rate [--deliveries 20000]` runs a Prefect server and the receiver in
+separate processes. One delivery in twenty is the first about a ready task: a sweep must be started
+for it. The others are those that CVAT sends while tasks are imported and annotated.
 """
 
 from __future__ import annotations
@@ -25,12 +25,6 @@ from cvat_flows.flows.cli import set_prefect_defaults
 
 SECRET = "a secret for the benchmark"
 DELIVERIES_PER_TASK = 20
-FUNCTION = """
-import cvat_sdk.auto_annotation as cvataa
-spec = cvataa.DetectionFunctionSpec(labels=[cvataa.label_spec("car", 0)])
-def detect(context, image):
-    return []
-"""
 
 
 def main() -> int:
@@ -49,74 +43,58 @@ def _measure(stack: ExitStack, folder: Path, deliveries: int, senders: int) -> i
     os.environ["PREFECT_HOME"] = str(folder / "prefect")
     (folder / "prefect").mkdir()
     from cvat_flows.deployments.demo.local_prefect import local_prefect
-    from cvat_flows.deployments.sandbox.process import SandboxProcess
 
     stack.enter_context(local_prefect(folder / "prefect"))
-    sandbox = stack.enter_context(SandboxProcess(folder / "sandbox"))
-    tasks = _make_tasks(sandbox, folder, deliveries // DELIVERIES_PER_TASK)
-    url = _start_receiver(stack, folder, sandbox.url)
+    _make_deployment()
+    tasks = range(1, deliveries // DELIVERIES_PER_TASK + 1)
+    process, url = _start_receiver(stack)
     bodies = _bodies(tasks, deliveries)
     answers, seconds = asyncio.run(_send(url, bodies, senders))
-    announced = _events(len(tasks))
     print(f"{len(bodies) / seconds:,.0f} deliveries a second ({len(bodies):,} in {seconds:.1f} s)")
-    print(f"answers: {dict(answers)}")
-    print(f"{len(tasks)} tasks became ready, {announced} were announced")
-    return 0 if set(answers) == {200} and announced == len(tasks) else 1
+    print(f"answers: {dict(answers)}, memory of the receiver: {_memory(process.pid):.0f} MB")
+    sweeps = _sweeps(len(tasks))
+    asked = Counter(task for sweep in sweeps for task in sweep)
+    print(f"{len(tasks)} tasks became ready, {len(asked)} are in {len(sweeps)} sweeps")
+    return 0 if set(answers) == {200} and asked.keys() == set(tasks) else 1
 
 
-def _make_tasks(sandbox: Any, folder: Path, count: int) -> list[int]:
-    from cvat_sdk import Client, Config, models
-    from PIL import Image
+def _make_deployment() -> None:
+    """Create the sweep's deployment. No worker runs its runs."""
+    from prefect.client.orchestration import get_client
 
-    image = folder / "image.png"
-    Image.new("RGB", (8, 8)).save(image)
-    config = Config(status_check_period=0.01)
-    made = []
-    with Client(sandbox.url, config=config, check_server_version=False) as client:
-        client.login(sandbox.admin)
-        for n in range(count):
-            spec = models.TaskWriteRequest(
-                name=f"task {n}", labels=[models.PatchedLabelRequest(name="car")]
-            )
-            made.append(client.tasks.create_from_data(spec=spec, resources=[image]).id)
-    return made
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow_from_name("annotate-new-tasks")
+        client.create_deployment(flow_id, "annotate-new-tasks")
 
 
-def _start_receiver(stack: ExitStack, folder: Path, cvat: str) -> str:
+def _start_receiver(stack: ExitStack) -> tuple[subprocess.Popen[bytes], str]:
     import httpx
 
-    function = folder / "nothing.py"
-    function.write_text(FUNCTION)
     port = free_port()
     command = [sys.executable, "-m", "cvat_flows.flows.cli", "webhook", "--port", str(port)]
+    started = time.monotonic()
     process = subprocess.Popen(
-        [*command, "--function-file", str(function)],
-        env={
-            **os.environ,
-            "CVAT_HOST": cvat,
-            "CVAT_USER": "admin",
-            "CVAT_PASSWORD": "admin",
-            "CVAT_FLOWS_STORAGE": str(folder / "storage"),
-            "CVAT_FLOWS_WEBHOOK_SECRET": SECRET,
-        },
+        command,
+        env={**os.environ, "CVAT_FLOWS_WEBHOOK_SECRET": SECRET},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     stack.callback(process.wait)
     stack.callback(process.terminate)
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
     while True:
         try:
             httpx.get(f"{url}/health")
-            return f"{url}/cvat"
         except httpx.TransportError:
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > started + 60:
                 raise
-            time.sleep(0.1)
+            time.sleep(0.01)
+        else:
+            print(f"the receiver answers {time.monotonic() - started:.2f} s after its start")
+            return process, f"{url}/cvat"
 
 
-def _bodies(tasks: list[int], count: int) -> list[bytes]:
+def _bodies(tasks: range, count: int) -> list[bytes]:
     """Return deliveries in realistic proportions: most are about known tasks."""
     before = {"updated_date": "2026-01-01T00:00:00Z"}
     bodies: list[dict[str, Any]] = []
@@ -158,19 +136,28 @@ async def _send(url: str, bodies: list[bytes], senders: int) -> tuple[Counter[in
         return answers, time.monotonic() - started
 
 
-def _events(expected: int) -> int:
-    """Return the number of announced tasks in Prefect; wait until it has stored its events."""
+def _memory(pid: int) -> float:
+    """Return the peak memory of a process in MB, or NaN where the system does not tell it."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return float("nan")
+    return int(text.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def _sweeps(expected: int) -> list[list[int]]:
+    """Return the tasks of each sweep; wait until all tasks are in one."""
     import httpx
 
-    url = f"{os.environ['PREFECT_API_URL']}/events/filter"
-    wanted = {"event": {"name": ["cvat.task.ready"]}, "occurred": {"since": "2026-01-01T00:00:00Z"}}
-    total = 0
-    for _ in range(240):
-        total = httpx.post(url, json={"filter": wanted, "limit": 1}).json()["total"]
-        if total >= expected:
+    url = f"{os.environ['PREFECT_API_URL']}/flow_runs/filter"
+    sweeps: list[list[int]] = []
+    for _ in range(60):
+        runs = httpx.post(url, json={"limit": 200}).json()
+        sweeps = [run["parameters"]["parameters"]["task_ids"] for run in runs]
+        if sum(map(len, sweeps)) >= expected:
             break
         time.sleep(0.5)
-    return int(total)
+    return sweeps
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ if [ ! -s secrets/cvat_access_token ]; then
 fi
 if [ ! -e rules/rules.yaml ]; then
     cat > rules/rules.yaml <<'RULES'
-# Which CVAT tasks get which function, for the nightly sweep and the webhook receiver.
+# Which CVAT tasks get which function, for the sweeps.
 rules:
   - name: example
     projects: [name or ID of a CVAT project]

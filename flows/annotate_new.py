@@ -49,17 +49,26 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
     storage = open_storage()
     deployment = _hand_over(parameters, storage) if parameters.run_in == "deployment" else None
     seen: set[int] = set()
+    wanted = set(parameters.task_ids) if parameters.task_ids else None
     functions: dict[str, LoadedFunction] = {}
     new_count = 0
     for rule in parameters.all_rules():
+        if wanted is not None:
+            if wanted <= seen:
+                break
+            rule = rule.model_copy(update={"limit": None})
         try:
             client = client_for(rule, parameters.server)
-            function = function_for(rule, functions)
+            if wanted is None:
+                function_for(rule, functions)  # a broken function shows even if no task fits
             findings = find_new(
                 client,
                 rule,
-                _always_new if rule.for_task(1).fresh else judge_for(rule, function, storage),
+                _always_new
+                if rule.for_task(1).fresh and wanted is None
+                else judge_for(rule, functions, storage),
                 limit=None if parameters.limit is None else parameters.limit - new_count,
+                only=wanted,
                 exclude=seen,
             )
         except (CvatFlowsError, FunctionReferenceError) as error:
@@ -70,6 +79,9 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
         report.add_findings(findings)
         new = [finding for finding in findings if finding.state == "new"]
         new_count += len(new)
+        if not new:
+            continue
+        function = function_for(rule, functions)
         if parameters.dry_run:
             for finding in new:
                 report.add(finding, "would be annotated", finding.reason)
@@ -78,14 +90,16 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
         else:
             inputs = LiveInputs(client=client, function=function)
             annotate_all(new, report, run_task, inputs, server=parameters.server)
+    if wanted is not None and not report.rule_errors:
+        report.unmatched = len(wanted - seen)
     return report
 
 
 def _always_new(task: ListedTask) -> Verdict:
     """Say why a task is new to a rule with the option `fresh`.
 
-    A sweep says it, not the check that the webhook shares: an upload is an event, so the webhook
-    would annotate the task again and again.
+    A sweep of named tasks does not say it: the webhook receiver names a task whenever a person has
+    changed something about it.
     """
     return Verdict(state="new", reason="fresh")
 

@@ -65,6 +65,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "repeated",
     )
     webhook.add_argument(
+        "--webhook-organization",
+        action="append",
+        default=[],
+        metavar="ORGANIZATION",
+        help="short name of a CVAT organization: all its tasks; can be repeated",
+    )
+    webhook.add_argument(
+        "--webhook-server",
+        action="store_true",
+        help="all tasks of the CVAT server (CVAT 2.76 or later, administrators only)",
+    )
+    webhook.add_argument(
         "--webhook-url",
         metavar="URL",
         help="address at which CVAT reaches `cvat-flows webhook`, ending in /cvat",

@@ -12,7 +12,7 @@ from cvat_flows.deployments.setup.changes import Change
 from cvat_flows.deployments.setup.deployments import plan_deployments, wanted_deployments
 from cvat_flows.deployments.setup.gpu_limits import GPUS_VARIABLE, parse_gpus, plan_gpu_limits
 from cvat_flows.deployments.setup.server_block import plan_block
-from cvat_flows.deployments.setup.webhook import plan_webhooks
+from cvat_flows.deployments.setup.webhook import plan_webhooks, wants_webhooks
 from cvat_flows.deployments.setup.work_pools import plan_pools
 from cvat_flows.tasks.cvat.settings import settings_without_block
 
@@ -31,6 +31,6 @@ def make_plan(client: SyncPrefectClient, arguments: argparse.Namespace) -> list[
     )
     changes += plan_deployments(client, deployments)
     changes += plan_automations(client, notify=arguments.notify)
-    if arguments.webhook:
+    if wants_webhooks(arguments):
         changes += plan_webhooks(arguments)
     return changes

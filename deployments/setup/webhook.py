@@ -1,24 +1,37 @@
-"""Plan the webhooks in CVAT that tell the receiver about a project's tasks."""
+"""Plan the webhooks in CVAT that tell the receiver about tasks."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cvat_sdk import Client
 
 from cvat_flows.deployments.setup.changes import Change, SetupError
+from cvat_flows.deployments.webhook.events import IMPORT_COMPLETED, TASK_UPDATED
 from cvat_flows.deployments.webhook.secret import read_secret
 from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.http import get_all_pages, send_json
+from cvat_flows.tasks.cvat.errors import CvatRefused
+from cvat_flows.tasks.cvat.http import get_all_pages, get_json, send_json
 from cvat_flows.tasks.cvat.settings import find_settings
 
-EVENTS = ["create:job", "create:task", "update:task"]
-"""Only `update:task` shows that a task has data. The others help people who read CVAT's list of
-deliveries."""
+Kind = Literal["project", "organization", "server"]
+
+EVENTS_WITHOUT_IMPORTS = ["create:job", "create:task", TASK_UPDATED]
+"""For a server without events about imports. Only `update:task` shows that a task has data. The
+others help people who read CVAT's list of deliveries."""
+
+_OWN_EVENTS = {*EVENTS_WITHOUT_IMPORTS, IMPORT_COMPLETED}
+_NOT_OFFERED: dict[Kind, str] = {
+    "project": "no webhooks for projects",
+    "organization": "no webhooks for organizations: use --webhook PROJECT",
+    "server": "no webhooks for the whole server, which came with CVAT 2.76: use "
+    "--webhook-organization ORGANIZATION or --webhook PROJECT",
+}
 
 
 @frozen(kw_only=True)
@@ -33,20 +46,57 @@ class Target:
         return self.url.startswith("https://")
 
 
-def plan_webhooks(arguments: argparse.Namespace) -> list[Change]:
-    """Plan a webhook for each `--webhook PROJECT`. One with the same address is updated.
+@frozen(kw_only=True)
+class Scope:
+    """The tasks that a webhook is about."""
 
-    Raises SetupError, or CvatRefused if the account may not manage the project's webhooks.
+    kind: Kind
+    name: str
+    """For people: project 7 'street'."""
+    client: Client
+    """Sends requests in the scope's organization."""
+    project_id: int | None = None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the webhook that state the scope."""
+        project = {} if self.project_id is None else {"project_id": self.project_id}
+        return {"type": self.kind, **project}
+
+
+def wants_webhooks(arguments: argparse.Namespace) -> bool:
+    """Whether the command line names a webhook."""
+    return bool(arguments.webhook or arguments.webhook_organization or arguments.webhook_server)
+
+
+def plan_webhooks(arguments: argparse.Namespace) -> list[Change]:
+    """Plan the webhooks of the command line. One with the same address and scope is updated.
+
+    Raises SetupError, or CvatRefused if the account may not manage the webhooks.
     """
     if not arguments.webhook_url:
         raise SetupError(
-            "--webhook needs --webhook-url: the address at which CVAT reaches `cvat-flows "
+            "a webhook needs --webhook-url: the address at which CVAT reaches `cvat-flows "
             "webhook`, for example https://flows.example.com/cvat"
         )
     target = Target(url=arguments.webhook_url, secret=read_secret(arguments.secret_file))
-    client = connect(find_settings())
-    projects = [_find_project(client, name) for name in arguments.webhook]
-    return [_plan_webhook(client, project, target) for project in projects]
+    return [_plan_webhook(scope, target) for scope in _scopes(arguments)]
+
+
+def _scopes(arguments: argparse.Namespace) -> Iterator[Scope]:
+    settings = find_settings()
+    if arguments.webhook:
+        client = connect(settings)
+        for name in arguments.webhook:
+            project = _find_project(client, name)
+            shown = f"project {project['id']} {project['name']!r}"
+            yield Scope(kind="project", name=shown, client=client, project_id=project["id"])
+    for slug in arguments.webhook_organization:
+        client = connect(evolve(settings, organization=slug))
+        yield Scope(kind="organization", name=f"organization {slug!r}", client=client)
+    if arguments.webhook_server:
+        client = connect(evolve(settings, organization=None))
+        yield Scope(kind="server", name="the server", client=client)
 
 
 def _find_project(client: Client, name: str) -> dict[str, Any]:
@@ -74,20 +124,14 @@ def _find_project(client: Client, name: str) -> dict[str, Any]:
     return project
 
 
-def _plan_webhook(client: Client, project: dict[str, Any], target: Target) -> Change:
-    what = f"CVAT webhook of project {project['id']} {project['name']!r}"
-    rows = get_all_pages(
-        client,
-        "/api/webhooks",
-        subject=what,
-        fields=["id", "target_url", "events"],
-        project_id=project["id"],
-    )
-    old = next((row for row in rows if row["target_url"] == target.url), None)
+def _plan_webhook(scope: Scope, target: Target) -> Change:
+    what, client = f"CVAT webhook of {scope.name}", scope.client
+    events = _events(scope)
+    old = _find_webhook(scope, target, what)
     wanted = {
         "target_url": target.url,
         "content_type": "application/json",
-        "events": EVENTS,
+        "events": events,
         "secret": target.secret,
         "enable_ssl": target.is_https,
         "is_active": True,
@@ -95,8 +139,7 @@ def _plan_webhook(client: Client, project: dict[str, Any], target: Target) -> Ch
     if old is None:
         body = {
             **wanted,
-            "type": "project",
-            "project_id": project["id"],
+            **scope.fields,
             "description": "cvat-flows: annotate each task when it is ready",
         }
         return Change(
@@ -106,9 +149,12 @@ def _plan_webhook(client: Client, project: dict[str, Any], target: Target) -> Ch
             apply=partial(send_json, client, "POST", "/api/webhooks", body, subject=what),
         )
     differences = [key for key in ("enable_ssl", "is_active") if old.get(key) != wanted[key]]
-    if not set(EVENTS) <= set(old["events"]):
+    if not set(events) <= set(old["events"]):
         differences.append("events")
-        wanted["events"] = sorted({*EVENTS, *old["events"]})
+        # What another version of CVAT needed goes. What people added stays.
+        wanted["events"] = sorted({*events, *old["events"]} - (_OWN_EVENTS - set(events)))
+    else:
+        del wanted["events"]
     # CVAT never shows the secret. A ping shows whether the receiver accepts it.
     if not differences and _ping(client, old["id"], what) == 401:
         differences.append("secret")
@@ -122,6 +168,33 @@ def _plan_webhook(client: Client, project: dict[str, Any], target: Target) -> Ch
             send_json, client, "PATCH", f"/api/webhooks/{old['id']}", wanted, subject=what
         ),
     )
+
+
+def _events(scope: Scope) -> list[str]:
+    """Return the events that a webhook needs on this server. Raises SetupError."""
+    subject = f"the events for {scope.name}"
+    try:
+        answer = get_json(
+            scope.client,
+            "/api/webhooks/events",
+            subject=subject,
+            fields=["events"],
+            type=scope.kind,
+        )
+    except CvatRefused as error:
+        if error.status != 400:
+            raise
+        raise SetupError(f"this CVAT has {_NOT_OFFERED[scope.kind]}") from error
+    # In newer versions an event is a mapping with its key and its group.
+    offered = {one["key"] if isinstance(one, dict) else one for one in answer["events"]}
+    return [IMPORT_COMPLETED] if IMPORT_COMPLETED in offered else EVENTS_WITHOUT_IMPORTS
+
+
+def _find_webhook(scope: Scope, target: Target, what: str) -> dict[str, Any] | None:
+    needed = ["id", "type", "target_url", "events"]
+    rows = get_all_pages(scope.client, "/api/webhooks", subject=what, fields=needed, **scope.fields)
+    wanted = {**scope.fields, "target_url": target.url}
+    return next((row for row in rows if wanted.items() <= row.items()), None)
 
 
 def _ping(client: Client, webhook_id: int, what: str) -> int | None:

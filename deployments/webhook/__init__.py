@@ -1,1 +1,1 @@
-"""Receive CVAT's webhooks and announce the tasks that are ready to Prefect."""
+"""Receive CVAT's webhooks and ask Prefect for sweeps of the CVAT tasks that they are about."""

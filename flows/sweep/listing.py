@@ -26,6 +26,8 @@ from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse
 
 MAX_LABEL_REQUESTS = 10
 """If more projects and tasks own labels, one request lists all labels instead."""
+MAX_IDS_PER_REQUEST = 250
+"""The ids are part of a request's address, whose length is limited."""
 
 
 class FilterError(CvatFlowsError):
@@ -71,7 +73,8 @@ def list_tasks(
     """
     tasks = [
         task
-        for task in _filtered_tasks(client, rule, only)
+        for part in _parts(rule, only, exclude)
+        for task in _filtered_tasks(client, rule, part)
         if task.id not in exclude and _fits_name(rule, task)
     ]
     if not (rule.labels and tasks):
@@ -124,6 +127,16 @@ def failed_imports(client: Client) -> dict[int, str]:
         if task_id is not None and str(operation.get("type", "")).startswith("create"):
             failures[int(task_id)] = import_failure_reason(row)
     return failures
+
+
+def _parts(
+    rule: SweepRule, only: Collection[int] | None, exclude: Collection[int]
+) -> list[list[int] | None]:
+    """Divide the ids into requests, in the rule's order. [None] is one request without ids."""
+    if only is None:
+        return [None]
+    ids = sorted(set(only).difference(exclude), reverse=rule.order == "newest")
+    return [ids[n : n + MAX_IDS_PER_REQUEST] for n in range(0, len(ids), MAX_IDS_PER_REQUEST)]
 
 
 def _filtered_tasks(

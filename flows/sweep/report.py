@@ -53,6 +53,8 @@ class SweepReport:
     """Number of tasks with nothing left to do."""
     waiting: int = 0
     """Number of tasks without data, which wait for the next sweep."""
+    unmatched: int = 0
+    """Number of tasks that were asked for by id, but fit no rule or do not exist."""
 
     def add_findings(self, findings: Iterable[Finding]) -> None:
         """Add what is decided before anything is annotated."""
@@ -92,10 +94,11 @@ class SweepReport:
         parts = [f"{count:,} {outcome}" for outcome, count in counts.items()]
         parts += [f"{self.done:,} done before"] if self.done else []
         parts += [f"{self.waiting:,} without data yet"] if self.waiting else []
+        parts += [f"{self.unmatched:,} not covered by a rule"] if self.unmatched else []
         text = ", ".join(parts)
         if not parts and not self.rule_errors:
             text = "no CVAT task fits the rules"
-        if not counts and (self.done or self.waiting):
+        if not counts and parts:
             text = f"nothing new: {text}"
         named = [row for row in self.rows if row.outcome in ("failed", "import failed")]
         if named:
@@ -110,7 +113,13 @@ class SweepReport:
         """Return the report as markdown with links. Rows that need attention come first."""
         urgent = ("failed", "not reached", "import failed", "set aside")
         counts: Counter[str] = Counter(row.outcome for row in self.rows)
-        counts.update({"done before": self.done, "without data yet": self.waiting})
+        counts.update(
+            {
+                "done before": self.done,
+                "without data yet": self.waiting,
+                "not covered by a rule": self.unmatched,
+            }
+        )
         return sweep_markdown(
             self.sentence,
             {outcome: count for outcome, count in counts.items() if count},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 from attrs import evolve
 from cvat_sdk import Client
 
@@ -35,19 +37,24 @@ def function_for(rule: SweepRule, loaded: dict[str, LoadedFunction]) -> LoadedFu
     return loaded[key]
 
 
-def judge_for(rule: SweepRule, function: LoadedFunction, storage: Storage) -> Judge:
-    """Return a check that decides from a task's manifest whether it is new to the function."""
-    fingerprint = function.fingerprint or ""
+def judge_for(rule: SweepRule, loaded: dict[str, LoadedFunction], storage: Storage) -> Judge:
+    """Return a check that decides from a task's manifest whether it is new to the rule's function.
+
+    The first task that is checked loads the function. Then the check raises FunctionReferenceError
+    if the function cannot be loaded.
+    """
     options = rule.for_task(1).result_digest()
+    load = cache(partial(function_for, rule, loaded))
 
     def check(task: ListedTask) -> Verdict:
+        function = load()
         summary = read_summary(storage, task=task.identity, function=function.name)
         if summary is not None and summary.is_later_than(task.updated):
             return Verdict(state="new", reason=RESTORED)
         return judge(
             summary,
             frames=task.frames,
-            fingerprint=fingerprint,
+            fingerprint=function.fingerprint or "",
             options=options,
             again_when=rule.again_when,
         )

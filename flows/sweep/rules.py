@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -21,6 +21,8 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 
 Status = Literal["annotation", "validation", "completed"]
 Reason = Literal["failed", "frames", "function"]
+
+TaskId = Annotated[int, Field(ge=1)]
 
 RULES_VARIABLE = "CVAT_FLOWS_RULES"
 
@@ -154,6 +156,11 @@ class AnnotateNewTasksParameters(BaseModel):
         default=None,
         description="YAML file with more rules, on the machine that runs the sweep. Without any "
         "rules: the file that the worker's variable CVAT_FLOWS_RULES names.",
+    )
+    task_ids: list[TaskId] | None = Field(
+        default=None,
+        description="Ids of CVAT tasks: look only at these, whatever the limits of the rules. "
+        "Empty: all tasks.",
     )
     server: ServerBlock = None
     run_in: Literal["process", "deployment"] = Field(

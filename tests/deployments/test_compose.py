@@ -76,7 +76,14 @@ def test_folders_mounted_from_the_checkout_are_in_no_image() -> None:
     assert {f"deployments/{folder}" for folder in folders} <= set(ignored)
 
 
-@pytest.mark.parametrize("name", ["worker-cpu", "worker-gpu", "webhook"])
+def test_the_receiver_has_only_what_it_needs() -> None:
+    webhook = SERVICES["webhook"]
+    assert set(webhook["secrets"]) == {"prefect_auth", "webhook_secret"}
+    assert "volumes" not in webhook
+    assert not [name for name in webhook["environment"] if name.startswith("CVAT_ACCESS")]
+
+
+@pytest.mark.parametrize("name", ["worker-cpu", "worker-gpu"])
 def test_functions_find_their_weights_and_rules(name: str) -> None:
     targets = [volume.split(":")[1] for volume in SERVICES[name]["volumes"]]
     environment = SERVICES[name]["environment"]

@@ -73,7 +73,8 @@ class Scenario:
         self.projects = [stack.project("prompt"), stack.project("nightly")]
         options = {"function_parameters": {"seconds": 0.6}, "options": {"frames_per_run": 5}}
         self.rules = [stack.rule(project, **options) for project in self.projects]
-        url = stack.receiver(self.rules)
+        stack.set_rules(*self.rules)
+        url = stack.receiver().url
         stack.cvat_flows("setup", "--yes", "--webhook", "prompt", "--webhook-url", url)
         shorten_crash_detection(stack)
         worker = stack.worker("--name", first_worker, "--limit", "2")
@@ -82,6 +83,12 @@ class Scenario:
         for project in self.projects:
             self.tasks += [stack.task(project, frames=30, jobs=3) for _ in range(3)]
         assert self.sweep(self.rules[1:]) == ("Completed", "3 handed over")
+        # A sweep that is killed would hold the one slot for minutes.
+        wait_until(
+            lambda: len(stack.runs("annotate-task")) == 6,
+            what="the receiver's sweep has handed its tasks over",
+            describe=stack.describe_runs,
+        )
         wait_until(
             lambda: is_detecting(stack, first_worker),
             what="the runs detect",

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-import httpx
-
-from cvat_flows.deployments.webhook.delivery import SIGNATURE_HEADER, sign
-from tests.support.stack import SECRET, Stack
+from cvat_flows.deployments.webhook.events import IMPORT_COMPLETED, TASK_UPDATED
+from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 
 def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:
-    url = stack.receiver([stack.rule(project, options={"frames_per_run": 2})])
+    stack.set_rules(stack.rule(project, options={"frames_per_run": 2}))
+    url = stack.receiver().url
     shown = stack.cvat_flows("setup", "--yes", "--webhook", project.name, "--webhook-url", url)
     assert f"create CVAT webhook of project {project.id}" in shown
+    assert stack.webhooks(project)[0]["events"] == [IMPORT_COMPLETED]
     before = len(stack.runs("annotate-task"))
     tasks = [stack.task(project), stack.task(project, frames=3, jobs=1)]
     stack.wait_for(tasks)
@@ -32,39 +31,59 @@ def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:
     assert again.splitlines()[-1] == "nothing to change"
 
 
+def test_a_changed_rules_file_needs_no_restart(stack: Stack, project: Any) -> None:
+    stack.set_rules(stack.rule(project, task_name="none like this"))
+    receiver = stack.receiver("--wait", "0.2")
+    stack.register_webhook(project, receiver.url, TASK_UPDATED)
+    before = len(sweeps_of(stack))
+    first = stack.task(project)
+    wait_until(lambda: len(sweeps_of(stack)) > before, what="a sweep is started")
+    for run in sweeps_of(stack)[before:]:
+        state, message = stack.wait_for_run(run["id"])
+        assert (state, message) == ("Completed", "nothing new: 1 not covered by a rule")
+    stack.set_rules(stack.rule(project))
+    second = stack.task(project)
+    stack.wait_for([second])
+    assert not stack.is_annotated(first)
+    # A person renames the task that no rule fitted: it is asked for again.
+    first.update({"name": "drive again"})
+    stack.wait_for([first])
+
+
 def test_repeated_deliveries_to_several_receivers_start_one_run(stack: Stack, project: Any) -> None:
-    rule = stack.rule(project, function_parameters={"seconds": 1.5})
+    stack.set_rules(stack.rule(project, function_parameters={"seconds": 1.5}))
     task = stack.task(project, frames=12, jobs=1)
-    delivery = {"event": "update:task", "task": {"id": task.id, "size": 12}}
-    body = json.dumps(delivery).encode()
-
-    def deliver(url: str) -> str:
-        headers = {SIGNATURE_HEADER: sign(body, SECRET.encode())}
-        answer = httpx.post(url, content=body, headers=headers, timeout=15)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["result"])
-
-    def runs() -> list[dict[str, Any]]:
-        found = stack.runs("annotate-task")
-        return [run for run in found if run["parameters"]["parameters"]["task_id"] == task.id]
-
-    # Two receivers that share nothing. For the second one, the run may exist already.
-    urls = [stack.receiver([rule]) for _ in range(2)]
-    first, second, *repeated = [deliver(url) for url in urls * 2]
-    assert (first, repeated) == ("announced", ["known"] * 2)
-    assert second in ("announced", "nothing to do")
-    # If it does not exist yet, the second receiver sends the same event again.
-    sent = wait_until(
-        lambda: stack.events("cvat.task.ready", task.id), what="the event is recorded"
+    delivery = {"event": TASK_UPDATED, "task": {"id": task.id, "size": 12}}
+    before = len(sweeps_of(stack))
+    # Receivers that share nothing, and one sweep more by hand. One of them comes late.
+    receivers = [stack.receiver("--wait", "0") for _ in range(2)]
+    for receiver in receivers * 2:
+        assert receiver.deliver(delivery)[0] == 200
+    stack.start_run(
+        "annotate-new-tasks", {"run_in": "deployment", "task_ids": [task.id], "limit": 1}
     )
-    stack.ask("events", sent)
-    wait_until(runs, what="the run exists")
-    restarted = stack.receiver([rule])
-    assert [deliver(restarted) for _ in range(2)] == ["nothing to do", "known"]
-    assert stack.wait_for_run(runs()[0]["id"])[0] == "Completed"
+    stack.wait_for([task])
+    stack.receiver("--wait", "0").deliver(delivery)
+    wait_until(lambda: len(sweeps_of(stack)) == before + 4, what="four sweeps are started")
+    ends = [stack.wait_for_run(run["id"]) for run in sweeps_of(stack)[before:]]
+    assert {state for state, _ in ends} == {"Completed"}
+    assert Counter(message for _, message in ends)["nothing new: 1 done before"] >= 1
+    (run,) = [
+        run
+        for run in stack.runs("annotate-task")
+        if run["parameters"]["parameters"]["task_id"] == task.id
+    ]
+    assert stack.wait_for_run(run["id"])[0] == "Completed"
     assert stack.is_annotated(task)
-    assert deliver(stack.receiver([rule])) == "nothing to do"
-    assert len(runs()) == 1
+
+
+def sweeps_of(stack: Stack) -> list[dict[str, Any]]:
+    """Return the sweeps that were started, oldest first, whether they run or wait."""
+    runs = stack.ask(
+        "flow_runs/filter", {"deployments": {"name": {"any_": ["annotate-new-tasks"]}}}
+    )
+    started = [run for run in runs if not run["auto_scheduled"]]
+    return sorted(started, key=lambda run: str(run["created"]))
 
 
 def test_the_sweep_hands_new_tasks_over_once(stack: Stack, project: Any) -> None:
@@ -122,19 +141,25 @@ def test_cached_detections_need_no_gpu_slot(stack: Stack, project: Any) -> None:
     assert not [run for run in runs if "gpu" in run["tags"]]
 
 
-def test_sweeps_do_not_overlap(stack: Stack, project: Any) -> None:
+def test_a_sweep_waits_for_the_one_before_it(stack: Stack, project: Any) -> None:
     task = stack.task(project, frames=12, jobs=1)
-    # The first sweep runs until the second one has ended.
-    second_ended = stack.folder / "second-sweep-ended"
-    slow = stack.rule(project, function_parameters={"wait_for": str(second_ended)})
+    # The first sweep runs until the second one waits.
+    second_waits = stack.folder / "second-sweep-waits"
+    slow = stack.rule(project, function_parameters={"wait_for": str(second_waits)})
     first = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
     wait_until(lambda: stack.state_of(first)[0] == "Running", what="the first sweep runs")
-    second = stack.start_run("annotate-new-tasks", {"rules": [slow], "run_in": "process"})
+    second = stack.start_run(
+        "annotate-new-tasks", {"rules": [slow], "run_in": "process", "task_ids": [task.id]}
+    )
     try:
-        assert stack.wait_for_run(second)[0] == "Cancelled"
+        wait_until(
+            lambda: stack.state_of(second)[0] == "AwaitingConcurrencySlot",
+            what="the second sweep waits",
+        )
     finally:
-        second_ended.touch()
+        second_waits.touch()
     assert stack.wait_for_run(first)[0] == "Completed"
+    assert stack.wait_for_run(second) == ("Completed", "nothing new: 1 done before")
     assert stack.is_annotated(task)
 
 

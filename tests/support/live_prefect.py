@@ -26,6 +26,7 @@ TEST_SETTINGS = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "PREFECT_WORKER_PREFETCH_SECONDS": "1",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
 }
 
 
@@ -121,11 +122,14 @@ class LivePrefect:
         return self.run(str(Path(sys.executable).parent / "cvat-flows"), *arguments, **env)
 
     def log_of(self, number: int) -> str:
-        return (self.folder / f"process-{number}.log").read_text(errors="replace")
+        return self.log_path(number).read_text(errors="replace")
+
+    def log_path(self, number: int) -> Path:
+        return self.folder / f"process-{number}.log"
 
     def _log(self, number: int) -> IO[bytes]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return (self.folder / f"process-{number}.log").open("wb")
+        return self.log_path(number).open("wb")
 
     def __enter__(self) -> LivePrefect:
         return self

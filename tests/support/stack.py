@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
@@ -19,13 +18,11 @@ from attrs import define, field
 from cvat_sdk import Client, models
 from PIL import Image
 
-from cvat_flows.deployments.demo.local_prefect import free_port
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.cli import main
 from tests.support.live_prefect import LivePrefect
+from tests.support.receiver_process import COMMAND, SECRET, ReceiverProcess, wait_for_receiver
 from tests.support.waiting import HANG_TIMEOUT, wait_until
-
-SECRET = "0123456789abcdef0123456789abcdef"
 
 FUNCTION = '''
 import os
@@ -97,6 +94,7 @@ class Stack:
             "CVAT_PASSWORD": "admin",
             "CVAT_FLOWS_STORAGE": str(self.folder / "storage"),
             "CVAT_FLOWS_WEBHOOK_SECRET": SECRET,
+            "CVAT_FLOWS_RULES": str(self.folder / "rules.yaml"),
             **self.env,
         }
         self.images = []
@@ -131,27 +129,15 @@ class Stack:
             "worker", "start", "--pool", "cvat", *arguments, **{**self.env, **env}
         )
 
-    def receiver(self, rules: list[dict[str, Any]]) -> str:
-        """Start `cvat-flows webhook` and return its address when it answers."""
-        port = free_port()
-        path = self.folder / f"rules-{port}.yaml"
-        path.write_text(json.dumps(rules))
-        command = [str(Path(sys.executable).parent / "cvat-flows"), "webhook"]
+    def set_rules(self, *rules: dict[str, Any]) -> None:
+        """Write the rules file of sweeps without own rules."""
+        Path(self.env["CVAT_FLOWS_RULES"]).write_text(json.dumps(rules))
+
+    def receiver(self, *options: str) -> ReceiverProcess:
+        """Start `cvat-flows webhook`. It knows nothing of CVAT and of the rules."""
         number = len(self.prefect.processes)
-        process = self.prefect.start(
-            [*command, "--port", str(port), "--rules", str(path)], **self.env
-        )
-        url = f"http://127.0.0.1:{port}"
-
-        def answers() -> bool:
-            assert process.poll() is None, self.prefect.log_of(number)
-            try:
-                return httpx.get(f"{url}/health").is_success
-            except httpx.TransportError:
-                return False
-
-        wait_until(answers, what="the receiver answers")
-        return f"{url}/cvat"
+        process = self.prefect.start([*COMMAND, *options], CVAT_FLOWS_WEBHOOK_SECRET=SECRET)
+        return wait_for_receiver(process, self.prefect.log_path(number))
 
     def project(self, name: str) -> Any:
         return self.client.projects.create(
@@ -172,6 +158,11 @@ class Stack:
     def webhooks(self, project: Any) -> list[dict[str, Any]]:
         rows = self._cvat("GET", f"/api/webhooks?project_id={project.id}").json()["results"]
         return list(rows)
+
+    def register_webhook(self, project: Any, url: str, *events: str) -> None:
+        """Register a webhook in CVAT, as a person would."""
+        body = {"type": "project", "project_id": project.id, "target_url": url, "secret": SECRET}
+        self._cvat("POST", "/api/webhooks", {**body, "events": events})
 
     def change_webhook(self, webhook_id: int, change: dict[str, Any]) -> None:
         """Change a webhook in CVAT."""
@@ -226,16 +217,6 @@ class Stack:
             {"deployments": {"name": {"any_": [deployment]}}, "sort": "START_TIME_ASC"},
         )
         return [run for run in runs if not run["auto_scheduled"]]
-
-    def events(self, name: str, task_id: int) -> list[dict[str, Any]]:
-        """Return the recorded events about a CVAT task, as they were sent."""
-        recorded = self.ask("events/filter", {"filter": {"event": {"name": [name]}}})["events"]
-        sent = ("id", "occurred", "event", "resource", "related", "payload")
-        return [
-            {key: event[key] for key in sent}
-            for event in recorded
-            if event["payload"]["task_id"] == task_id
-        ]
 
     def describe_runs(self) -> list[str]:
         """Describe the annotating runs, for the message of a failed test."""

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from cvat_flows.deployments.setup.deployment_file import FILE
 from tests.support.live_prefect import LivePrefect
@@ -95,25 +98,36 @@ def test_gpu_deployments_stay_in_their_pool(stack: Stack, tmp_path: Path) -> Non
     assert place() == place("detect-jobs") == ("cvat", "gpu")
 
 
-def test_an_update_keeps_paused_deployments_and_disabled_triggers(stack: Stack) -> None:
+def test_an_update_keeps_paused_deployments_and_disabled_triggers(
+    stack: Stack, tmp_path: Path
+) -> None:
     known = stack.ask("deployments/name/annotate-task/annotate-task", method="GET")
     mine = {"paused": True, "job_variables": {"env": {"A": "b"}}}
-    (trigger,) = [one for one in stack.ask("automations/filter", {}) if "is ready" in one["name"]]
+    # The shipped deployments have no triggers. A person's copy of the file may have some.
+    content = yaml.safe_load(FILE.read_text())
+    content["deployments"][0]["triggers"] = [{"name": "by event", "expect": ["external.event"]}]
+    copy = tmp_path / "prefect.yaml"
+    copy.write_text(yaml.safe_dump(content))
+
+    def read_trigger() -> Any:
+        (found,) = [one for one in stack.ask("automations/filter", {}) if one["name"] == "by event"]
+        return found
+
+    stack.cvat_flows("setup", "--yes", "--file", str(copy))
+    trigger = read_trigger()
     stack.ask(f"deployments/{known['id']}", {**mine, "entrypoint": "flows.old"}, method="PATCH")
     stack.ask(f"automations/{trigger['id']}", {"enabled": False}, method="PATCH")
     try:
-        stack.cvat_flows("setup", "--yes")
+        stack.cvat_flows("setup", "--yes", "--file", str(copy))
         after = stack.ask(f"deployments/{known['id']}", method="GET")
         assert after["entrypoint"] == known["entrypoint"]
         assert {name: after[name] for name in mine} == mine
-        triggers = stack.ask("automations/filter", {})
-        (trigger,) = [one for one in triggers if "is ready" in one["name"]]
-        assert not trigger["enabled"]
+        assert not read_trigger()["enabled"]
     finally:
         stack.ask(
             f"deployments/{known['id']}", {"paused": False, "job_variables": {}}, method="PATCH"
         )
-        stack.ask(f"automations/{trigger['id']}", {"enabled": True}, method="PATCH")
+        stack.ask(f"automations/{read_trigger()['id']}", method="DELETE")
 
 
 def test_gpus_from_the_environment(stack: Stack) -> None:

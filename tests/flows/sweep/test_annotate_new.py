@@ -23,11 +23,10 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
 from aa_functions.identity import name_of_file
-from cvat_flows.deployments.webhook.ready_tasks import ReadyTaskFinder
 from cvat_flows.flows.cli import main
 from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.prefect_flows import annotate_task_flow
-from cvat_flows.flows.sweep import hand_over
+from cvat_flows.flows.sweep import hand_over, listing
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.server import ServerSettings
@@ -198,6 +197,57 @@ def test_order_and_limits(project: Any, make_task: Any, function_file: Path) -> 
     ]
     assert outcomes(run(rule, limit=1))[-1] == (ids[0], "annotated")
     assert outcomes(run(rule, limit=1))[-1] == (ids[1], "annotated")
+
+
+def test_only_the_named_tasks_are_looked_at_whatever_the_limits_of_rules(
+    project: Any, make_task: Any, function_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "MAX_IDS_PER_REQUEST", 2)
+    ids = [make_task(count=1, project_id=project.id).id for _ in range(5)]
+    named = [ids[4], ids[0], ids[2], 999_999]
+    rule = {"projects": ["cars"], "function": str(function_file), "limit": 1}
+
+    def found(**more: Any) -> list[int]:
+        return [row.task.id for row in run({**rule, **more}, task_ids=named, dry_run=True).rows]
+
+    assert found() == [ids[0], ids[2], ids[4]]
+    assert found(order="newest") == [ids[4], ids[2], ids[0]]
+    report = run(rule, task_ids=named, limit=2)
+    assert outcomes(report) == [
+        (ids[4], "beyond the limit"),
+        (ids[0], "annotated"),
+        (ids[2], "annotated"),
+    ]
+    assert report.sentence.endswith("1 not covered by a rule")
+    assert (
+        run(rule, task_ids=named).sentence == "1 annotated, 2 done before, 1 not covered by a rule"
+    )
+    # Without names all tasks count, and the rule's limit.
+    assert [row.outcome for row in run(rule, dry_run=True).rows] == [
+        "beyond the limit",
+        "would be annotated",
+    ]
+
+
+def test_named_tasks_load_only_the_functions_that_they_need(
+    project: Any, make_task: Any, function_file: Path
+) -> None:
+    task = make_task(count=1, project_id=project.id)
+    rules = [
+        SweepRule(projects=["none like this"], function="no_such_module"),
+        SweepRule(projects=["cars"], function=str(function_file)),
+    ]
+    report = sweep_here(AnnotateNewTasksParameters(rules=rules, task_ids=[task.id]))
+    assert (outcomes(report), report.rule_errors) == ([(task.id, "annotated")], [])
+    assert sweep_here(AnnotateNewTasksParameters(rules=rules)).rule_errors
+
+
+def test_named_tasks_without_data_wait(
+    project: Any, client: Client, make_task: Any, function_file: Path
+) -> None:
+    task = client.tasks.create({"name": "later", "project_id": project.id})
+    rule = {"projects": ["cars"], "function": str(function_file)}
+    assert run(rule, task_ids=[task.id]).sentence == "nothing new: 1 without data yet"
 
 
 def test_the_first_rule_that_fits_applies(
@@ -446,29 +496,6 @@ def test_equal_ids_on_two_cvat_servers_are_different_tasks(
         (second.id, "under way"),
         (third.id, "under way"),
     ]
-
-
-def test_the_receiver_knows_runs_that_others_started(
-    project: Any, make_task: Any, function_file: Path, deployment: Deployment
-) -> None:
-    task = make_task(count=1, project_id=project.id)
-    finder = ReadyTaskFinder([SweepRule(projects=["cars"], function=str(function_file))])
-
-    def news() -> list[str]:
-        result = finder.scan([task.id])
-        assert result.settled == {task.id}
-        return [one.to_event()["id"] for one in result.ready]
-
-    first = news()
-    assert (len(first), first) == (1, news())
-    deployment.start(Running(), task_id=task.id, dry_run=True)
-    assert news() == first
-    under_way = deployment.start(Running(), task_id=task.id)
-    assert news() == []
-    deployment.end(under_way, Failed())
-    second = news()
-    assert (len(second), second) == (1, news())
-    assert second != first
 
 
 def test_the_command_line(
