@@ -13,7 +13,7 @@ from aa_functions.user_code import contained
 from cvat_flows.deployments.doctor.disk import GIBIBYTE
 from cvat_flows.deployments.doctor.verdict import Verdict, failure, ok, warning
 from cvat_flows.tasks.detect.context import DetectionContext
-from cvat_flows.tasks.model.text import error_text
+from cvat_flows.tasks.model.error_text import error_text
 
 
 def check_function(reference: FunctionReference) -> Iterator[Verdict]:

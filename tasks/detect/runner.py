@@ -20,8 +20,9 @@ from cvat_flows.tasks.detect.memory import free_memory, is_out_of_memory
 from cvat_flows.tasks.detect.timeout import CallTimedOut, FunctionHangs, TimeLimitedCaller
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.model.annotations import Detection
+from cvat_flows.tasks.model.error_text import error_text, traceback_text
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
-from cvat_flows.tasks.model.text import counted, error_text, on_one_line, traceback_text
+from cvat_flows.tasks.model.text import counted, on_one_line
 
 SAVE_INTERVAL = 2.0
 """Seconds. Detections are saved this often, so a killed run loses no more than that. Calls of a

@@ -12,12 +12,10 @@ an invisible word joiner.
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-from aa_functions.errors import text_of
 from cvat_flows.tasks.model.credentials import mask
 
 ELLIPSIS = "…"
@@ -45,23 +43,6 @@ _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun, in singular or plural: "1 frame", "1,200 frames"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def error_text(error: BaseException, max_length: int | None = None) -> str:
-    """Return an error's text on one line, with the name of its type. Never raises."""
-    text = text_of(error)
-    if max_length is not None:  # reading a text of megabytes takes seconds
-        text = on_one_line(text[: 10 * max_length], max_length)
-    name = type(error).__name__
-    return f"{name}: {on_one_line(text)}" if text else name
-
-
-def traceback_text(error: BaseException) -> str:
-    """Return an error's traceback, or "" if an error of its chain cannot be shown. Never raises."""
-    try:
-        return clean("".join(traceback.format_exception(error)))
-    except BaseException:
-        return ""
 
 
 def clean(text: str) -> str:

@@ -27,7 +27,7 @@ BLOCK_IMPORTS = """
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"torch", "ultralytics"}:
+        if name.partition(".")[0] in {"aa_functions", "cvat_sdk", "torch", "ultralytics"}:
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Blocked())
 """

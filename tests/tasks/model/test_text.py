@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cvat_flows.tasks.model.error_text import error_text, traceback_text
 from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.model.text import (
     WORD_JOINER,
     code_block,
     counted,
-    error_text,
     escape_markdown,
     escape_xml,
     host_slug,
@@ -23,7 +23,6 @@ from cvat_flows.tasks.model.text import (
     on_one_line,
     shorten_name,
     slug,
-    traceback_text,
 )
 from tests.tasks.reports.markdown_reader import read
 from tests.tasks.reports.report_factory import HOSTILE
