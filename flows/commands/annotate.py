@@ -64,7 +64,7 @@ class TerminalProgress:
         self._bar = self._bars.add_task("", total=None, start=False, rate="")
 
     def phase(self, text: str) -> None:
-        self._console.print(f"{text} ...", style="dim", highlight=False, markup=False)
+        self._console.print(line(f"{text} ..."), style="dim")
 
     def start(self, total: int, description: str) -> None:
         self._begin = time.monotonic()
