@@ -59,7 +59,7 @@ def _read_task(
 
 
 def _load_function(parameters: AnnotateTaskParameters, live: LiveInputs) -> LoadedFunction:
-    live.progress.phase(f"loading {parameters.function_name}")
+    live.progress.phase(f"loading {parameters.short_name}")
     return load_function(parameters.reference)
 
 

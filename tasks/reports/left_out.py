@@ -30,7 +30,7 @@ REMOVED = "removed in CVAT"
 
 _FRAMES: Mapping[str, str] = {
     DONE: "an earlier run of this function has annotated them; --fresh detects again",
-    ANNOTATED: "they have a tag or a shape; leave out --only-unannotated (in a rule: "
+    ANNOTATED: "they have a tag, a shape or a track; leave out --only-unannotated (in a rule: "
     "only_unannotated: false)",
     SET_ASIDE: f"failed {MAX_EQUAL_FAILURES} times in the same way; {TRY_AGAIN}",
     DELETED: "restore them in CVAT",

@@ -81,7 +81,9 @@ def test_one_name_everywhere(
     task = make_task(2)
     name = load_function(str(function_file)).name
     assert main(["annotate", str(task.id), "--function-file", str(function_file)]) == 0
-    assert name in capsys.readouterr().out
+    output = capsys.readouterr()
+    assert name in output.out
+    assert "None" not in output.out + output.err
     assert main(["manifest", str(task.id), "--json"]) == 0
     assert f'"function": "{name}"' in capsys.readouterr().out
     assert main(["undo", str(task.id), "--function", "another.py"]) == 2
