@@ -25,8 +25,9 @@ from tests.flows.conftest import frames_of
 
 def test_annotate_prints_the_result(make_task: Callable[..., Any], cli: Any) -> None:
     task = make_task(3)
-    status, out, _ = cli("annotate", task.id)
+    status, out, err = cli("annotate", task.id)
     assert status == 0
+    assert "loading one_box ..." in err
     assert "3 of 3 frames annotated" in out
     assert "3 created" in out
     assert f"/tasks/{task.id}" in out
