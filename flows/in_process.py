@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.finished import Finished, finished
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.prefect_server import prefect_errors
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.engine.current import use_engine
@@ -27,11 +28,15 @@ NOT_RECORDED = (
 
 
 def run_here(parameters: AnnotateTaskParameters, inputs: LiveInputs | None = None) -> Finished:
-    """Annotate one CVAT task. Never raises an error of the run; see `Finished.error`."""
+    """Annotate one CVAT task. Never raises an error of the run; see `Finished.error`.
+
+    Raises PrefectUnavailable if the configured Prefect server does not answer.
+    """
     if prefect_is_configured():
         from cvat_flows.flows.prefect_flows import run_flow
 
-        return run_flow(parameters, inputs or LiveInputs())
+        with prefect_errors():
+            return run_flow(parameters, inputs or LiveInputs())
     return run_in_threads(parameters, inputs or LiveInputs())
 
 
@@ -51,7 +56,8 @@ def sweep_here(parameters: AnnotateNewTasksParameters) -> SweepReport:
     if prefect_is_configured():
         from cvat_flows.flows.prefect_flows import run_sweep_flow
 
-        return run_sweep_flow(parameters)
+        with prefect_errors():
+            return run_sweep_flow(parameters)
     from cvat_flows.flows.annotate_new import sweep
 
     with use_engine(PlainEngine()):

@@ -6,6 +6,7 @@ Prefect is imported only if a server is configured.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cvat_flows.tasks.engine.configured import prefect_is_configured
@@ -38,10 +39,20 @@ def require_prefect() -> None:
 
 def check_prefect(client: SyncPrefectClient) -> None:
     """Raise PrefectUnavailable unless the client's server answers."""
-    try:
+    with prefect_errors():
         client.api_version()
+
+
+@contextmanager
+def prefect_errors() -> Iterator[None]:
+    """Turn errors of Prefect's client into PrefectUnavailable. Other errors pass."""
+    try:
+        yield
     except Exception as error:
-        raise explain_prefect(error) or error from error
+        explained = None if isinstance(error, CvatFlowsError) else explain_prefect(error)
+        if explained is None:
+            raise
+        raise explained from error
 
 
 def explain_prefect(error: BaseException) -> PrefectUnavailable | None:

@@ -14,9 +14,11 @@ from cvat_sdk import Client, models
 from cvat_sdk.api_client.exceptions import NotFoundException
 from cvat_sdk.core.progress import ProgressReporter
 from cvat_sdk.datasets import UnsupportedDatasetError
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 import aa_functions as aa
 from cvat_flows import annotate_task
+from cvat_flows.flows.prefect_server import PrefectUnavailable
 from tests.flows.conftest import frames_of
 from tests.flows.rich_function import (
     RICH_SPEC,
@@ -324,3 +326,18 @@ def test_a_frame_may_hold_any_number_of_shapes(
     task = make_task(count=1)
     annotate_task(client, task.id, many)
     assert len(task.get_annotations().shapes) == 10_001
+
+
+def test_a_prefect_server_that_is_away_is_one_sentence(
+    client: Client, make_task: Callable[..., Any]
+) -> None:
+    task = make_task(1, ["car"])
+    function = SimpleNamespace(
+        spec=aa.DetectionFunctionSpec(labels=[aa.label_spec("car", 0)]), detect=lambda *_: []
+    )
+    away = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    with (
+        temporary_settings(away),
+        pytest.raises(PrefectUnavailable, match=r"http://127\.0\.0\.1:9/api does not answer"),
+    ):
+        annotate_task(client, task.id, function)
