@@ -10,6 +10,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,13 +66,15 @@ def import_file(path: Path) -> ModuleType:
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     spec = importlib.util.spec_from_file_location(f"{LOADED_FROM_FILE}{digest}__", path)
     assert spec is not None
-    assert spec.loader is not None
+    assert isinstance(spec.loader, SourceFileLoader)
     module = importlib.util.module_from_spec(spec)
     previous = sys.modules.get(spec.name)
     sys.modules[spec.name] = module
     try:
         with contained():
-            spec.loader.exec_module(module)
+            # Not from a `.pyc` file: an edit within a second could be missed.
+            content = spec.loader.get_data(str(path))
+            exec(spec.loader.source_to_code(content, str(path)), module.__dict__)
     except Exception as error:
         if previous is None:
             del sys.modules[spec.name]

@@ -15,8 +15,12 @@ from attrs import field, frozen
 from cvat_sdk.auto_annotation import DetectionFunctionSpec
 
 from aa_functions.errors import FunctionReferenceError, describe, text_of
-from aa_functions.fingerprint import FingerprintError, fingerprint
+from aa_functions.fingerprint import fingerprint
 from aa_functions.identity import declared_name, name_of_file, name_of_object
+from aa_functions.inputs.digest import FingerprintError
+from aa_functions.inputs.opened_files import FileObserver
+from aa_functions.inputs.sources import is_own, sources_of
+from aa_functions.inputs.watched import UnknownInputs, WatchedFunction
 from aa_functions.loading import call_create, import_file, import_module
 from aa_functions.user_code import contained
 
@@ -110,6 +114,10 @@ class LoadedFunction:
     """Where it was loaded from; None for a live object."""
     fingerprint: str | None
     """64 hexadecimal digits, equal for functions that give equal results; None if unknown."""
+    unknown: str = ""
+    """Why there is no fingerprint, as a sentence without a subject."""
+    watched: WatchedFunction | None = field(default=None, eq=False, repr=False)
+    """What the function reads, if it does not state its inputs."""
     title: str
     """Short name for people, such as `yolov8n`."""
     name: str
@@ -149,32 +157,31 @@ def load_function(
         raise TypeError("a FunctionReference has its own parameters: put them there")
     else:
         reference = function
-    if reference.module:
-        module = import_module(reference.module)
-    else:
-        assert reference.file is not None
-        module = import_file(reference.file)
+    observer = FileObserver()
+    with observer.observing():
+        if reference.module:
+            module = import_module(reference.module)
+        else:
+            assert reference.file is not None
+            module = import_file(reference.file)
 
-    created: Any = module
-    if hasattr(module, "create"):
-        created = call_create(module.create, reference.parameters, str(reference))
-    elif reference.parameters:
-        names = ", ".join(map(repr, reference.parameters))
-        raise FunctionReferenceError(
-            f"The {reference} takes no parameters (it has no 'create'), but got {names}."
-        )
-    check_function(created, f"The function of {reference}")
-    try:
-        digest = fingerprint(module, created, reference.parameters)
-    except FingerprintError as error:
-        raise FunctionReferenceError(f"The {reference} has no fingerprint: {error}") from error
+        observer.sources = frozenset([str(module.__file__)])
+        created: Any = module
+        if hasattr(module, "create"):
+            created = call_create(module.create, reference.parameters, str(reference))
+        elif reference.parameters:
+            names = ", ".join(map(repr, reference.parameters))
+            raise FunctionReferenceError(
+                f"The {reference} takes no parameters (it has no 'create'), but got {names}."
+            )
+        check_function(created, f"The function of {reference}")
     return LoadedFunction(
         function=created,
         reference=reference,
-        fingerprint=digest,
         title=_title(created, reference),
         image_only=_is_image_only(created, f"The function of {reference}"),
         name=_name(created, reference),
+        **_identify(module, created, reference.parameters, observer, f"The {reference}"),
     )
 
 
@@ -199,18 +206,40 @@ def wrap_function(function: Any) -> LoadedFunction:
     has_source = is_module and getattr(function, "__file__", None) is not None
     name = function.__name__ if is_module else type(function).__name__
     check_function(function, f"The function '{name}'")
-    try:
-        digest = fingerprint(function, function, {}) if has_source else None
-    except FingerprintError as error:
-        raise FunctionReferenceError(f"The module '{name}' has no fingerprint: {error}") from error
+    identity: dict[str, Any] = {"fingerprint": None, "unknown": "it is a live object"}
+    if has_source:
+        identity = _identify(function, function, {}, FileObserver(), f"The module '{name}'")
     return LoadedFunction(
         function=function,
         reference=None,
-        fingerprint=digest,
         title=_own_title(function) or name.rpartition(".")[2],
         image_only=_is_image_only(function, f"The function '{name}'"),
         name=declared_name(function) or name_of_object(function),
+        **identity,
     )
+
+
+def _identify(
+    module: ModuleType,
+    function: Any,
+    parameters: Mapping[str, Any],
+    observer: FileObserver,
+    subject: str,
+) -> dict[str, Any]:
+    """Return the fields of LoadedFunction that tell which function it is."""
+    watched = None
+    try:
+        if not callable(getattr(function, "fingerprint_inputs", None)) and not is_own(module):
+            watched = WatchedFunction(module, function, parameters, sources_of(module), observer)
+        files = watched.files if watched else ()
+        return {
+            "fingerprint": fingerprint(module, function, parameters, files),
+            "watched": watched,
+        }
+    except UnknownInputs as error:
+        return {"fingerprint": None, "unknown": str(error)}
+    except FingerprintError as error:
+        raise FunctionReferenceError(f"{subject} has no fingerprint: {error}") from error
 
 
 def check_function(function: Any, subject: str) -> None:

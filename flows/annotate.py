@@ -45,7 +45,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
         )
         report = new_report(context, plan)
         report.removed = record.count_removed(plan)
-        run = make_run(context, plan.batches, run_pictures(context, plan))
+        run = make_run(context, plan.batches, run_pictures(context, plan), record.forget_version)
         # All of this happens with the lease: a sweep takes a run without one for crashed.
         with (
             publishing(context, run, report),

@@ -15,6 +15,7 @@ from types import TracebackType
 from attrs import define, field
 from cvat_sdk import Client
 
+from aa_functions.inputs.watched import WatchedFunction
 from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
 from cvat_flows.tasks.check.validate import ValidationOptions, check_detections, validate_frame
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
@@ -84,6 +85,11 @@ class AnnotationRun:
     """Raise the first exception unchanged, and check each output before the next call, as the SDK's
     driver does. A function with `detect_batch` is checked after each batch. If false, a failed
     frame is tried again on its own."""
+    watched: WatchedFunction | None = None
+    """What the function reads, if it does not state its inputs."""
+    forget_version: Callable[[str], None] = lambda path: None
+    """Called once with the path of a file that decides results and is not in the function's
+    fingerprint. From then on nothing may be stored under the fingerprint."""
     pictures: RunPictures | None = None
     """Pictures for the reports; None if there are no reports."""
     timer: StepTimer = field(factory=StepTimer)
@@ -93,6 +99,7 @@ class AnnotationRun:
     the function is busy."""
     advance: Callable[[int], None] = lambda frames: None
     """Receives the number of frames after each call of the function."""
+    _is_forgotten: bool = field(default=False, init=False)
     _function_lock: threading.Lock = field(factory=threading.Lock, init=False)
 
     def fetch(self, work: BatchWork) -> None:
@@ -155,7 +162,12 @@ class AnnotationRun:
         self.runner.save_detected(self._save)
 
     def _save(self, outcomes: list[Outcome]) -> None:
-        if self.cache is not None:
+        if self.watched is not None and not self._is_forgotten:
+            missing = self.watched.missing_input()
+            if missing is not None:
+                self._is_forgotten = True
+                self.forget_version(missing)
+        if self.cache is not None and not self._is_forgotten:
             self.cache.put(outcomes)
 
     def _detect_strictly(self, frame: LoadedFrame) -> Outcome:

@@ -29,6 +29,12 @@ def check_function(reference: FunctionReference) -> Iterator[Verdict]:
         "function",
         f"{loaded.title}, fingerprint {digest}, loaded in {time.monotonic() - started:.1f} s",
     )
+    if loaded.unknown:
+        yield warning(
+            "fingerprint",
+            f"{loaded.title} has none ({loaded.unknown}): its detections are not cached",
+            "add fingerprint_inputs to the function: docs/functions.md",
+        )
     context = DetectionContext(frame_name="doctor.png")
     image = Image.new("RGB", (640, 480), (90, 120, 150))
     try:

@@ -17,6 +17,7 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.run.naming import name_flow_run
+from cvat_flows.flows.run.unknown_inputs import warn_of_unknown_inputs
 from cvat_flows.tasks.cvat.login import remember_session
 from cvat_flows.tasks.cvat.retry import write_policy
 from cvat_flows.tasks.cvat.settings import find_settings
@@ -99,6 +100,7 @@ def open_context(parameters: AnnotateTaskParameters, live: LiveInputs | None = N
     with _in_thread(_read_task, parameters, live) as reading:
         function = live.function or _load_function(parameters, live)
     client, media, labels = reading.result()
+    warn_of_unknown_inputs(function)
     match = match_spec(
         function,
         labels,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
+from functools import partial
 
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import RunContext
+from cvat_flows.flows.run.unknown_inputs import warn_of_missing_input
 from cvat_flows.tasks.check.remap import RemapOptions
 from cvat_flows.tasks.check.validate import ValidationOptions
 from cvat_flows.tasks.detect.cache import DetectionCache
@@ -50,9 +53,20 @@ def make_plan(
 
 
 def make_run(
-    context: RunContext, batches: Sequence[Batch], pictures: RunPictures | None = None
+    context: RunContext,
+    batches: Sequence[Batch],
+    pictures: RunPictures | None = None,
+    forget_version: Callable[[str], None] | None = None,
 ) -> AnnotationRun:
-    """Make what the task runs share. Images are fetched in the order of `batches`."""
+    """Make what the task runs share. Images are fetched in the order of `batches`.
+
+    Args:
+        context: The run.
+        batches: What is to be detected on.
+        pictures: Collects pictures for the reports.
+        forget_version: See `AnnotationRun.forget_version`. By default it is logged.
+    """
+    watched = context.function.watched
     parameters, media, strict = context.parameters, context.media, context.live.strict
     cache = _open_cache(context)
     known = None if parameters.fresh else cache
@@ -76,8 +90,11 @@ def make_run(
             max_shapes_per_frame=parameters.max_shapes_per_frame,
             detect_timeout=parameters.detect_timeout,
             strict=strict,
+            observing=watched.observing if watched else nullcontext,
         ),
         strict=strict,
+        watched=watched,
+        forget_version=forget_version or partial(warn_of_missing_input, context.function),
         pictures=pictures,
     )
 

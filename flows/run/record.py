@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.record_fit import adapt_records, is_task_older, log_namesakes
+from cvat_flows.flows.run.unknown_inputs import warn_of_missing_input
 from cvat_flows.tasks.cvat.annotated_frames import annotated_frames
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.engine.current import current_engine
@@ -48,6 +49,11 @@ class RunRecord:
         if not parameters.renew and not parameters.fresh:
             return found
         return frozenset(number for number in found if not self._is_ours(number))
+
+    def forget_version(self, path: str) -> None:
+        """Record no frame as done from now on: the fingerprint lacks the file at `path`."""
+        warn_of_missing_input(self.context.function, path)
+        self.manifest.run = evolve(self.manifest.run, fingerprint="")
 
     def _is_ours(self, number: int) -> bool:
         """Return whether any version of this function has annotated the frame or started to."""

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -48,6 +49,7 @@ class FunctionRunner:
         detect_timeout: Seconds that a call may take. With None a call may take any time, and runs
             in the caller's thread.
         strict: Let `run` raise the function's first exception.
+        observing: Makes a context manager around each use of the function.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class FunctionRunner:
         max_shapes_per_frame: int | None = None,
         detect_timeout: float | None = None,
         strict: bool = False,
+        observing: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._detect: Callable[..., Any] = function.detect
         batch = getattr(function, "detect_batch", None)
@@ -66,6 +69,7 @@ class FunctionRunner:
         self._max_shapes = max_shapes_per_frame
         self._caller = None if detect_timeout is None else TimeLimitedCaller(detect_timeout)
         self._strict = strict
+        self._observing = observing
         self.max_images: int | None = None
         """Most images in a call; None until memory runs out for the first time."""
         self._unsaved: list[Outcome] = []
@@ -184,7 +188,7 @@ class FunctionRunner:
     def _call(self, part: Sequence[LoadedFrame]) -> list[Any]:
         contexts = [self._options.context(loaded.frame) for loaded in part]
         images = [loaded.image for loaded in part]
-        with contained():
+        with self._observing(), contained():
             if self._detect_batch is None:
                 # A generator does its work here, within the call's time limit.
                 return [self._to_list(self._detect(contexts[0], images[0]))]
@@ -202,7 +206,7 @@ class FunctionRunner:
         """Make an outcome of a result. A result can be a generator, so this can fail as well."""
         begin = time.perf_counter()
         try:
-            with contained():
+            with self._observing(), contained():
                 detections = self._detections(loaded.frame, result)
         except Exception as error:
             return self._failed(loaded, error, seconds + time.perf_counter() - begin)
@@ -224,7 +228,7 @@ class FunctionRunner:
         return read_output(annotations)
 
     def _read_all(self, result: Any) -> list[Any]:
-        with contained():
+        with self._observing(), contained():
             return self._to_list(result)
 
     def _to_list(self, result: Any) -> list[Any]:

@@ -111,6 +111,21 @@ def test_imported_local_modules_count(tmp_path, monkeypatch):
     before = fingerprint_of(path)
     assert before == fingerprint_of(path)
     helper.write_text("SIZE = 4\n")
+    # This process still uses the old code, until the module is imported anew.
+    importlib.import_module("boxes_of_mine.sizes")
+    assert fingerprint_of(path) == before
+    for name in ("boxes_of_mine.sizes", "boxes_of_mine"):
+        del sys.modules[name]
+    assert fingerprint_of(path) != before
+
+
+def test_a_local_module_that_is_reloaded_counts_as_it_is_now(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    helper = write(tmp_path / "sizes_of_mine.py", "SIZE = 3\n")
+    path = write(tmp_path / "f.py", "    import sizes_of_mine\n" + FACTORY)
+    before = fingerprint_of(path)
+    helper.write_text("SIZE = 44\n")
+    importlib.reload(sys.modules["sizes_of_mine"])
     assert fingerprint_of(path) != before
 
 

@@ -26,6 +26,10 @@ from aa_functions import DetectionFunctionSpec, label_spec, rectangle
 spec = DetectionFunctionSpec(labels=[label_spec("car", 0)])
 
 
+def fingerprint_inputs():
+    return {}  # the files beside it decide no result
+
+
 def detect(context, image):
     calls = Path(__file__ + ".calls")
     while Path(__file__ + ".hold").exists() and len(calls.read_text().split()) >= 9:
