@@ -9,22 +9,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 
-from attrs import define, field
+from attrs import define, evolve, field
 from cvat_sdk import Client
 
 from aa_functions.inputs.watched import WatchedFunction
 from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
 from cvat_flows.tasks.check.validate import ValidationOptions, check_detections, validate_frame
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
+from cvat_flows.tasks.detect.call_notes import ENDED_TWICE, CallNotes
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.detect.turns import TurnQueue
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.matching.result import SpecMatch
-from cvat_flows.tasks.model.frames import Batch, Frame, Outcome, Step
+from cvat_flows.tasks.model.frames import Batch, Failure, Frame, Outcome, Step
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.reports.run_pictures import RunPictures
 from cvat_flows.tasks.upload.spool import OutcomeSpool
@@ -90,6 +91,8 @@ class AnnotationRun:
     forget_version: Callable[[str], None] = lambda path: None
     """Called once with the path of a file that decides results and is not in the function's
     fingerprint. From then on nothing may be stored under the fingerprint."""
+    notes: CallNotes | None = None
+    """Which frames are with the function, for a run after the death of this process."""
     pictures: RunPictures | None = None
     """Pictures for the reports; None if there are no reports."""
     timer: StepTimer = field(factory=StepTimer)
@@ -114,8 +117,13 @@ class AnnotationRun:
 
         Raises TurnCancelled if the run ends before the batch's turn.
         """
-        with self.turns.turn(work.batch.index), self.timer.measure("detect"):
-            images, work.images = work.images, []
+        images, work.images = [self._refuse_deadly(one) for one in work.images], []
+        # The note is written while the function still has the batch before.
+        with (
+            self._noting(images),
+            self.turns.turn(work.batch.index),
+            self.timer.measure("detect"),
+        ):
 
             def advance(frames: int) -> None:
                 work.shown += frames
@@ -138,13 +146,39 @@ class AnnotationRun:
 
         Ignores the cache: a cached detection may be the reason for the failure.
         """
-        (outcome,) = self._detect([self.source.fetch_image(frame)])
+        images = [self.source.fetch_image(frame)]
+        with self._noting(images):
+            (outcome,) = self._detect(images)
         return self._remap(self._validate(outcome))
+
+    def _refuse_deadly(self, loaded: LoadedFrame) -> LoadedFrame:
+        """Fail a frame on which the process has ended twice, so that it is not called again."""
+        frame = loaded.frame
+        if self.notes is None or frame.number not in self.notes.ended_twice or not loaded.picture:
+            return loaded
+        failure = Failure(
+            step="detect", error=f"{frame}: {ENDED_TWICE}", error_type="ProcessEnded", final=True
+        )
+        return LoadedFrame(outcome=evolve(loaded.outcome, failure=failure))
+
+    def _noting(self, loaded: list[LoadedFrame]) -> AbstractContextManager[None]:
+        """Note that the function gets these images, unless they are a suspect: see `_detect`."""
+        called = _called(loaded)
+        if self.notes is None or not called or self._is_suspect(called):
+            return nullcontext()
+        return self.notes.calling(called)
+
+    def _is_suspect(self, called: list[int]) -> bool:
+        return self.notes is not None and len(called) == 1 and called[0] in self.notes.suspects
 
     def _detect(
         self, loaded: list[LoadedFrame], advance: Callable[[int], None] = lambda frames: None
     ) -> list[Outcome]:
-        with self._function_lock:
+        called = _called(loaded)
+        with ExitStack() as stack:
+            stack.enter_context(self._function_lock)
+            if self.notes is not None and self._is_suspect(called):
+                stack.enter_context(self.notes.calling_alone(called[0]))
             if not self.strict or self.runner.takes_batches:
                 return self.runner.run(
                     loaded, save=self._save, check=self.turns.check, advance=advance
@@ -197,3 +231,10 @@ class AnnotationRun:
         self.spool.close()
         if self.cache is not None:
             self.cache.close()
+        if self.notes is not None:
+            self.notes.close()
+
+
+def _called(loaded: list[LoadedFrame]) -> list[int]:
+    """Return the numbers of the frames that the function gets."""
+    return [one.frame.number for one in loaded if one.picture is not None]

@@ -10,6 +10,7 @@ from attrs import evolve
 
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.live import Progress
+from cvat_flows.tasks.detect.turns import TurnQueue
 from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.engine.engine import StepRun
 from cvat_flows.tasks.engine.step import Step
@@ -43,9 +44,14 @@ Steps that wait for others cost nothing."""
 
 
 def detect_all(
-    context: RunContext, run: AnnotationRun, plan: Plan, report: RunReport, progress: Progress
+    context: RunContext,
+    run: AnnotationRun,
+    plan: Plan,
+    batches: Sequence[Batch],
+    report: RunReport,
+    progress: Progress,
 ) -> None:
-    """Detect on all batches. Write the outcomes to the spool and to the report.
+    """Detect on batches of the plan. Write the outcomes to the spool and to the report.
 
     Stops early and sets `report.stopped` if more frames fail than `max_failed_frames` allows.
     Raises the error that failed a whole batch, for example when CVAT is unavailable.
@@ -60,7 +66,7 @@ def detect_all(
         return report.stopped is None
 
     run.advance = progress.advance
-    run_batches(run, plan.batches, then=(validate, remap), finish=finish)
+    run_batches(run, batches, then=(validate, remap), finish=finish)
 
 
 def run_batches(
@@ -79,6 +85,7 @@ def run_batches(
         finish: Called with each batch, in order, after its last step. Returns whether to go on.
     """
     in_flight: deque[_Chain] = deque()
+    run.turns = TurnQueue()
 
     def finish_first() -> bool:
         in_flight[0].wait()

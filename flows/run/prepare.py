@@ -13,19 +13,41 @@ from cvat_flows.tasks.check.remap import RemapOptions
 from cvat_flows.tasks.check.validate import ValidationOptions
 from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
+from cvat_flows.tasks.detect.call_notes import CallNotes
 from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.runner import FunctionRunner
-from cvat_flows.tasks.fetch.plan import Plan
+from cvat_flows.tasks.engine.current import run_logger
+from cvat_flows.tasks.fetch.plan import Plan, with_last
 from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.model.frames import Batch
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.run_pictures import RunPictures
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import plan_frames
 
 
+def open_notes(context: RunContext) -> CallNotes:
+    """Read which frames an earlier process did not survive."""
+    notes = CallNotes(
+        context.storage,
+        context.media,
+        context.function.fingerprint or context.function.name,
+        forgive=context.parameters.fresh,
+        trusting=context.live.include_done,
+    )
+    if notes.suspects:
+        run_logger().warning(
+            "An earlier run of %r died while the function had %s: they come last, one by one.",
+            context.function.title,
+            counted(len(notes.suspects), "frame"),
+        )
+    return notes
+
+
 def make_plan(
     context: RunContext,
+    notes: CallNotes,
     *,
     annotated: Collection[int] = frozenset(),
     done: Collection[int] = frozenset(),
@@ -35,12 +57,13 @@ def make_plan(
 
     Args:
         context: The run.
+        notes: Tell which frames come last.
         annotated: Frames to skip because they have annotations.
         done: Frames to skip because this function has annotated them.
         set_aside: Frames to skip because they failed in each of the last runs.
     """
     parameters = context.parameters
-    return plan_frames(
+    plan = plan_frames(
         context.media,
         frames_per_run=parameters.frames_per_run,
         frames=parameters.frames or context.live.default_frames(context.media, parameters.jobs),
@@ -50,11 +73,13 @@ def make_plan(
         done=frozenset() if context.live.include_done else done,
         set_aside=frozenset() if context.live.include_done else set_aside,
     )
+    return with_last(plan, notes.suspects)
 
 
 def make_run(
     context: RunContext,
     batches: Sequence[Batch],
+    notes: CallNotes,
     pictures: RunPictures | None = None,
     forget_version: Callable[[str], None] | None = None,
 ) -> AnnotationRun:
@@ -63,6 +88,7 @@ def make_run(
     Args:
         context: The run.
         batches: What is to be detected on.
+        notes: Where the run notes which frames are with the function.
         pictures: Collects pictures for the reports.
         forget_version: See `AnnotationRun.forget_version`. By default it is logged.
     """
@@ -95,6 +121,7 @@ def make_run(
         strict=strict,
         watched=watched,
         forget_version=forget_version or partial(warn_of_missing_input, context.function),
+        notes=notes,
         pictures=pictures,
     )
 

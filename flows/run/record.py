@@ -96,7 +96,7 @@ class RunRecord:
         somebody has emptied it in CVAT.
         """
         done = [outcome.frame for outcome in plan.skipped if outcome.skipped == DONE]
-        if plan.batches or not done:
+        if plan.frames or not done:
             return 0
         uploaded: dict[int, list[ManifestItem]] = {}
         for frame in done:

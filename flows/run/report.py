@@ -56,7 +56,7 @@ _NOT_FOR_ONE_FRAME = {
 
 def run_pictures(context: RunContext, plan: Plan) -> RunPictures:
     """Return what collects sample pictures and failed frames for the reports of a run."""
-    numbers = array("q", (frame.number for batch in plan.batches for frame in batch.frames))
+    numbers = array("q", sorted(frame.number for frame in plan.frames))
     return RunPictures(
         client=context.client,
         media=context.media,

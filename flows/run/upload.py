@@ -11,7 +11,7 @@ from cvat_flows.flows.run.record import RunRecord
 from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.engine.current import run_logger
-from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, SET_ASIDE, Plan
+from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, SET_ASIDE
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun
@@ -21,8 +21,8 @@ from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
 
 
-def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunReport) -> None:
-    """Upload the spool job by job. A frame that CVAT rejects becomes a failed frame."""
+def upload_all(run: AnnotationRun, record: RunRecord, report: RunReport) -> None:
+    """Upload the spool job by job, and empty it. A frame that CVAT rejects becomes a failed one."""
     context, parameters = record.context, record.context.parameters
     options = UploadOptions(
         existing=parameters.existing,
@@ -35,13 +35,14 @@ def upload_all(run: AnnotationRun, plan: Plan, record: RunRecord, report: RunRep
         lease = record.lease
         options = evolve(options, check=lease.check, quiet_since=lease.quiet_since)
     for uploaded in upload_in_rounds(
-        dict.fromkeys(job for frame in plan.frames for job in frame.job_ids),
+        run.spool.job_ids(),
         lambda job_id, frames: upload(run, record.manifest, job_id, options, frames),
         announce=run_logger().warning,
     ):
         report.add(uploaded.failed)
         report.add_uploads(uploaded.frames)
         _show_failures(run, uploaded)
+    run.spool.clear()
     if not parameters.dry_run:
         skipped = {row.frame: row.skipped for row in report.rows.values() if row.skipped}
         write_summary(

@@ -11,7 +11,7 @@ from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import open_context
 from cvat_flows.flows.run.detect import run_batches
-from cvat_flows.flows.run.prepare import make_plan, make_run
+from cvat_flows.flows.run.prepare import make_plan, make_run, open_notes
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
@@ -38,9 +38,10 @@ def detect_jobs(parameters: DetectJobsParameters) -> Plan:
     """
     context = open_context(parameters.task)
     _check_fingerprint(context.function, parameters)
-    plan = make_plan(context)
+    notes = open_notes(context)
+    plan = make_plan(context, notes)
     batches = plan.batches[::-1]
-    with make_run(context, batches) as run:
+    with make_run(context, batches, notes) as run:
         # Failed frames are left to the main run, which retries and reports them.
         run_batches(run, batches)
     return plan

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from cvat_flows.tasks.detect.cache import DETECTIONS
+from cvat_flows.tasks.detect.call_notes import CALLS
 from cvat_flows.tasks.detect.content_index import CONTENT
 from cvat_flows.tasks.storage import Storage, StorageError
 
@@ -18,7 +19,7 @@ MAX_BYTES = 2 << 30
 RESULTS = "results"
 """Folder in the storage where runs write their tables and preview pages."""
 
-_CACHES = (DETECTIONS, CONTENT)
+_CACHES = (DETECTIONS, CONTENT, CALLS)
 _STATE = "cache-pruned.json"
 """Path in the storage: when caches were pruned last, and the limits."""
 _NEVER = "2000-01-01T00:00:00+00:00"

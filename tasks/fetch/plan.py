@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import groupby
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cvat_flows.tasks.fetch.selection import (
     FrameSelectionError,
@@ -39,14 +39,16 @@ class Plan:
     batches: tuple[Batch, ...]
     skipped: tuple[Outcome, ...]
     """Selected frames that are not annotated; `Outcome.skipped` is the reason."""
+    last: tuple[Batch, ...] = ()
+    """Batches of one frame, to be processed after the others; see `with_last`."""
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        return tuple(frame for batch in self.batches for frame in batch.frames)
+        return tuple(frame for batch in (*self.batches, *self.last) for frame in batch.frames)
 
     @property
     def frame_count(self) -> int:
-        return sum(len(batch.frames) for batch in self.batches)
+        return sum(len(batch.frames) for batch in (*self.batches, *self.last))
 
     @property
     def budget_base(self) -> int:
@@ -56,6 +58,21 @@ class Plan:
         the failed frames of an earlier one would have a much smaller budget.
         """
         return self.frame_count + sum(outcome.skipped == DONE for outcome in self.skipped)
+
+
+def with_last(plan: Plan, numbers: Collection[int]) -> Plan:
+    """Return the plan with some frames in batches of their own, in `Plan.last`."""
+    if not any(frame.number in numbers for frame in plan.frames):
+        return plan
+    batches = []
+    for batch in plan.batches:
+        frames = tuple(frame for frame in batch.frames if frame.number not in numbers)
+        if frames:
+            batches.append(evolve(batch, frames=frames))
+    first = len(plan.batches)
+    alone = (frame for frame in plan.frames if frame.number in numbers)
+    last = [Batch(index=first + n, frames=(frame,)) for n, frame in enumerate(alone)]
+    return evolve(plan, batches=tuple(batches), last=tuple(last))
 
 
 def plan_frames(

@@ -54,6 +54,20 @@ class OutcomeSpool:
                 if outcome.frame.number in wanted:
                     yield outcome
 
+    def job_ids(self) -> list[int]:
+        """Return the jobs that have outcomes, in order of frame number."""
+        frames = (self._frames[number] for number in sorted(self._frames))
+        return list(dict.fromkeys(job_id for frame in frames for job_id in frame.job_ids))
+
+    def clear(self) -> None:
+        """Forget all outcomes."""
+        with self._lock:
+            self._positions.clear()
+            self._batch_of.clear()
+            self._frames.clear()
+            if self._file is not None:
+                self._file.truncate(0)
+
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
