@@ -17,6 +17,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Their handlers raise exceptions in the main thread: KeyboardInterrupt, and Prefect's own."""
 
 
+_depth = threading.local()
+
+
+def is_user_code() -> bool:
+    """Return whether this thread is inside `contained`."""
+    return getattr(_depth, "value", 0) > 0
+
+
 class FunctionExit(FunctionError):
     """A function raised an exception that ends programs. Its cause is that exception."""
 
@@ -40,6 +48,7 @@ class contained:
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> None:
+        _depth.value = getattr(_depth, "value", 0) + 1
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
@@ -54,6 +63,7 @@ class contained:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        _depth.value -= 1
         for number, handler in self._handlers.items():
             if signal.getsignal(number) == self._on_signal:  # the code may have set its own
                 signal.signal(number, handler)

@@ -18,10 +18,13 @@ from cvat_flows.flows.commands.exit_status import (
     describe_statuses,
     status_of,
 )
+from cvat_flows.flows.own_output import keep_output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status."""
+    if argv is None:
+        keep_output()
     set_prefect_defaults()
     given = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(
