@@ -14,9 +14,10 @@ from cvat_sdk import Client, Config, models
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.cli import main
-from cvat_flows.flows.in_process import Finished, run_here
+from cvat_flows.flows.in_process import Finished, run_here, sweep_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.model.text import host_slug
 from tests.conftest import draw_images
 from tests.flows.conftest import frames_of
@@ -105,7 +106,10 @@ def test_cvat_installed_anew_at_the_same_address(
 
 
 def test_a_backup_of_cvat_that_is_older_than_the_record(
-    tmp_path: Path, function_file: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    function_file: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sandbox = SandboxProcess(tmp_path / "cvat")
     with sandbox, connect(sandbox.url) as client:
@@ -120,12 +124,19 @@ def test_a_backup_of_cvat_that_is_older_than_the_record(
     with SandboxProcess(backup) as restored, connect(restored.url) as client:
         task = client.tasks.retrieve(task.id)
         assert frames_of(task) == [0]
+        sweep = AnnotateNewTasksParameters(
+            rules=[SweepRule(function=str(function_file))], dry_run=True
+        )
+        for name, value in (("HOST", restored.url), ("USER", "admin"), ("PASSWORD", "admin")):
+            monkeypatch.setenv(f"CVAT_{name}", value)
+        assert [row.outcome for row in sweep_here(sweep).rows] == ["would be annotated"]
         forecast = annotate(client, task, function_file, dry_run=True)
         assert counts(forecast) == (2, 1, 0)
         finished = annotate(client, task, function_file).report_or_raise()
         assert (finished.created, finished.count("skipped")) == (2, 1)
         assert f"task {task.id} is older than the record" in caplog.text
         assert frames_of(task) == [0, 1, 2]
+        assert sweep_here(sweep).done == 1
         caplog.clear()
         assert annotate(client, task, function_file).report_or_raise().count("skipped") == 3
         assert "older than the record" not in caplog.text
