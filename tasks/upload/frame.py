@@ -119,6 +119,16 @@ class PendingFrame:
         record = self.record_before(run, when)
         return record if self.until else evolve(record, pending=())
 
+    def record_sent(self, run: RunStamp, when: str) -> FrameRecord:
+        """Return the record to write when the frame's request has its answer.
+
+        It names the request until a look at the job has shown that nothing is there twice.
+        """
+        record = self.record_after(run, when)
+        if self.failure or not self.request:
+            return record
+        return evolve(record, state="pending", request=self.request)
+
     def record_after(self, run: RunStamp, when: str) -> FrameRecord:
         """Return the record to write after everything is sent and deleted."""
         doubtful = tuple(sorted(self.doubtful))

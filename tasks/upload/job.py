@@ -196,7 +196,9 @@ class _JobUpload:
         self.waiting.update((f.number, f.until) for f in open_frames if f.until)
         done = [frame for frame in frames if not frame.until]
         self._unfinished |= {f.number: f for f in done if f.to_delete or f.doubtful}
-        self._complete([f for f in done if not (f.to_delete or f.doubtful)])
+        finished = [f for f in done if not (f.to_delete or f.doubtful)]
+        self._record({f.number: f.record_sent(self.manifest.run, now()) for f in finished})
+        self._add_results(finished, [frame.result() for frame in finished])
 
     def _with_groups(
         self, outcome: Outcome, existing: list[ExistingObject]
@@ -249,6 +251,7 @@ class _JobUpload:
                     error=self.deleter.undeletable[frame.number],
                     error_type="DeleteRefused",
                 )
+        self._confirm()
         self._complete(list(self._unfinished.values()))
         self._unfinished = {}
         for number, count in self.deleter.deleted.items():
@@ -295,6 +298,19 @@ class _JobUpload:
     def _record_intents(self, frames: Iterable[PendingFrame]) -> None:
         """Write what is about to happen to the frames."""
         self._record({f.number: f.record_before(self.manifest.run, now()) for f in frames})
+
+    def _confirm(self) -> None:
+        """Record that the frames that were sent are annotated: nothing of them is there twice."""
+        sent = self.creator.sent
+        for file in sorted({number // FRAMES_PER_FILE for number in sent}):
+            records = self.manifest.records_near(self.channel.job_id, file * FRAMES_PER_FILE)
+            self._record(
+                {
+                    number: evolve(record, state="annotated", request="")
+                    for number, record in records.items()
+                    if record.request and record.request == sent.get(number) and not record.pending
+                }
+            )
 
     def _complete(self, frames: list[PendingFrame]) -> None:
         self._record({f.number: f.record_after(self.manifest.run, now()) for f in frames})

@@ -60,7 +60,8 @@ class FrameRecord:
     pending: tuple[str, ...] = ()
     """Digests of the annotations that are being created, with one request."""
     request: str = ""
-    """Id of that request. All its frames are in the same manifest file."""
+    """Id of that request, until its outcome is known and verified. All its frames are in the same
+    manifest file."""
     until: float | None = None
     """Until when the request, which had no answer, may still be carried out (seconds since 1970).
     None if it had not ended when the record was written."""
@@ -135,9 +136,11 @@ def dump_job_file(file: JobFile) -> bytes:
             if items or name == "items":
                 row[name] = [_item_to_row(item, creators) for item in items]
         if record.pending:
-            row |= {"pending": record.pending, "request": record.request}
-            if record.until is not None:
-                row["until"] = _to_date(record.until)
+            row["pending"] = record.pending
+        if record.request:
+            row["request"] = record.request
+        if record.until is not None:
+            row["until"] = _to_date(record.until)
         if record.doubtful:
             row["doubtful"] = record.doubtful
         if record.groups:

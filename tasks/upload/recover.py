@@ -155,11 +155,14 @@ def recover(
     """
     requests: dict[str, dict[int, FrameRecord]] = {}
     for frame, record in records.items():
-        if record.pending:
+        if record.pending or record.request:
             requests.setdefault(record.request, {})[frame] = record
     recovery = Recovery()
     for frames in requests.values():
-        _recover_request(frames, existing, look, recovery)
+        if any(record.pending for record in frames.values()):
+            _recover_request(frames, existing, look, recovery)
+        else:
+            _find_copies(frames, existing, recovery)
     return recovery
 
 
@@ -197,3 +200,41 @@ def _recover_request(
             until=None,
             doubtful=tuple(sorted({*record.doubtful, *twice})),
         )
+
+
+def _find_copies(
+    frames: Mapping[int, FrameRecord],
+    existing: Mapping[int, Sequence[ExistingObject]],
+    recovery: Recovery,
+) -> None:
+    """Find a second copy of a request that had an answer, if no look at the job followed it."""
+    sent: dict[int, list[str]] = {}
+    candidates: dict[int, dict[str, list[ExistingObject]]] = {}
+    for frame, record in frames.items():
+        objects = existing.get(frame, ())
+        items = (*record.items, *record.deleting)
+        own = {(item.id, item.digest) for item in record.items if item.run == record.run.id}
+        sent[frame] = [digest for _, digest in own]
+        others = candidates_of(sent[frame], objects, items)
+        there = [one for one in objects if (one.id, one.digest) in own]
+        candidates[frame] = {
+            digest: [*(one for one in there if one.digest == digest), *others[digest]]
+            for digest in others
+        }
+        recovery.found[frame] = len(there)
+    run = next(iter(frames.values())).run.id
+    traces = find_traces(sent, candidates, run, only_whole_copies=True)
+    for frame, record in frames.items():
+        recovery.changed[frame] = evolve(record, request="")
+        if traces and traces.surplus[frame]:
+            twice = {one.digest for one in traces.surplus[frame]}
+            recovery.given_up[frame] = tuple(sorted(twice))
+            recovery.changed[frame] = evolve(
+                record,
+                items=(
+                    *(item for item in record.items if item.run != record.run.id),
+                    *traces.items[frame],
+                ),
+                request="",
+                doubtful=tuple(sorted({*record.doubtful, *twice})),
+            )

@@ -308,6 +308,44 @@ def test_a_request_that_is_carried_out_twice_with_one_clear_answer(
     assert bench.upload(*outcomes, run="run-2").requests == 0
 
 
+@pytest.mark.parametrize("existing", ["keep", "replace", "clear"])
+@pytest.mark.parametrize("check", [3, 4])
+def test_a_run_is_killed_before_it_has_seen_that_a_request_was_carried_out_twice(
+    bench: Bench,
+    oracle: Oracle,
+    sandbox_faults: Callable[..., None],
+    existing: str,
+    check: int,
+) -> None:
+    sandbox_faults(action="repeat")
+    outcomes = outcomes_of(bench)
+    with pytest.raises(Killed):
+        bench.upload(*outcomes, check=kill_at(check))
+    assert not bench.manifest("run-2").is_done(bench.frame(1))
+    if existing == "clear":
+        oracle.expected.clear()
+    oracle.annotated(outcomes)
+    report = bench.upload(*outcomes, run="run-2", existing=existing)
+    assert (report.created, report.kept) == (0, 8)
+    assert oracle.problems(bench.annotations(0)) == []
+    assert bench.manifest("run-3").is_done(bench.frame(1))
+
+
+def test_an_unseen_request_of_a_killed_run_is_no_reason_to_delete_the_work_of_others(
+    bench: Bench, oracle: Oracle
+) -> None:
+    outcomes = outcomes_of(bench)
+    with pytest.raises(Killed):
+        bench.upload(*outcomes, check=kill_at(4))
+    oracle.annotated(outcomes)
+    person("moves one", bench, oracle, 1)
+    for item in bench.add(bench.box(0), bench.box(2), source="auto"):
+        oracle.drawn({"attributes": [], "elements": [], **item})
+    report = bench.upload(*outcomes, run="run-2")
+    assert (report.created, report.deleted, report.withheld) == (0, 0, 1)
+    assert oracle.problems(bench.annotations(0)) == []
+
+
 def test_equal_objects_of_somebody_else_are_not_taken_for_a_second_copy(
     bench: Bench, oracle: Oracle, with_faults: WithFaults
 ) -> None:
