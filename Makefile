@@ -12,7 +12,7 @@ demo: $(READY)
 demo-ui: $(READY)
 	$(BIN)/python -m cvat_flows.deployments.demo --ui
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)
 	$(PYTEST) -m "not slow"

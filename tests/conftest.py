@@ -40,6 +40,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("CVAT_HOST is not set (a live CVAT, with CVAT_USER and CVAT_PASSWORD)")
 
 
+LONG_FIRST = ("tests/deployments/", "tests/ui/")
+"""Files that mostly wait for servers. The other workers fill the processor meanwhile."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FIRST))
+
+
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
     """A CVAT server with new webhooks. It delivers the old events, too."""
