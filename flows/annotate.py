@@ -13,7 +13,7 @@ from cvat_flows.flows.run.prepare import make_plan, make_run, open_notes
 from cvat_flows.flows.run.progress import showing_progress
 from cvat_flows.flows.run.record import open_record
 from cvat_flows.flows.run.report import new_report, publishing, run_pictures
-from cvat_flows.flows.run.upload import upload_all
+from cvat_flows.flows.run.upload import Uploads
 from cvat_flows.flows.split.split import split_detection
 from cvat_flows.tasks.detect.pruning import prune_if_due
 from cvat_flows.tasks.fetch.plan import Plan
@@ -54,6 +54,7 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
         run = make_run(
             context, plan.batches, notes, run_pictures(context, plan), record.forget_version
         )
+        uploads = Uploads(run=run, record=record, report=report)
         # All of this happens with the lease: a sweep takes a run without one for crashed.
         with (
             publishing(context, run, report),
@@ -62,13 +63,14 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
             showing_progress(context, plan, report) as progress,
         ):
             for batches in _passes(plan, parameters):
-                detect_all(context, run, plan, batches, report, progress)
-                report.finish_detection()
-                if report.stopped:
-                    break
-                notes.clear()
-                progress.uploading()
-                upload_all(run, record, report)
+                with uploads.beside(batches):
+                    done = uploads.frames_done
+                    detect_all(context, run, plan, batches, report, progress, done)
+                    report.finish_detection()
+                    if report.stopped:
+                        break
+                    notes.clear()
+                    progress.uploading()
             else:
                 notes.resolve(frame.number for frame in plan.frames)
         prune_if_due(context.storage)

@@ -154,9 +154,14 @@ class AnnotateTaskParameters(BaseModel):
     max_failed_frames: Annotated[float, _RUN] = Field(
         default=0.1,
         ge=0,
-        description="Stop and upload nothing if more frames than this fail: a share (0.1), which "
-        f"always allows {FAILURES_ALLOWED_BY_A_SHARE} failed frames, or a count (5). 0: all frames "
-        "or none, the run stops at the first failed frame.",
+        description="Stop and upload no further job if more frames than this fail: a share (0.1), "
+        f"which always allows {FAILURES_ALLOWED_BY_A_SHARE} failed frames, or a count (5). 0: all "
+        "frames or none, the run stops at the first failed frame.",
+    )
+    upload: Annotated[Literal["when_ready", "at_end"], _RUN] = Field(
+        default="when_ready",
+        description="When to upload a job: as soon as its frames are done, or after the last frame "
+        "of the run. With --max-failed-frames 0 always at the end.",
     )
     frames_per_run: Annotated[int, _RUN] = Field(
         default=72, ge=1, le=1000, description="Number of frames in one detect task run"
@@ -195,6 +200,11 @@ class AnnotateTaskParameters(BaseModel):
         if 0 < self.max_failed_frames < 1:
             return max(int(self.max_failed_frames * frames), FAILURES_ALLOWED_BY_A_SHARE)
         return int(self.max_failed_frames)
+
+    @property
+    def upload_at_end(self) -> bool:
+        """Whether nothing is uploaded before the last frame is done."""
+        return self.upload == "at_end" or self.max_failed_frames == 0
 
     def result_digest(self) -> str:
         """Return a digest of the options that decide a frame's annotations.

@@ -15,7 +15,7 @@ from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.engine.engine import StepRun
 from cvat_flows.tasks.engine.step import Step
 from cvat_flows.tasks.fetch.plan import Plan
-from cvat_flows.tasks.model.frames import Batch, Outcome
+from cvat_flows.tasks.model.frames import Batch, Frame, Outcome
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
@@ -50,8 +50,11 @@ def detect_all(
     batches: Sequence[Batch],
     report: RunReport,
     progress: Progress,
+    frames_done: Callable[[Sequence[Frame]], None],
 ) -> None:
     """Detect on batches of the plan. Write the outcomes to the spool and to the report.
+
+    `frames_done` receives the frames of each batch whose outcomes are in the spool.
 
     Stops early and sets `report.stopped` if more frames fail than `max_failed_frames` allows.
     Raises the error that failed a whole batch, for example when CVAT is unavailable.
@@ -61,6 +64,8 @@ def detect_all(
     def finish(work: BatchWork) -> bool:
         _collect(work, run, report, allowed)
         progress.advance(len(work.batch.frames) - work.shown)
+        if report.failed_count <= allowed:
+            frames_done(work.batch.frames)
         if report.failed_count > allowed:
             report.stopped = _why_stopped(report, allowed, planned=plan.frame_count)
         return report.stopped is None
@@ -200,8 +205,8 @@ def _why_stopped(report: RunReport, allowed: int, *, planned: int) -> str:
         were = "was" if planned - processed == 1 else "were"
         rest = f" {counted(planned - processed, 'frame')} {were} not looked at."
     return (
-        f"Nothing uploaded: {report.failed_count:,} of {counted(processed, 'frame')} failed, the "
-        f"limit is {allowed:,}, so something may be wrong with the whole run. If not, raise "
+        f"{report.failed_count:,} of {counted(processed, 'frame')} failed, the limit is "
+        f"{allowed:,}, so something may be wrong with the whole run. If not, raise "
         f"--max-failed-frames.{rest} The first failed frame is {first.frame} {first.name}: "
         f"{first.error}"
     )

@@ -1,8 +1,7 @@
 """Store outcomes on disk between detection and upload.
 
-Nothing is uploaded before all frames are detected, because a run over its budget of failed frames
-uploads nothing. Until then the outcomes are in a temporary file, so that memory does not grow with
-the number of frames.
+A job is uploaded when all of its frames are done. Until then the outcomes are in a temporary file,
+so that memory does not grow with the number of frames.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ class OutcomeSpool:
     def write(self, batch: Batch, outcomes: Iterable[Outcome]) -> None:
         """Store the outcomes of a batch. A second call for the batch replaces the first."""
         stored = list(outcomes)
-        for outcome in stored:
-            self._batch_of[outcome.frame.number] = batch.index
-            self._frames[outcome.frame.number] = outcome.frame
         with self._lock:
+            for outcome in stored:
+                self._batch_of[outcome.frame.number] = batch.index
+                self._frames[outcome.frame.number] = outcome.frame
             if self._file is None:
                 self._file = tempfile.TemporaryFile(prefix="cvat-flows-spool-")  # noqa: SIM115
             self._positions[batch.index] = self._file.seek(0, os.SEEK_END)
@@ -47,7 +46,8 @@ class OutcomeSpool:
 
     def of_job(self, job_id: int) -> Iterator[Outcome]:
         """Yield the outcomes of a job in order of frame number, with one batch in memory."""
-        numbers = sorted(n for n, frame in self._frames.items() if job_id in frame.job_ids)
+        with self._lock:
+            numbers = sorted(n for n, frame in self._frames.items() if job_id in frame.job_ids)
         for index, group in groupby(numbers, key=self._batch_of.__getitem__):
             wanted = set(group)
             for outcome in self._read(index):

@@ -80,6 +80,7 @@ CHANGE_NO_RESULT: dict[str, object] = {
     "only_unannotated": True,
     "renew": True,
     "fresh": True,
+    "upload": "at_end",
     "include_ground_truth": True,
     "max_failed_frames": 3,
     "frames_per_run": 5,
