@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from cvat_flows import (
     MaintainParameters,
     SweepRule,
 )
-from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import MEANINGS
+from cvat_flows.flows.commands.listing import describe, find_commands
 from cvat_flows.flows.commands.server_options import add_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_function_arguments
 
@@ -107,8 +107,7 @@ no answer: the longest time for which your gateways let it work ([upload](upload
 
 def reference() -> str:
     """Return the text of the page."""
-    commands = [entry.load() for entry in entry_points(group="cvat_flows.commands")]
-    parsers = {command.name: _parser(command) for command in commands}
+    parsers = {name: _parser(entry) for name, entry in find_commands().items()}
     annotate, annotate_new = parsers["annotate"], parsers["annotate-new"]
     rows = {
         "annotate-task": _fields(AnnotateTaskParameters, annotate),
@@ -152,11 +151,11 @@ def reference() -> str:
     )
 
 
-def _parser(command: Command) -> argparse.ArgumentParser:
+def _parser(entry: EntryPoint) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"cvat-flows {command.name}", description=command.help, add_help=False
+        prog=f"cvat-flows {entry.name}", description=describe(entry), add_help=False
     )
-    command.configure(parser)
+    entry.load().configure(parser)
     return parser
 
 

@@ -9,15 +9,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import NoReturn
 
 from cvat_flows.flows.commands.exit_status import (
     INTERRUPTED,
+    MISTAKE,
     describe_statuses,
     status_of,
 )
+from cvat_flows.flows.commands.listing import describe, find_commands
 from cvat_flows.flows.own_output import keep_output
 
 
@@ -33,18 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog=describe_statuses(),
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"cvat-flows {_version()}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for entry in _commands(given):
-        command = entry.load()
+    commands = find_commands()
+    for name, entry in commands.items():
+        text = describe(entry)
         subparser = subparsers.add_parser(
-            command.name,
-            help=command.help,
-            description=command.help,
-            epilog=describe_statuses(),
-            allow_abbrev=False,
+            name, help=text, description=text, epilog=describe_statuses(), allow_abbrev=False
         )
-        command.configure(subparser)
-        subparser.set_defaults(run=command.run)
+        if given[:1] == [name]:
+            command = entry.load()
+            command.configure(subparser)
+            subparser.set_defaults(run=command.run)
+    if not given:
+        parser.print_help()
+        return MISTAKE
     arguments = parser.parse_args(given)
 
     sys.excepthook = _print_traceback
@@ -118,10 +123,11 @@ def _exit_now() -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-def _commands(given: Sequence[str]) -> list[EntryPoint]:
-    """Return the command that `given` names, or all commands, which take longer to import."""
-    known = sorted(entry_points(group="cvat_flows.commands"), key=lambda entry: entry.name)
-    return [entry for entry in known if given and entry.name == given[0]] or known
+def _version() -> str:
+    try:
+        return version("cvat-flows")
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def set_prefect_defaults() -> None:

@@ -39,11 +39,22 @@ def package_version(name: str) -> str | None:
     try:
         version = importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        found = _distributions().get(name)
+        # To look through all packages takes half a second.
+        found = _distributions().get(name) if _is_installed(name) else None
         if not found:
             return None
         version = importlib.metadata.version(sorted(found)[0])
     return version.partition("+")[0]
+
+
+def _is_installed(name: str) -> bool:
+    """Return whether a top-level module is in a folder of installed packages."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return False
+    places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
+    return any(INSTALLATION_FOLDERS.intersection(Path(place).parts) for place in places if place)
 
 
 @cache

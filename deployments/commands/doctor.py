@@ -1,4 +1,6 @@
-"""`cvat-flows doctor`: check the installation and say what to do."""
+"""`cvat-flows doctor`: check CVAT, Prefect, storage, function and machine. Exits with status 1
+on a failure.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +150,6 @@ def _format(verdict: Verdict) -> Text:
 
 COMMAND = Command(
     name="doctor",
-    help="Check CVAT, Prefect, storage, function and machine. Exits with status 1 on a failure.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,6 @@
-"""`cvat-flows sandbox`: a small CVAT-compatible server for demos and tests."""
+"""`cvat-flows sandbox`: run a small CVAT-compatible server for demos and tests (admin/admin,
+worker/worker).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="sandbox",
-    help="Run a small CVAT-compatible server for demos and tests (admin/admin, worker/worker).",
     configure=configure,
     run=run,
 )

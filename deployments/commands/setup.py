@@ -1,4 +1,6 @@
-"""`cvat-flows setup`: prepare a Prefect server and CVAT's webhooks. It can be repeated any time."""
+"""`cvat-flows setup`: set up a Prefect server: pools, limits, blocks, deployments, automations,
+webhooks.
+"""
 
 from __future__ import annotations
 
@@ -133,7 +135,6 @@ def _apply(changes: list[Change]) -> None:
 
 COMMAND = Command(
     name="setup",
-    help="Set up a Prefect server: pools, limits, blocks, deployments, automations, webhooks.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,4 @@
-"""`cvat-flows webhook`: receive CVAT's webhooks and start sweeps of the tasks that are ready."""
+"""`cvat-flows webhook`: receive CVAT's webhooks and have each task annotated when it is ready."""
 
 from __future__ import annotations
 
@@ -77,7 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="webhook",
-    help="Receive CVAT's webhooks and have each task annotated when it is ready.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,4 @@
-"""`cvat-flows annotate`: annotate one CVAT task in this process."""
+"""`cvat-flows annotate`: annotate a CVAT task: upload the good frames, list the failed ones."""
 
 from __future__ import annotations
 
@@ -117,7 +117,6 @@ def show(report: RunReport, url: str | None) -> None:
 
 COMMAND = Command(
     name="annotate",
-    help="Annotate a CVAT task: upload the good frames, list the failed ones.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,6 @@
-"""`cvat-flows annotate-new`: find new CVAT tasks and annotate them."""
+"""`cvat-flows annotate-new`: annotate the new CVAT tasks that fit rules, like the nightly
+sweep.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,6 @@ def _rules(arguments: argparse.Namespace) -> dict[str, Any]:
 
 COMMAND = Command(
     name="annotate-new",
-    help="Annotate the new CVAT tasks that fit rules, like the nightly sweep.",
     configure=configure,
     run=run,
 )

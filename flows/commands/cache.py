@@ -1,4 +1,4 @@
-"""`cvat-flows cache`: show the cached detections, or prune them."""
+"""`cvat-flows cache`: show the cached detections, or prune them by age and size."""
 
 from __future__ import annotations
 
@@ -61,7 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="cache",
-    help="Show the cached detections, or prune them by age and size.",
     configure=configure,
     run=run,
 )

@@ -10,10 +10,12 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Command:
-    """A command of `cvat-flows`. Entry points of the group `cvat_flows.commands` refer to them."""
+    """A command of `cvat-flows`. Entry points of the group `cvat_flows.commands` refer to them.
+
+    The first paragraph of its module's docstring says what it does (flows.commands.listing).
+    """
 
     name: str
-    help: str
     configure: Callable[[argparse.ArgumentParser], None]
     """Adds the arguments."""
     run: Callable[[argparse.Namespace], int]

@@ -1,4 +1,4 @@
-"""`cvat-flows manifest`: show what this project has uploaded to a CVAT task."""
+"""`cvat-flows manifest`: show what was uploaded to a CVAT task, by run or by frame."""
 
 from __future__ import annotations
 
@@ -101,7 +101,6 @@ def _frames(function: str, rows: list[Row]) -> Table:
 
 COMMAND = Command(
     name="manifest",
-    help="Show what was uploaded to a CVAT task, by run or by frame.",
     configure=configure,
     run=run,
 )

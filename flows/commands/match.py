@@ -1,4 +1,6 @@
-"""`cvat-flows match`: compare a function's labels with a CVAT task's labels."""
+"""`cvat-flows match`: compare a function's labels with a CVAT task's labels, without
+annotating.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,6 @@ def match_table(rows: tuple[MatchRow, ...], *, title: str) -> Table:
 
 COMMAND = Command(
     name="match",
-    help="Compare a function's labels with a CVAT task's labels, without annotating.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,6 @@
-"""`cvat-flows preview`: show on a page what annotating would do. Nothing is written to CVAT."""
+"""`cvat-flows preview`: show what annotating would do, on a page with pictures. Nothing is
+written to CVAT.
+"""
 
 from __future__ import annotations
 
@@ -102,8 +104,6 @@ def _with_lowest_score(values: dict[str, Any], lowest: float | None) -> dict[str
 
 COMMAND = Command(
     name="preview",
-    help=f"Show what annotating would do, on a page with up to {MAX_PICTURES} frames. Nothing "
-    "is written to CVAT.",
     configure=configure,
     run=run,
 )

@@ -1,4 +1,4 @@
-"""`cvat-flows retry`: run a flow run again to do what is missing."""
+"""`cvat-flows retry`: run a failed run again: do only what is missing."""
 
 from __future__ import annotations
 
@@ -135,7 +135,6 @@ def check(client: SyncPrefectClient, found: FlowRun) -> AnnotateTaskParameters:
 
 COMMAND = Command(
     name="retry",
-    help="Run a failed run again: do only what is missing.",
     configure=configure,
     run=run,
 )

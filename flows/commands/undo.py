@@ -1,4 +1,6 @@
-"""`cvat-flows undo`: delete uploaded annotations that nobody has changed."""
+"""`cvat-flows undo`: delete annotations that this project uploaded to a CVAT task and nobody
+has changed.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 COMMAND = Command(
     name="undo",
-    help="Delete annotations that this project uploaded to a CVAT task and nobody has changed.",
     configure=configure,
     run=run,
 )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from cvat_sdk import Client, models
 from pydantic import SecretStr
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.flows.cli import main
+from cvat_flows.flows.commands.listing import describe, find_commands
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
 from cvat_flows.flows.commands.usage_error import UsageError
@@ -242,3 +247,29 @@ def test_a_process_logs_in_once(sandbox: SandboxProcess) -> None:
     assert connection.connect(settings) is first
     logins = [n for address, n in sandbox.request_counts().items() if "/auth/login" in address]
     assert sum(logins) <= 1
+
+
+def test_help_lists_every_command_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+    script = (
+        "import sys\nfrom cvat_flows.flows.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'prefect', 'cvat_sdk', 'pydantic', 'numpy', 'rich', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for name, entry in find_commands().items():
+        assert f"\n    {name} " in done.stdout
+        assert describe(entry)
+    assert "Delete annotations that this project uploaded" in done.stdout
+
+
+def test_no_command_prints_help_and_a_version_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "annotate-new" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert re.fullmatch(r"cvat-flows \d+\.\d+\.\d+\n", capsys.readouterr().out)
