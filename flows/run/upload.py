@@ -165,9 +165,7 @@ class Uploads:
         if not self._uploaded:
             return "Nothing uploaded"
         task_id = self.record.context.media.task_id
-        jobs = (
-            f"{len(self._uploaded):,} of {counted(len(self._uploaded | {*self._missing}), 'job')}"
-        )
+        jobs = counted(len({*self._uploaded, *self._missing}), "job")
         return (
             f"{len(self._uploaded):,} of {jobs} uploaded before the run stopped (to delete their "
             f"annotations: cvat-flows undo {task_id} --run {current_engine().run_id})"

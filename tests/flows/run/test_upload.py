@@ -80,7 +80,7 @@ def test_a_run_over_its_budget_uploads_no_further_job_and_says_how_to_undo(
         task, function_parameters={"fail": failing}, max_failed_frames=2, frames_per_run=1
     )
     message = str(finished.error)
-    assert "2 of 6 jobs uploaded before the run stopped" in message
+    assert message.startswith("2 of 6 jobs uploaded before the run stopped (to delete their")
     assert f"cvat-flows undo {task.id} --run {finished.run_id}" in message
     assert "the limit is 2" in message
     assert frames_of(task) == list(range(8))
