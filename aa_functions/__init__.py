@@ -6,6 +6,7 @@ This package adds loading functions by name (`load_function`) and fingerprints.
 
 A detection function has `spec` and `detect`:
 
+>>> from aa_functions import DetectionFunctionSpec, label_spec, rectangle
 >>> class WholeImage:
 ...     spec = DetectionFunctionSpec(labels=[label_spec("image", 0, type="rectangle")])
 ...

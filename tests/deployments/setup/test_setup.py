@@ -168,6 +168,6 @@ def test_the_block_keeps_its_secret(stack: Stack) -> None:
 
 def test_no_server(live_prefect: LivePrefect) -> None:
     done = live_prefect.cvat_flows("setup", PREFECT_API_URL="http://127.0.0.1:9/api")
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert "does not answer" in done.stderr
     assert "Traceback" not in done.stderr

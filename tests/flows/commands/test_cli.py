@@ -261,7 +261,7 @@ def test_help_lists_every_command_and_imports_none(capsys: pytest.CaptureFixture
     )
     assert done.returncode == 0, done.stderr
     for name, entry in find_commands().items():
-        assert f"\n    {name} " in done.stdout
+        assert f"\n    {name}" in done.stdout
         assert describe(entry)
     assert "Delete annotations that this project uploaded" in done.stdout
 

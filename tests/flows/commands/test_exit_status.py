@@ -76,7 +76,6 @@ CASES = [
     ("setup", "", ["--dry-run", "--file", "no-such-file.yaml"], MISTAKE),
     ("setup", "Prefect away", ["--dry-run"], SERVER),
     ("webhook", "", ["--secret-file", "no-such-file"], MISTAKE),
-    ("webhook", "CVAT away", ["FUNCTION", "--secret-file", "SECRET"], SERVER),
     ("sandbox", "", ["--data", "DATA", "--port", "x"], MISTAKE),
 ]
 
@@ -154,8 +153,10 @@ def test_the_status_of_a_command(
     # A sweep reports a rule that cannot be used, and may find tasks by other rules.
     by_report = command in ("match", "sandbox") or "rule no such project: " in output.out
     if status in (MISTAKE, SERVER) and not by_report:
-        assert output.err.startswith(f"cvat-flows {command}: ")
-        assert len(output.err.strip().splitlines()) <= 3  # A mismatch has a line for each label.
+        # Lines about the phases of the start may come first.
+        _, found_error, message = f"\n{output.err}".partition(f"\ncvat-flows {command}: ")
+        assert found_error
+        assert len(message.strip().splitlines()) <= 3  # A mismatch has a line for each label.
 
 
 FAIL = """def detect(context, image):
