@@ -27,7 +27,7 @@ DELETED = "deleted in CVAT"
 POOL = "ground truth"
 HONEYPOT = "honeypot"
 NO_JOB = "in no annotation job"
-ANNOTATED = "has annotations"
+ANNOTATED = "already annotated"
 DONE = "done before"
 SET_ASIDE = "set aside"
 

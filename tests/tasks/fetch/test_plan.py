@@ -72,7 +72,7 @@ def test_skipped_frames_have_a_reason() -> None:
         1: "done before",
         2: "honeypot",
         3: "done before",
-        4: "has annotations",
+        4: "already annotated",
         7: "honeypot",
         10: "ground truth",
         11: "ground truth",
