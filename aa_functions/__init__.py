@@ -20,8 +20,9 @@ A detection function has `spec` and `detect`:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aa_functions.exports import lazy_exports
 
 if TYPE_CHECKING:
     from cvat_sdk.attributes import number_attribute_values
@@ -128,13 +129,5 @@ _HOMES = {
     "wrap_function": "aa_functions.reference",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Imported on first use: cvat_sdk takes longer to import than a short command runs.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'aa_functions' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+# Imported on first use: cvat_sdk takes longer to import than a short command runs.
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.rows import WEIGHTS, Effort, Result
+from bench.rows import WEIGHTS, Effort, Result, fresh
 from bench.runs import alternate, median
 from bench.stage import Stage
 from bench.table import Row
@@ -56,8 +56,8 @@ def _against_cli(
     task_id = stage.task(count)
     cli, flows = alternate(
         effort.rounds,
-        _fresh(stage, task_id, _cvat_cli(stage, task_id, theirs)),
-        _fresh(stage, task_id, _cvat_flows(stage, task_id, ours)),
+        fresh(stage, task_id, _cvat_cli(stage, task_id, theirs)),
+        fresh(stage, task_id, _cvat_flows(stage, task_id, ours)),
     )
     ratio = median(cli) / median(flows)
     return Row(
@@ -72,7 +72,7 @@ def _against_cli(
 def _nothing_to_do(stage: Stage) -> Row:
     task_id = stage.task(200)
     run = _cvat_flows(stage, task_id, CONSTANT)
-    _fresh(stage, task_id, run)()
+    fresh(stage, task_id, run)()
     seconds = median([run() for _ in range(5)])
     return _seconds("whole process, nothing to do", seconds, 1.0)
 
@@ -116,7 +116,7 @@ def _with_a_server(stage: Stage) -> Row:
     task_id = stage.task(10)
     with local_prefect(stage.folder) as url:
         del os.environ["PREFECT_API_URL"]
-        run = _fresh(
+        run = fresh(
             stage,
             task_id,
             _cvat_flows(stage, task_id, CONSTANT, {"PREFECT_API_URL": f"{url}/api"}),
@@ -142,15 +142,6 @@ def _seconds(what: str, seconds: float, target: float) -> Row:
 def _processor_time() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _fresh(stage: Stage, task_id: int, run: Callable[[], float]) -> Callable[[], float]:
-    def cleared() -> float:
-        stage.clear(task_id)
-        stage.fresh_storage()
-        return run()
-
-    return cleared
 
 
 def _cvat_cli(stage: Stage, task_id: int, function: Sequence[str]) -> Callable[[], float]:

@@ -15,8 +15,9 @@ all three ways.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aa_functions.exports import lazy_exports
 
 if TYPE_CHECKING:
     from aa_functions.reference import LoadedFunction, load_function
@@ -71,13 +72,5 @@ _HOMES = {
     "maintain_flow": "cvat_flows.flows.prefect_flows",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Imported on first use: the command line sets Prefect's settings before Prefect is imported.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'cvat_flows' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+# Imported on first use: the command line sets Prefect's settings before Prefect is imported.
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

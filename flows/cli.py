@@ -38,12 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"cvat-flows {_version()}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands = find_commands()
-    for name, entry in commands.items():
+    chosen = given[0] if given and given[0] in commands else None
+    for name in [chosen] if chosen else commands:
+        entry = commands[name]
         text = describe(entry)
         subparser = subparsers.add_parser(
             name, help=text, description=text, epilog=describe_statuses(), allow_abbrev=False
         )
-        if given[:1] == [name]:
+        if chosen:
             command = entry.load()
             command.configure(subparser)
             subparser.set_defaults(run=command.run)
