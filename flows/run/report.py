@@ -106,7 +106,7 @@ def publishing(context: RunContext, run: AnnotationRun, report: RunReport) -> It
 
 
 def publish(context: RunContext, run: AnnotationRun, report: RunReport) -> None:
-    """Finish the report. Write the per-frame table to the storage and the reports to Prefect."""
+    """Finish the report. Write the per-frame table to the storage, and the pages."""
     parameters, storage = context.parameters, context.storage
     report.finish()
     pictures = run.pictures
@@ -121,14 +121,15 @@ def publish(context: RunContext, run: AnnotationRun, report: RunReport) -> None:
     files = report.files
     folder, recorded = results_folder(report.media), current_engine().is_recorded
     publisher = _Publisher(storage, folder, report)
+    table_path = f"{folder}/frames.csv"
     with warn_on_error("the per-frame table"):
         rows = report.sorted_rows()
-        tables = {"frames.csv": to_csv(rows)}
+        tables = {table_path: to_csv(rows)}
         if recorded:
-            tables["frames.parquet"] = to_parquet(rows)
-        for name, content in tables.items():
-            storage.write(f"{folder}/{name}", content, durable=False)
-            files.append(("per-frame table", f"{folder}/{name}"))
+            tables[f"{folder}/frames.parquet"] = to_parquet(rows)
+        for path, content in tables.items():
+            storage.write(path, content, durable=False)
+            files.append(("per-frame table", path))
     if parameters.dry_run:
         with warn_on_error("the preview page"):
             threshold = (parameters.label_thresholds or {}).get(WILDCARD, parameters.conf_threshold)
@@ -141,8 +142,8 @@ def publish(context: RunContext, run: AnnotationRun, report: RunReport) -> None:
         what = "preview" if parameters.dry_run else "report"
         publisher.put(make(report, samples, files=files), what, _short_sentence(report))
     with warn_on_error("the table of failed frames"):
-        table_path = files[-1][1] if files else ""
-        _put_failed(run, report, table_path, publisher)
+        is_written = table_path in (path for _, path in files)
+        _put_failed(run, report, table_path if is_written else "", publisher)
     run_logger().info("CVAT task: %s", report.media.task_url)
 
 
