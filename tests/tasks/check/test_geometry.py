@@ -259,17 +259,25 @@ def test_what_is_hardly_a_shape_has_no_area(found: Detection) -> None:
         assert (result.failure, result.detections) == (None, (fine,)), policy
         assert result.counts == {DROPPED: 1}
     assert run("fail", found).failure
-    refused = found.type in ("polyline", "mask") and len(found.points) > 4
-    assert bool(run("keep", found).failure) != refused
+    cvat_accepts = found.type in ("polyline", "mask") and len(found.points) > 4
+    assert (run("keep", found).failure is None) == cvat_accepts
 
 
 @pytest.mark.parametrize(
-    "found", [shape("rectangle", 1, 2), shape("ellipse"), shape("polygon", 1, 2, 3, 4, 5)]
+    "found",
+    [
+        shape("rectangle", 1, 2),
+        shape("ellipse"),
+        shape("polygon", 1, 2, 3, 4, 5),
+        shape("polyline", 1, 2, 3),
+        shape("points", 1),
+    ],
 )
 def test_a_wrong_number_of_points_is_an_error_of_the_function(found: Detection) -> None:
     for policy in ("keep", "drop", "clip", "fail"):
         failure = run(policy, found).failure
-        assert failure is None or "numbers in its points" in failure.error
+        assert failure is not None, policy
+        assert "numbers in its points" in failure.error
 
 
 def test_a_line_outside_the_image_shrinks_to_nothing() -> None:
