@@ -96,11 +96,11 @@ def show(report: RunReport, url: str | None) -> None:
             "annotations",
             report.annotations + (" (dry run: nothing was written)" if report.dry_run else ""),
         ),
+        *(("left out", f"{one.what}: {one.remedy}") for one in report.left_out),
         ("labels", ", ".join(f"{n} {c:,}" for n, c in report.shapes_by_label.most_common()) or "-"),
         ("speed", f"{report.frames_per_second:.1f} frames/s, {report.seconds:.1f} s in all"),
         ("in CVAT", report.media.task_url),
     ]
-    rows[4:4] = [("left out", f"{one.what}: {one.remedy}") for one in report.left_out]
     if url:
         rows.append(("in Prefect", url))
     for name, text in rows:

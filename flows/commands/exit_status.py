@@ -30,15 +30,19 @@ def status_of(error: BaseException) -> int:
     from cvat_flows.tasks.storage import StorageError, StorageSettingsError
     from cvat_flows.tasks.upload.lease import LeaseLost, TaskIsBusy
 
-    if isinstance(error, FunctionHangs):
-        return FAILED
-    if isinstance(error, CvatRefused):
-        # The number in the call is wrong if there is no such task.
-        return MISTAKE if error.status == 404 else SERVER
-    if isinstance(error, NoSuchOrganization | StorageSettingsError):
-        return MISTAKE
-    of_server = CvatUnavailable, CannotConnect, PrefectUnavailable, StorageError, TaskIsBusy
-    return SERVER if isinstance(error, (*of_server, LeaseLost)) else MISTAKE
+    match error:
+        case FunctionHangs():
+            return FAILED
+        case CvatRefused():
+            # The number in the call is wrong if there is no such task.
+            return MISTAKE if error.status == 404 else SERVER
+        case NoSuchOrganization() | StorageSettingsError():  # kinds of those below
+            return MISTAKE
+        case CvatUnavailable() | CannotConnect() | PrefectUnavailable():
+            return SERVER
+        case StorageError() | TaskIsBusy() | LeaseLost():
+            return SERVER
+    return MISTAKE
 
 
 def describe_statuses() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -18,6 +18,7 @@ from cvat_flows.tasks.cvat.annotated_frames import annotated_frames
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.fetch.plan import DONE, Plan
+from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.upload.lease import Lease, task_lease
 from cvat_flows.tasks.upload.manifest import Manifest
@@ -70,10 +71,8 @@ class RunRecord:
         context, parameters = self.context, self.context.parameters
         if context.function.fingerprint is None or parameters.existing == "clear":
             return frozenset()
-        media = context.media
-        frames = (media.frame(number, jobs=parameters.jobs) for number in range(media.size))
         is_done = self.manifest.is_done_by_this_run if parameters.fresh else self.manifest.is_done
-        return frozenset(frame.number for frame in frames if is_done(frame))
+        return self._numbers(is_done)
 
     def frames_set_aside(self) -> frozenset[int]:
         """Return the frames that failed in the same way in each of the last runs.
@@ -85,9 +84,13 @@ class RunRecord:
         is_wanted = parameters.fresh or current_engine().is_repeated
         if context.function.fingerprint is None or is_wanted or not parameters.max_failed_frames:
             return frozenset()
-        media = context.media
-        frames = (media.frame(number, jobs=parameters.jobs) for number in range(media.size))
-        return frozenset(frame.number for frame in frames if self.manifest.is_set_aside(frame))
+        return self._numbers(self.manifest.is_set_aside)
+
+    def _numbers(self, is_one: Callable[[Frame], bool]) -> frozenset[int]:
+        """Return the numbers of the task's frames for which `is_one` is true."""
+        media, jobs = self.context.media, self.context.parameters.jobs
+        frames = (media.frame(number, jobs=jobs) for number in range(media.size))
+        return frozenset(frame.number for frame in frames if is_one(frame))
 
     def count_removed(self, plan: Plan) -> int:
         """Return how many uploaded annotations are gone from the frames that are done.

@@ -27,9 +27,9 @@ MAX_CHUNK_IN_MEMORY = 32 << 20
 MAX_CHUNK_DOWNLOADS = 3
 """Downloads of a chunk that arrives damaged."""
 MAX_BYTES_PER_PIXEL = 8
+"""Of an image file that the chunk compresses once more. Four channels of 16 bits take that much."""
 MAX_METADATA_SIZE = 1 << 20
-"""Bytes. Limits of an image file that is compressed once more in its chunk, unpacked. The most that
-a pixel takes is four channels of 16 bits."""
+"""Bytes of such a file that are not pixels."""
 _BUILD_FAILURES = frozenset({500, 502, 503, 504})
 """One unreadable image makes CVAT answer 500 for the whole chunk, and a gateway times out if a
 chunk takes too long to build. Single frames may still be available."""

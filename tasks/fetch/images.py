@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any, BinaryIO
 
@@ -28,8 +28,8 @@ _ORIENTATION = 0x0112
 _TURNED = range(2, 9)
 """Values of the EXIF orientation of pictures that are stored turned or mirrored."""
 
-Sizes = Collection[tuple[int, int]]
-"""Widths and heights, in pixels, that a frame's image may have."""
+Sizes = Sequence[tuple[int, int]]
+"""Widths and heights, in pixels, that a frame's image may have. The first is what CVAT says."""
 
 
 class ImageUnreadable(CvatFlowsError):
@@ -136,7 +136,7 @@ def decode_image(content: bytes, sizes: Sizes) -> PIL.Image.Image:
 
     Args:
         content: The image file.
-        sizes: What CVAT says. A file of another size is not loaded: it could need any amount of
+        sizes: What is allowed. A file of another size is not loaded: it could need any amount of
             memory.
 
     Raises:
@@ -194,7 +194,7 @@ def _orientation(image: PIL.Image.Image) -> Any:
 
 
 def _size_differs(size: tuple[int, int], sizes: Sizes) -> ImageSizeDiffers:
-    width, height = next(iter(sizes))
+    width, height = sizes[0]
     return ImageSizeDiffers(
         f"the image has {size[0]}x{size[1]} pixels, but CVAT says {width}x{height}, so annotations "
         "would be misplaced: save the image upright and without an orientation tag, and upload it "

@@ -82,7 +82,7 @@ class RunReport:
     """Failures of the first failed frames, by frame number."""
     _failed: dict[int, FrameRow] = field(factory=dict, init=False, repr=False)
     _states: Counter[str] = field(factory=Counter, init=False, repr=False)
-    _begin: float = field(factory=time.monotonic, repr=False, alias="begin")
+    _begin: float = field(factory=time.monotonic, repr=False)
     _first_frame: float = field(factory=time.monotonic, init=False, repr=False)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
