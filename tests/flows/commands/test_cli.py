@@ -249,7 +249,7 @@ def test_a_process_logs_in_once(sandbox: SandboxProcess) -> None:
     assert sum(logins) <= 1
 
 
-def test_help_lists_every_command_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command_and_imports_none() -> None:
     script = (
         "import sys\nfrom cvat_flows.flows.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"

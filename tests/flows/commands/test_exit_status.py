@@ -131,7 +131,6 @@ def test_the_status_of_a_command(
     status: int,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "secret").write_text("0123456789abcdef")
     failing = tmp_path / "failing.py"
     failing.write_text(function_file.read_text().replace("def detect(context, image):", FAIL, 1))
     task = make_task(2, name="bad task" if "bad task" in arguments else "task")
@@ -140,7 +139,6 @@ def test_the_status_of_a_command(
         "TASK": [str(task.id)],
         "FUNCTION": ["--function-file", str(function)],
         "PAGE": [str(tmp_path / "page.html")],
-        "SECRET": [str(tmp_path / "secret")],
         "DATA": [str(tmp_path / "data")],
     }
     try:
