@@ -17,6 +17,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictStr,
@@ -37,6 +38,19 @@ Name = Annotated[StrictStr, Field(min_length=1)]
 Key = Annotated[StrictStr, AfterValidator(canonical), Field(min_length=1)]
 """A name of the function, in the form in which names are compared."""
 Target = Name | None
+
+
+def _check_distinct(entries: Any) -> Any:
+    """Refuse names that are the same in the form in which names are compared."""
+    seen: dict[str, str] = {}
+    for name in entries if isinstance(entries, Mapping) else ():
+        if isinstance(name, str) and (other := seen.setdefault(canonical(name), name)) != name:
+            raise ValueError(f"{other!r} and {name!r} are the same name; remove one of them")
+    return entries
+
+
+# Without it, the last of two entries for one name would silently win.
+DISTINCT = BeforeValidator(_check_distinct)
 Entry = TypeVar("Entry", bound="AttributeMapping | SublabelMapping")
 
 
@@ -97,7 +111,7 @@ class AttributeMapping(_Entry):
 class SublabelMapping(_Entry):
     """What one sublabel (keypoint) maps to."""
 
-    attributes: dict[Key, AttributeMapping] = Field(default_factory=dict)
+    attributes: Annotated[dict[Key, AttributeMapping], DISTINCT] = Field(default_factory=dict)
 
     def attribute(self, name: str) -> AttributeMapping:
         return _find_entry(self.attributes, name, AttributeMapping)
@@ -106,7 +120,7 @@ class SublabelMapping(_Entry):
 class LabelMapping(SublabelMapping):
     """What one label maps to."""
 
-    sublabels: dict[Key, SublabelMapping] = Field(default_factory=dict)
+    sublabels: Annotated[dict[Key, SublabelMapping], DISTINCT] = Field(default_factory=dict)
 
     def sublabel(self, name: str) -> SublabelMapping:
         return _find_entry(self.sublabels, name, SublabelMapping)
@@ -117,7 +131,7 @@ class SpecMapping(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    labels: dict[Key, LabelMapping] = Field(default_factory=dict)
+    labels: Annotated[dict[Key, LabelMapping], DISTINCT] = Field(default_factory=dict)
 
     def label(self, name: str) -> LabelMapping:
         return _find_entry(self.labels, name, LabelMapping)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cvat_flows.tasks.check.remap import RemapOptions, check_thresholds, remap_frame
-from cvat_flows.tasks.matching.mapping import load_mapping
+from cvat_flows.tasks.matching.mapping import MappingError, load_mapping
 from cvat_flows.tasks.matching.match import compare_spec, match_spec
 from cvat_flows.tasks.matching.names import describe_difference
 from cvat_flows.tasks.matching.result import SpecMismatch
@@ -62,6 +62,20 @@ def test_names_match_whatever_their_composition_and_spaces_at_the_ends(
         options = RemapOptions(label_thresholds={name: 0.5})
         only = match_spec([label(ours)], [label(theirs, id=70)])
         assert remap_frame(outcome, only, options).annotations == ()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "where"),
+    [
+        ("{car: a, 'car ': b}", "mapping"),
+        (f"{{{COMPOSED}: a, {DECOMPOSED}: b}}", "mapping"),
+        ("{car: {attributes: {kind: a, ' kind': b}}}", "car > attributes"),
+        ("{car: {sublabels: {eye: a, 'eye ': b}}}", "car > sublabels"),
+    ],
+)
+def test_a_mapping_has_one_entry_for_a_name(mapping: str, where: str) -> None:
+    with pytest.raises(MappingError, match=f"not valid: {where}: .* are the same name"):
+        load_mapping(mapping)
 
 
 def test_two_labels_that_look_the_same_are_matched_exactly() -> None:
