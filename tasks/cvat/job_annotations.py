@@ -20,7 +20,7 @@ from cvat_sdk import Client
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, is_complete, iter_annotations
 from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.explain import TOO_LARGE, describe_body, explain_refusal
-from cvat_flows.tasks.cvat.http import open_response
+from cvat_flows.tasks.cvat.response import open_response
 from cvat_flows.tasks.cvat.retry import (
     MAX_CONSECUTIVE_500S,
     RetryPolicy,
