@@ -8,38 +8,35 @@ docs/upload.md explains why.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
 from attrs import define, evolve, field
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.annotation_json import Kind, annotation_to_json, ids_by_kind
 from cvat_flows.tasks.cvat.digest import digest
 from cvat_flows.tasks.cvat.job import frames_of_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.frames import Failure, Outcome
+from cvat_flows.tasks.model.frames import Outcome
+from cvat_flows.tasks.upload.before import JobBefore, has_groups
 from cvat_flows.tasks.upload.copies import CopyFinder
 from cvat_flows.tasks.upload.create import Creator
-from cvat_flows.tasks.upload.delete import Deleter, ObjectToDelete
+from cvat_flows.tasks.upload.delete import Deleter
 from cvat_flows.tasks.upload.frame import PendingFrame, encode_frame
 from cvat_flows.tasks.upload.manifest import FRAMES_PER_FILE, Manifest
 from cvat_flows.tasks.upload.manifest_file import FrameRecord, now
-from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
-from cvat_flows.tasks.upload.plan import find_duplicates
+from cvat_flows.tasks.upload.ownership import ManifestItem
 from cvat_flows.tasks.upload.read import JobReader
-from cvat_flows.tasks.upload.recover import Recovery, recover
+from cvat_flows.tasks.upload.recover import Recovery
 from cvat_flows.tasks.upload.result import FrameUpload, UploadOptions, UploadReport
+from cvat_flows.tasks.upload.verify import Verifier
 
 _MAX_ENCODED_ANNOTATIONS = 20_000
 """Annotations in memory at a time."""
-_MAX_VERIFICATIONS = 5
-"""How often to look for duplicates at the end of a job. The first time without one is the last."""
 
 
 def upload_job(
@@ -115,17 +112,11 @@ class _JobUpload:
     reader: JobReader = field(init=False)
     creator: Creator = field(init=False)
     deleter: Deleter = field(init=False)
+    before: JobBefore = field(init=False)
     results: dict[int, FrameUpload] = field(factory=dict, init=False)
     failed: list[Outcome] = field(factory=list, init=False)
     waiting: dict[int, float] = field(factory=dict, init=False)
     """Frames with a request that may still be carried out, and until when."""
-    _looked_at: float = field(default=0.0, init=False)
-    _existing: dict[int, list[ExistingObject]] | None = field(default=None, init=False)
-    _highest_ids: dict[Kind, int] = field(factory=dict, init=False)
-    """The highest ids in the job before anything was sent. CVAT's ids rise."""
-    _recovery: Recovery = field(factory=Recovery, init=False)
-    """What became of the open requests of the manifest file `_recovered`."""
-    _recovered: int | None = field(default=None, init=False)
     _unfinished: dict[int, PendingFrame] = field(factory=dict, init=False)
     """Frames with something to delete or verify after everything is sent."""
 
@@ -144,41 +135,28 @@ class _JobUpload:
             record=self._record_intents,
         )
         self.deleter = Deleter(channel=self.channel, options=self.options, find=self.reader.find)
+        self.before = JobBefore(
+            reader=self.reader,
+            manifest=self.manifest,
+            options=self.options,
+            write=self._record,
+        )
 
     def send(self, outcomes: list[Outcome]) -> None:
         """Plan and create the annotations of some frames. `finish` deletes the superseded ones.
 
         The frames' records are in one manifest file.
         """
-        existing = self._read_job()
-        self._recover(outcomes[0].frame.number, existing)
-        if any(map(_has_groups, outcomes)):
+        recovery = self.before.recover(outcomes[0].frame.number)
+        if any(map(has_groups, outcomes)):
             self.reader.groups.reserve(outcome.frame.number for outcome in outcomes)
         frames = []
         for outcome in outcomes:
-            number = outcome.frame.number
-            if number in self._recovery.held and not self.options.dry_run:
-                self.waiting[number] = self._recovery.held[number]
-                continue
-            there = self._with_groups(outcome, existing.pop(number, []))
-            frame = encode_frame(
-                outcome,
-                job_frames=self.job_frames,
-                names=self.names,
-                groups=self.reader.groups,
-            )
-            frame.groups = self.reader.groups.pairs(number)
-            record = self._recovery.changed.get(number)
-            record = record or self.manifest.record(self.channel.job_id, number)
-            frame.make_plan(
-                there,
-                record,
-                self.options.existing,
-            )
-            frame.doubtful.update(self._recovery.given_up.get(number, ()))
-            if record and record.run == self.manifest.run:
-                frame.found = self._recovery.found.get(number, 0)
-            frames.append(frame)
+            held_until = recovery.held.get(outcome.frame.number)
+            if held_until is None or self.options.dry_run:
+                frames.append(self._plan(outcome, recovery))
+            else:
+                self.waiting[outcome.frame.number] = held_until
         if self.options.dry_run:
             self._add_results(frames, [frame.forecast() for frame in frames])
             return
@@ -200,92 +178,42 @@ class _JobUpload:
         self._record({f.number: f.record_sent(self.manifest.run, now()) for f in finished})
         self._add_results(finished, [frame.result() for frame in finished])
 
-    def _with_groups(
-        self, outcome: Outcome, existing: list[ExistingObject]
-    ) -> list[ExistingObject]:
-        """Return the frame's objects after its groups are recognised among them."""
-        if not (existing and _has_groups(outcome)):
-            return existing
-        bodies = [annotation_to_json(one) for one in outcome.annotations or ()]
-        return self.reader.groups.adopt(
-            outcome.frame.number, bodies, existing, lambda body: digest(body, self.names)
+    def _plan(self, outcome: Outcome, recovery: Recovery) -> PendingFrame:
+        """Decide what to create and delete on a frame."""
+        number = outcome.frame.number
+        existing = self.before.take(outcome)
+        frame = encode_frame(
+            outcome,
+            job_frames=self.job_frames,
+            names=self.names,
+            groups=self.reader.groups,
         )
-
-    def _read_job(self) -> dict[int, list[ExistingObject]]:
-        """Read the job's objects once. The frames that were planned are removed from them."""
-        if self._existing is None:
-            self._looked_at = time.time()
-            snapshot = self.reader.snapshot()
-            self._existing = self.reader.objects(snapshot=snapshot)
-            self._highest_ids = {
-                kind: max(ids, default=0) for kind, ids in ids_by_kind(snapshot).items()
-            }
-        return self._existing
-
-    def _recover(self, frame: int, existing: Mapping[int, list[ExistingObject]]) -> None:
-        """Find out what became of open requests in the manifest file of a frame."""
-        if self._recovered == frame // FRAMES_PER_FILE:
-            return
-        self._recovered = frame // FRAMES_PER_FILE
-        self._recovery = recover(
-            self.manifest.records_near(self.channel.job_id, frame),
-            existing,
-            self.options.look(self.manifest.run.id, self._looked_at),
-        )
-        if self._recovery.changed and not self.options.dry_run:
-            self._record(self._recovery.changed)
+        frame.groups = self.reader.groups.pairs(number)
+        record = recovery.changed.get(number) or self.manifest.record(self.channel.job_id, number)
+        frame.make_plan(existing, record, self.options.existing)
+        frame.doubtful.update(recovery.given_up.get(number, ()))
+        if record and record.run == self.manifest.run:
+            frame.found = recovery.found.get(number, 0)
+        return frame
 
     def finish(self) -> None:
         """Delete what is superseded or there twice, and verify what is in doubt."""
         if not (self._unfinished or self.creator.sent):
             return
-        for _ in range(_MAX_VERIFICATIONS):
-            objects, is_last = self._objects_to_delete()
-            self.deleter.delete(objects)
-            if is_last:
-                break
-        for frame in self._unfinished.values():
-            if frame.number in self.deleter.undeletable and not frame.failure:
-                frame.failure = Failure(
-                    step="upload",
-                    error=self.deleter.undeletable[frame.number],
-                    error_type="DeleteRefused",
-                )
+        finder = CopyFinder(
+            reader=self.reader,
+            creator=self.creator,
+            items_of=self._items,
+            highest_ids=self.before.highest_ids,
+        )
+        verifier = Verifier(reader=self.reader, deleter=self.deleter, finder=finder)
+        verifier.verify(self._unfinished)
         self._confirm()
         self._complete(list(self._unfinished.values()))
         self._unfinished = {}
         for number, count in self.deleter.deleted.items():
             if not self.results[number].failure:
                 self.results[number] = evolve(self.results[number], deleted=count)
-
-    def _objects_to_delete(self) -> tuple[list[ObjectToDelete], bool]:
-        """Read the job and find superseded objects and copies.
-
-        Returns the objects, and whether they need no other look. CVAT may store a late copy while
-        they are deleted, so the last look must find no copy.
-        """
-        finder = CopyFinder(
-            reader=self.reader,
-            creator=self.creator,
-            items_of=self._items,
-            highest_ids=self._highest_ids,
-        )
-        snapshot = self.reader.snapshot() if self._unfinished else finder.read()
-        if snapshot is None:
-            return [], True
-        targets = finder.find(snapshot)
-        is_last = not any(targets.values())
-        existing = self.reader.objects(self._unfinished, snapshot)
-        for frame in self._unfinished.values():
-            if frame.number not in self.deleter.undeletable:
-                duplicates = find_duplicates(
-                    existing.get(frame.number, []), frame.items, frame.doubtful
-                )
-                keys = targets.setdefault(frame.number, set())
-                keys.update((o.id, o.digest) for o in (*frame.to_delete, *duplicates))
-                is_last = is_last and not frame.doubtful
-        objects = self.reader.find(targets, snapshot)
-        return objects, is_last or not objects
 
     def _items(self, number: int) -> Iterable[ManifestItem]:
         """Return the current items of a frame that was sent."""
@@ -326,10 +254,6 @@ class _JobUpload:
             self.results[frame.number] = result
             if frame.failure and not frame.outcome.failure:
                 self.failed.append(evolve(frame.outcome, failure=frame.failure))
-
-
-def _has_groups(outcome: Outcome) -> bool:
-    return any(one.group for one in outcome.annotations or ())
 
 
 def _windows(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
