@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from array import array
@@ -16,11 +15,11 @@ from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
 from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
-from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.upload.frame import PendingFrame
 from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
 from cvat_flows.tasks.upload.plan import find_created
 from cvat_flows.tasks.upload.recover import candidates_of, find_traces
+from cvat_flows.tasks.upload.refusal import dropped_annotations, refused_frame
 from cvat_flows.tasks.upload.result import UploadOptions
 
 MAX_DOUBTFUL_ANSWERS = 12
@@ -177,12 +176,7 @@ class Creator:
             frame.wanted = [frame.wanted[index] for index in missing]
             frame.silent_drops += bool(missing)
             if frame.silent_drops >= MAX_SILENT_DROPS:
-                frame.fail(
-                    _failure(
-                        f"CVAT answered 200 but left out {len(missing)} of the frame's "
-                        "annotations, twice; check the frame and its labels in CVAT"
-                    )
-                )
+                frame.fail(dropped_annotations(len(missing)))
         return self._record([[frame for frame in frames if frame.wanted]])
 
     def _find_out(self, request: CreateRequest, reply: Reply) -> list[CreateRequest]:
@@ -240,13 +234,7 @@ class Creator:
             middle = len(request.frames) // 2
             return self._record([request.frames[:middle], request.frames[middle:]])
         (frame,) = request.frames
-        if reply.status == 413:
-            size = len(request.body()) / 1000
-            text = f"the frame's annotations are a request of {size:,.1f} kB, and {reply.text}"
-            frame.fail(_failure(text))
-            return []
-        text, index = _explain(frame, reply)
-        frame.fail(_failure(f"CVAT refused the frame's annotations: {text}", index))
+        frame.fail(refused_frame(frame, reply, size=len(request.body())))
         return []
 
     def _record(self, groups: list[list[PendingFrame]]) -> list[CreateRequest]:
@@ -255,30 +243,3 @@ class Creator:
         if requests:
             self.record(frame for request in requests for frame in request.frames)
         return requests
-
-
-def _failure(error: str, index: int | None = None) -> Failure:
-    return Failure(step="upload", error=error, error_type="UploadRefused", annotation_index=index)
-
-
-def _explain(frame: PendingFrame, reply: Reply) -> tuple[str, int | None]:
-    """Return CVAT's error, and the index of the annotation at fault in the outcome.
-
-    For a list of annotations CVAT answers a list of errors of the same length, with an empty error
-    for each valid annotation.
-    """
-    try:
-        errors: Any = json.loads(reply.body)
-        for kind in KINDS:
-            of_kind = [w for w in frame.wanted if w.kind == kind]
-            for encoded, error in zip(of_kind, errors.get(kind, []), strict=False):
-                if error:
-                    sent = json.loads(encoded.body)
-                    return (
-                        f"{sent.get('type', 'tag')} of label id {sent['label_id']}: "
-                        f"{json.dumps(error)[:300]} ({reply.status})",
-                        encoded.index,
-                    )
-    except (ValueError, AttributeError, TypeError):
-        pass
-    return reply.text, None
