@@ -15,7 +15,8 @@ from pathlib import Path
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from tests.chaos.people import run_with_people
-from tests.chaos.schedule import Result, Uploader, run_schedule
+from tests.chaos.schedule import Result, run_schedule
+from tests.chaos.uploader import Uploader
 from tests.chaos.world import Cvat, login, make_layouts
 
 
@@ -30,9 +31,8 @@ def main() -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cvat-flows-chaos-") as name:
         folder = Path(name)
-        uploader = Uploader(
-            folder / "worker"
-        )  # it forks, so it starts before this process has threads
+        # It forks, so it starts before this process has threads.
+        uploader = Uploader(folder / "worker")
         with SandboxProcess(folder / "sandbox") as sandbox:
             token = login(sandbox.url)
             cvat = Cvat(sandbox.url, token)

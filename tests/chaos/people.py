@@ -20,7 +20,9 @@ from attrs import define, evolve, field
 
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.upload.manifest_file import RunStamp
-from tests.chaos.schedule import FaultDice, Result, Uploader, make_attempt, run_with_faults
+from tests.chaos.dice import FaultDice
+from tests.chaos.schedule import Result, make_attempt, run_with_faults
+from tests.chaos.uploader import Uploader
 from tests.chaos.world import Cvat, Layout, outcomes_of, reset
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault
@@ -130,7 +132,7 @@ def run_with_people(
         oracles[job].there(cvat.annotations(job))
         oracles[job].annotated(o for o in outcomes if job in o.frame.job_ids and _is_good(o))
     people = People(cvat=cvat, dice=dice, oracles=oracles)
-    faults = FaultDice(dice=random.Random(f"accidents {seed}"), result=result)
+    faults = FaultDice(dice=random.Random(f"accidents {seed}"), drawn=result.faults)
     attempt = evolve(
         make_attempt(dice, cvat, token, layout, folder / "people"),
         outcomes=outcomes,

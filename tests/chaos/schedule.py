@@ -6,52 +6,27 @@ machine's timing.
 
 from __future__ import annotations
 
-import os
-import pickle
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from attrs import define, evolve, field, frozen
 
-from cvat_flows.tasks.cvat.retry import RetryPolicy
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
+from tests.chaos.dice import RETRY_POLICY, FaultDice
+from tests.chaos.uploader import Uploader
 from tests.chaos.worker import BROKEN, DONE, INTERRUPTED, Attempt, upload
 from tests.chaos.world import Content, Cvat, Layout, interfere, outcomes_of, reset
 from tests.support.fault_proxy import FaultProxy
-from tests.support.faults import PASS, Action, Exchange, Fault
 
-RETRY_POLICY = RetryPolicy(
-    connect_timeout=2.0,
-    read_timeout=0.3,
-    first_wait=0.004,
-    max_wait=0.05,
-    give_up_after=30.0,
-    wait_after_timeout=0.2,
-    request_lifetime=0.5,
-)
 LEASE_SECONDS = 0.5
 ATTEMPTS_WITH_FAULTS = 6
-STATUSES = (429, 500, 502, 503, 504)
-READ_ACTIONS: tuple[Action, ...] = (
-    "refuse", "reset_before", "reset_after", "status_before", "truncate", "garble", "stall",
-    "kill_before",
-)  # fmt: skip
-WRITE_ACTIONS: tuple[Action, ...] = (
-    "refuse", "reset_before", "reset_after", "status_before", "status_after", "truncate", "garble",
-    "stall", "stall_after", "late", "late", "late", "repeat", "kill_before", "kill_after",
-    "kill_late",
-)  # fmt: skip
-
 
 Records = dict[tuple[int, int], Any]
 """The manifest's records by job and frame, without ids and dates."""
@@ -83,110 +58,6 @@ class Result:
     seconds: float = 0.0
 
 
-class Uploader:
-    """The process of tests.chaos.worker, which forks for each attempt."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.log = (folder / "worker.log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-        )
-        self.child = 0
-
-    def run(self, attempt: Attempt) -> int:
-        """Run an attempt and return its exit code, which is negative if it was killed."""
-        path = self.folder / "attempt.pickle"
-        path.write_bytes(pickle.dumps(attempt))
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{path}\n")
-        self.process.stdin.flush()
-        self.child = int(self.process.stdout.readline())
-        code = int(self.process.stdout.readline())
-        self.child = 0
-        return code
-
-    def kill(self) -> None:
-        if self.child:
-            with suppress(ProcessLookupError):
-                os.kill(self.child, signal.SIGKILL)
-
-    def errors(self) -> str:
-        self.log.flush()
-        self.log.seek(0)
-        return self.log.read()[-3000:]
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        self.process.wait(120)
-        self.process.stdout.close()
-        self.log.close()
-
-
-@define(kw_only=True)
-class FaultDice:
-    """Decides by dice which fault each request of a schedule has."""
-
-    dice: random.Random
-    result: Result
-    enabled: bool = False
-    faults_left: int = 0
-    kills_left: int = 0
-    server_errors: int = 0
-
-    def decide(self, exchange: Exchange) -> Fault:
-        annotations = exchange.path.split("?")[0].endswith("/annotations")
-        share = 0.3 if annotations else 0.01
-        if not self.enabled or self.faults_left <= 0 or self.dice.random() >= share:
-            self.server_errors = 0
-            return PASS
-        self.faults_left -= 1
-        action = self.dice.choice(WRITE_ACTIONS if exchange.method == "PATCH" else READ_ACTIONS)
-        if action.startswith("kill"):
-            if self.kills_left <= 0:
-                return PASS
-            self.kills_left -= 1
-        fault = Fault(
-            action=action,
-            status=self.dice.choice(STATUSES),
-            retry_after=self.dice.choice([None, None, "0", "1"]),
-            seconds=self._seconds(action),
-            # Whether the request is carried out just before its retry.
-            overtaken=self.dice.random() < 0.6,
-            seed=self.dice.randrange(2**31),
-        )
-        if fault.retry_after == "1" and self.dice.random() < 0.8:
-            fault = evolve(fault, retry_after=None)  # a real wait is slow
-        if action.startswith("status") and fault.status == 500:
-            # To the client, several in a row mean that CVAT will never accept the request.
-            self.server_errors += 1
-            if self.server_errors > 2:
-                fault = evolve(fault, status=503)
-        else:
-            self.server_errors = 0
-        name = f"{action} {fault.status}" if action.startswith("status") else action
-        self.result.faults[name] += 1
-        return fault
-
-    def _seconds(self, action: Action) -> float:
-        if action == "refuse":
-            return self.dice.uniform(0.0, 0.05)
-        if action == "late":
-            # Mostly before the client reads the job again, sometimes after.
-            wait = RETRY_POLICY.wait_after_timeout
-            low, high = (0.05, wait * 0.6) if self.dice.random() < 0.6 else (wait, 0.4)
-            return self.dice.uniform(low, high)
-        return RETRY_POLICY.read_timeout + 0.1
-
-
 def run_schedule(
     seed: int, *, cvat: Cvat, token: str, layouts: list[Layout], uploader: Uploader, folder: Path
 ) -> Result:
@@ -207,7 +78,7 @@ def run_schedule(
 
     attempt = evolve(attempt, folder=str(folder / "faults"))
     people = reset(cvat, layout, seed)
-    faults = FaultDice(dice=random.Random(f"accidents {seed}"), result=result)
+    faults = FaultDice(dice=random.Random(f"accidents {seed}"), drawn=result.faults)
     with FaultProxy(
         upstream=attempt.url, decide=faults.decide, kill=uploader.kill, max_wait_for_write=1.0
     ) as proxy:
