@@ -6,9 +6,10 @@ import json
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from attrs import evolve
+from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,20 +42,29 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 words = st.text(max_size=12)
 items = st.builds(
     ManifestItem,
-    id=st.integers(1, 2**40),
+    id=st.integers(0, 2**40),
     digest=st.text("0123456789abcdef", min_size=24, max_size=24),
     run=st.none() | st.sampled_from(["run-1", "run-2"]),
 )
+
+
+def record_of(failed: tuple[int, str], **facts: Any) -> FrameRecord:
+    return FrameRecord(failures=failed[0], failure=failed[1], **facts)
+
+
 records = st.builds(
-    FrameRecord,
+    record_of,
+    failed=st.just((0, "")) | st.tuples(st.integers(1, 9), words),
     state=st.sampled_from(["pending", "annotated", "failed", "undone"]),
-    run=st.builds(RunStamp, id=words, name=words, fingerprint=words, parameters=words),
+    run=st.builds(RunStamp, **{one.name: words for one in fields(RunStamp)}),
     when=words,
     content_hash=st.none() | st.text("0123456789abcdef", min_size=1),
     error=words,
     items=st.lists(items, max_size=4).map(tuple),
     deleting=st.lists(items, max_size=2).map(tuple),
     pending=st.lists(words, max_size=3).map(tuple),
+    request=words,
+    until=st.none() | st.integers(0, 2**42).map(lambda milliseconds: milliseconds / 1000),
     doubtful=st.lists(words, max_size=3).map(tuple),
     groups=st.dictionaries(st.integers(1, 2**31), st.integers(1, 99), max_size=3).map(
         lambda numbers: tuple(numbers.items())
