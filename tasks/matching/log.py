@@ -56,30 +56,17 @@ class MatchLog:
         found = known.find(target)
         if found is not None:
             return found
-        if self.allow_unmatched and not entry.explicit:
-            text = f"{item.text} is not in the task; any annotations using it will be ignored"
-            self._add_missing(item, type_, "ignored", text, target, known, nearest)
-            return None
+        status: Status = "missing"
         text = f"{item.text} is not in the task"
         if entry.explicit:
             text += f" under the name {target!r} given by the mapping"
-        self._add_missing(item, type_, "missing", text, target, known, nearest)
-        return None
-
-    def _add_missing(
-        self,
-        item: SpecItem,
-        type_: str,
-        status: Status,
-        text: str,
-        target: str,
-        known: ByName,
-        nearest: NearestName,
-    ) -> None:
-        """Add a row about a name that is not in the task, with the name that may be meant."""
+        elif self.allow_unmatched:
+            status = "ignored"
+            text += "; any annotations using it will be ignored"
         hint = known.look_alike(target) or nearest.find(target)
         difference = describe_difference(target, hint) if hint else ""
         self.add(item, type_, status, text, hint=hint, difference=difference)
+        return None
 
     def add(
         self,

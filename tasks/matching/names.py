@@ -25,16 +25,17 @@ class ByName:
 
     def __init__(self, items: Iterable[Any]) -> None:
         self._exact = {item.name: item for item in items}
-        self._names = {canonical(name): name for name in self._exact}
-        count = Counter(map(canonical, self._exact))
-        self._forms = {
-            form: item for name, item in self._exact.items() if count[form := canonical(name)] == 1
+        forms = {name: canonical(name) for name in self._exact}
+        count = Counter(forms.values())
+        self._names = {form: name for name, form in forms.items()}
+        self._only = {
+            form: self._exact[name] for form, name in self._names.items() if count[form] == 1
         }
 
     def find(self, name: str) -> Any:
         """Return the item of this name, or the only one whose name looks the same, or None."""
         found = self._exact.get(name)
-        return self._forms.get(canonical(name)) if found is None else found
+        return self._only.get(canonical(name)) if found is None else found
 
     def look_alike(self, name: str) -> str | None:
         """Return a known name that looks the same."""

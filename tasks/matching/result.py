@@ -48,10 +48,11 @@ class MatchRow:
 
     @property
     def question(self) -> str:
-        """`(did you mean 'car'?)`, with what differs; empty without a hint."""
+        """` (did you mean 'car'?)`, with what differs; empty without a hint."""
         if not self.hint:
             return ""
-        return f" (did you mean {self.hint!r}?{self.difference and f' {self.difference}'})"
+        difference = f" {self.difference}" if self.difference else ""
+        return f" (did you mean {self.hint!r}?{difference})"
 
     @property
     def sdk_message(self) -> str:
