@@ -66,7 +66,7 @@ def check_jobs(media: TaskMedia, jobs: Collection[int] | None) -> frozenset[int]
     """
     if jobs is None:
         return None
-    known = media.selectable_job_ids
+    known = [job.id for job in media.selectable_jobs]
     unknown = sorted(set(jobs) - set(known))
     if unknown or not jobs:
         are = "is" if len(unknown) == 1 else "are"

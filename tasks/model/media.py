@@ -81,27 +81,24 @@ class TaskMedia:
         return f"{self.host}/tasks/{self.task_id}"
 
     @property
-    def all_jobs(self) -> tuple[JobRange, ...]:
-        return (*self.jobs, self.pool_job) if self.pool_job else self.jobs
-
-    @property
     def images_version(self) -> str:
         """Changes when CVAT changes the task's images."""
         return f"{self.data_id} {self.chunks_updated_date}"
 
     @property
-    def selectable_job_ids(self) -> tuple[int, ...]:
-        return tuple(job.id for job in (*self.all_jobs, *self.replica_jobs))
+    def all_jobs(self) -> tuple[JobRange, ...]:
+        """All jobs except replicas."""
+        return (*self.jobs, self.pool_job) if self.pool_job else self.jobs
+
+    @property
+    def selectable_jobs(self) -> tuple[JobRange, ...]:
+        return (*self.all_jobs, *self.replica_jobs)
 
     def selected_jobs(self, jobs: Collection[int] | None) -> tuple[JobRange, ...]:
         """Return the jobs with these ids. `jobs=None` means all jobs except replicas."""
         if jobs is None:
             return self.all_jobs
-        return tuple(job for job in (*self.all_jobs, *self.replica_jobs) if job.id in jobs)
-
-    @property
-    def all_job_ids(self) -> tuple[int, ...]:
-        return tuple(job.id for job in self.all_jobs)
+        return tuple(job for job in self.selectable_jobs if job.id in jobs)
 
     def frame(self, number: int, *, jobs: Collection[int] | None = None) -> Frame:
         """Return a frame by its number, with the jobs that contain it and are in `jobs`.

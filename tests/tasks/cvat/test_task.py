@@ -94,7 +94,7 @@ def test_a_ground_truth_job_is_not_annotated(client: Client, make_task: MakeTask
     media = fetch_media(client, task.id)
     assert media.ground_truth_job_id == job.id
     assert media.pool_job is None
-    assert job.id not in media.all_job_ids
+    assert job.id not in [one.id for one in media.all_jobs]
     assert len(media.jobs) == 2
     assert plan_frames(media, frames_per_run=72).frame_count == 6
 
@@ -161,4 +161,4 @@ def test_consensus_replicas_are_not_annotated() -> None:
         ],
         host="http://cvat.test",
     )
-    assert media.all_job_ids == (1,)
+    assert [job.id for job in media.all_jobs] == [1]

@@ -169,7 +169,8 @@ def test_every_frame_is_in_one_batch_or_skipped(
     annotated: set[int],
     pick: st.DataObject,
 ) -> None:
-    jobs = pick.draw(st.none() | st.sets(st.sampled_from(media.all_job_ids), min_size=1))
+    ids = [job.id for job in media.all_jobs]
+    jobs = pick.draw(st.none() | st.sets(st.sampled_from(ids), min_size=1))
     plan = plan_of(media, jobs=jobs, frames_per_run=frames_per_run, done=done, annotated=annotated)
     planned = flat(plan)
     wanted = [
