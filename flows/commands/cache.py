@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.exit_status import DONE
 from cvat_flows.flows.commands.terminal import line, say
 from cvat_flows.flows.maintain import sentence
 from cvat_flows.tasks.detect.cache_usage import cache_usage
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
             max_bytes=None if size is None else int(size * 1e9),
         )
         say(sentence(pruned))
-        return 0
+        return DONE
     content = cache_usage(storage)
     table = Table("function", "fingerprint", "parameters", "images", "MB", "newest")
     for function in content.functions:
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     Console().print(table)
     say(f"{content.images:,} images, {content.size / 1e6:,.1f} MB in {storage}")
-    return 0
+    return DONE
 
 
 COMMAND = Command(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.exit_status import DONE
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_id_argument, parse_task_id
 from cvat_flows.flows.commands.terminal import line, say
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             Console().print(_frames(name, rows))
         else:
             Console().print(_runs(name, rows))
-    return 0
+    return DONE
 
 
 Row = tuple[int, int, FrameRecord]

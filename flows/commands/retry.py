@@ -78,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
                 found.id, Scheduled(message="Retried by cvat-flows"), force=True
             )
             say(f"{found.name}: waiting for a worker {flow_run_url(found.id) or ''}")
-            return 0
+            return DONE
     use_server_arguments(arguments, block=parameters.server)
     say(f"running again: {found.name}", error=True)
     finished = run_again_here(found, parameters, LiveInputs(progress=TerminalProgress()))

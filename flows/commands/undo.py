@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_id_argument, parse_task_id
 from cvat_flows.flows.commands.terminal import line
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.print(line(problem))
     if any(job.left for job in undone):
         console.print("left: annotations that people have changed or deleted")
-    return 1 if problems else 0
+    return FAILED if problems else DONE
 
 
 COMMAND = Command(

@@ -159,9 +159,12 @@ class _Downloads:
 def _same_content(downloads: _Downloads, updated: str | None) -> BinaryIO | None:
     """Download once more. None if that fails, or if the content in CVAT has changed meanwhile."""
     download = downloads.next_intact()
-    if download is None or download[1] == updated:
-        return download[0] if download else None
-    download[0].close()
+    if download is None:
+        return None
+    file, found = download
+    if found == updated:
+        return file
+    file.close()
     return None
 
 
