@@ -8,6 +8,7 @@ from typing import Any
 from cvat_flows.tasks.cvat.annotation_json import KINDS
 from cvat_flows.tasks.cvat.job_annotations import Reply
 from cvat_flows.tasks.model.frames import Failure
+from cvat_flows.tasks.model.text import on_one_line
 from cvat_flows.tasks.upload.frame import PendingFrame
 
 
@@ -51,9 +52,10 @@ def _explain(frame: PendingFrame, reply: Reply) -> tuple[str, int | None]:
             for encoded, error in zip(of_kind, errors.get(kind, []), strict=False):
                 if error:
                     sent = json.loads(encoded.body)
+                    text = on_one_line(json.dumps(error, ensure_ascii=False), 300)
                     return (
                         f"{sent.get('type', 'tag')} of label id {sent['label_id']}: "
-                        f"{json.dumps(error)[:300]} ({reply.status})",
+                        f"{text} ({reply.status})",
                         encoded.index,
                     )
     except (ValueError, AttributeError, TypeError):

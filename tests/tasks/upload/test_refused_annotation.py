@@ -8,6 +8,8 @@ from typing import Any
 from cvat_flows.tasks.cvat.digest import digest
 from cvat_flows.tasks.cvat.job_annotations import Reply
 from cvat_flows.tasks.cvat.label_names import LabelNames
+from cvat_flows.tasks.model.credentials import remember
+from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.upload.create import Creator
 from cvat_flows.tasks.upload.frame import encode_frame
 from cvat_flows.tasks.upload.result import UploadOptions
@@ -28,7 +30,7 @@ class Refusing:
         return self.reply
 
 
-def index_of_fault(answer: Any) -> int | None:
+def failure_of(answer: Any) -> Failure:
     outcome = annotated(media_of(names_of(1)).frame(0), 3)
     frame = encode_frame(outcome, job_frames={0}, names=LabelNames())
     frame.make_plan([], None, "keep")
@@ -44,7 +46,11 @@ def index_of_fault(answer: Any) -> int | None:
     creator.create(creator.group([frame]))
     assert frame.failure is not None
     assert frame.failure.error.startswith("CVAT refused the frame's annotations: ")
-    return frame.failure.annotation_index
+    return frame.failure
+
+
+def index_of_fault(answer: Any) -> int | None:
+    return failure_of(answer).annotation_index
 
 
 def test_a_list_of_errors_names_the_annotation() -> None:
@@ -55,3 +61,11 @@ def test_a_list_of_errors_names_the_annotation() -> None:
 def test_any_other_answer_names_none() -> None:
     assert index_of_fault(["label_id `9` is invalid"]) is None
     assert index_of_fault({"shapes": []}) is None
+
+
+def test_a_long_error_is_cut_after_its_credentials_are_masked() -> None:
+    remember("a-long-secret-of-the-user")
+    error = {"points": ["x" * 275 + " a-long-secret-of-the-user"]}
+    text = failure_of({"shapes": [error, {}, {}]}).error
+    assert "xxx" in text
+    assert "a-long" not in text
