@@ -107,6 +107,11 @@ def is_complete(body: bytes) -> bool:
     return True
 
 
+def looks_complete(body: bytes) -> bool:
+    """Return whether a body ends as a complete answer of CVAT does. Only its end is read."""
+    return body.rstrip().endswith(b"}")
+
+
 def ids_by_kind(body: bytes) -> dict[Kind, list[int]]:
     """Return the ids of all tags and shapes and of their elements.
 
@@ -114,7 +119,7 @@ def ids_by_kind(body: bytes) -> dict[Kind, list[int]]:
     does, but does not find every incomplete answer.
     """
     tags, shapes, tracks = (body.find(b'"%s":' % kind) for kind in (b"tags", b"shapes", b"tracks"))
-    if 0 <= tags < shapes < tracks and body.endswith(b"}"):
+    if 0 <= tags < shapes < tracks and looks_complete(body):
         return {
             "tags": [int(found) for found in _ID.findall(body, tags, shapes)],
             "shapes": [int(found) for found in _ID.findall(body, shapes, tracks)],

@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from attrs import frozen
 
-from cvat_flows.tasks.cvat.annotation_json import Kind, ids_by_kind, iter_annotations
+from cvat_flows.tasks.cvat.annotation_json import (
+    Kind,
+    ids_by_kind,
+    iter_annotations,
+    looks_complete,
+)
 from cvat_flows.tasks.upload.create import Creator
 from cvat_flows.tasks.upload.delete import Key
 from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
@@ -30,7 +35,7 @@ class CopyFinder:
 
     def read(self) -> bytes | None:
         """Read the job. Return its annotations if they may contain copies, else None."""
-        body = self.reader.channel.read_bytes(is_good=lambda body: body.endswith(b"}"))
+        body = self.reader.channel.read_bytes(is_good=looks_complete)
         return self.reader.snapshot() if self._has_unknown_ids(body) else None
 
     def find(self, snapshot: bytes) -> dict[int, set[Key]]:

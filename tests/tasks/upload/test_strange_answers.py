@@ -12,18 +12,20 @@ from cvat_sdk import Client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from tests.support.front import Answer, Change, Request, front
-from tests.tasks.upload.upload_bench import Bench
+from tests.tasks.upload.upload_bench import SHORT_WAITS, Bench
 
 Ask = Callable[[], Answer]
 
 
-def upload_through(sandbox: SandboxProcess, bench: Bench, change: Change, *outcomes: Any) -> Any:
+def upload_through(
+    sandbox: SandboxProcess, bench: Bench, change: Change, *outcomes: Any, **options: Any
+) -> Any:
     with front(sandbox.url, change) as url:
         client = Client(url, check_server_version=False)
         client.api_client.cookies.update(bench.client.api_client.cookies)
         known = bench.client.api_client.configuration.api_key
         client.api_client.configuration.api_key.update(known)
-        return bench.upload(*outcomes, client=client, run="run-front")
+        return bench.upload(*outcomes, client=client, run="run-front", **options)
 
 
 def test_requests_shrink_to_the_limit_of_a_proxy(
@@ -80,3 +82,17 @@ def test_objects_with_points_that_are_no_numbers_do_not_stop_an_upload(
     report = upload_through(sandbox, bench, spoil, *outcomes)
     assert (report.created, report.kept, report.failed) == (1, 1, ())
     assert len(bench.annotations()["shapes"]) == 4
+
+
+def test_a_proxy_that_ends_each_answer_with_a_newline_does_no_harm(
+    bench: Bench, sandbox: SandboxProcess
+) -> None:
+    def add_newline(request: Request, ask: Ask) -> Answer:
+        answer = ask()
+        return evolve(answer, body=answer.body + b"\n")
+
+    policy = evolve(SHORT_WAITS, give_up_after=2.0)
+    outcome = bench.outcome(0, bench.box(0), bench.pose(0))
+    report = upload_through(sandbox, bench, add_newline, outcome, retry_policy=policy)
+    assert (report.created, report.failed) == (2, ())
+    assert bench.upload(outcome, run="run-2").requests == 0
