@@ -14,6 +14,7 @@ from hashlib import blake2b
 from itertools import combinations
 from typing import Any
 
+from cvat_flows.tasks.cvat.annotation_json import Kind
 from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.model.annotations import TAG
 
@@ -64,6 +65,11 @@ def digest(
     text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
     kind = "s" if item.get("type") else "t"
     return kind + blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+
+
+def kind_of_digest(digest: str) -> Kind:
+    """Return the kind of the object that has a digest."""
+    return "tags" if digest[0] == "t" else "shapes"
 
 
 def possible_digests(item: Mapping[str, Any], names: LabelNames) -> Iterator[str]:

@@ -15,6 +15,7 @@ from cvat_flows.tasks.cvat.annotation_json import (
     iter_annotations,
     looks_complete,
 )
+from cvat_flows.tasks.cvat.digest import kind_of_digest
 from cvat_flows.tasks.upload.create import Creator
 from cvat_flows.tasks.upload.delete import Key
 from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
@@ -54,7 +55,9 @@ class CopyFinder:
             existing = self.reader.objects(numbers, snapshot)
             sent, candidates = {}, {}
             for number in numbers:
-                items = [i for i in self.items_of(number) if i.id in created[_kind(i.digest)]]
+                items = [
+                    i for i in self.items_of(number) if i.id in created[kind_of_digest(i.digest)]
+                ]
                 sent[number] = [item.digest for item in items]
                 candidates[number] = self._candidates(items, existing.get(number, []))
             traces = find_traces(sent, candidates, self.creator.run_id, only_whole_copies=True)
@@ -69,7 +72,7 @@ class CopyFinder:
         ours = {(item.id, item.digest) for item in items}
         candidates: dict[str, list[ExistingObject]] = {item.digest: [] for item in items}
         for one in sorted(existing, key=lambda o: ((o.id, o.digest) not in ours, o.id)):
-            is_new = one.id > self.highest_ids[_kind(one.digest)]
+            is_new = one.id > self.highest_ids[kind_of_digest(one.digest)]
             if one.digest in candidates and is_new:
                 candidates[one.digest].append(one)
         return candidates
@@ -87,7 +90,3 @@ class CopyFinder:
 
     def _created(self) -> dict[Kind, set[int]]:
         return {kind: set(ids) for kind, ids in self.creator.ids.items()}
-
-
-def _kind(digest: str) -> Kind:
-    return "tags" if digest[0] == "t" else "shapes"

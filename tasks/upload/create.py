@@ -12,6 +12,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
+from cvat_flows.tasks.cvat.digest import kind_of_digest
 from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
 from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
@@ -226,7 +227,7 @@ class Creator:
     def _take(self, frame: PendingFrame, items: Sequence[ManifestItem]) -> None:
         frame.created += items
         for item in items:
-            self.ids["tags" if item.digest[0] == "t" else "shapes"].append(item.id)
+            self.ids[kind_of_digest(item.digest)].append(item.id)
 
     def _split(self, request: CreateRequest, reply: Reply) -> list[CreateRequest]:
         """Halve a refused request, or fail its only frame. CVAT has stored nothing of it."""
