@@ -113,8 +113,10 @@ def undo(
 
 
 def _names(known: list[str], wanted: str | None) -> list[str]:
-    if wanted is None or wanted in known:
-        return known if wanted is None else [wanted]
+    if wanted is None:
+        return known
+    if wanted in known:
+        return [wanted]
     alike = named_alike(wanted, known) if "@" not in wanted else []
     if len(alike) > 1:
         raise AmbiguousName(
