@@ -51,7 +51,7 @@ def upload_in_rounds(
             return
         look_after = max(report.look_after for report in waiting)
         seconds = max(0.0, look_after - time.time())
-        announce(f"{_describe(waiting)}; this happens in {seconds:.0f} s")
+        announce(f"{_describe(waiting)}; this run looks again in {seconds:.0f} s")
         sleep(seconds)
         again = []
         for earlier in waiting:
@@ -71,5 +71,5 @@ def _describe(waiting: list[UploadReport]) -> str:
     verb = "is" if frames == 1 else "are"
     return (
         f"{counted(frames, 'frame')} of job {jobs}{more} {verb} to be looked at again: CVAT did "
-        "not answer a request to create annotations, and may still carry it out"
+        "not answer a request to create their annotations, and may still carry it out"
     )
