@@ -1,44 +1,30 @@
-"""`python -m cvat_flows.deployments.sandbox`: a CVAT-compatible server for demos and tests."""
+"""`python -m cvat_flows.deployments.sandbox`: `cvat-flows sandbox` as a part of another process."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import threading
 import time
-from pathlib import Path
 
-from cvat_flows.deployments.sandbox.server import serve
+from cvat_flows.deployments.sandbox.options import configure, run
+from cvat_flows.flows.commands.usage_error import UsageError
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m cvat_flows.deployments.sandbox", description=__doc__
     )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--port", type=int, default=8080, help="port; 0: a free one (default: %(default)s)"
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder that keeps all data")
-    parser.add_argument(
-        "--quirks", action="store_true", help="also imitate known bugs of CVAT 2.54"
-    )
-    parser.add_argument(
-        "--new-webhooks", action="store_true", help="offer the webhooks of CVAT 2.76, not of 2.54"
-    )
+    configure(parser)
     parser.add_argument("--parent", type=int, help="exit when this process has ended")
-    options = parser.parse_args()
-    if options.parent is not None:
-        threading.Thread(target=_exit_with, args=(options.parent,), daemon=True).start()
-    serve(
-        options.host,
-        options.port,
-        options.data,
-        quirks=options.quirks,
-        new_webhooks=options.new_webhooks,
-    )
+    arguments = parser.parse_args()
+    if arguments.parent is not None:
+        threading.Thread(target=_exit_with, args=(arguments.parent,), daemon=True).start()
+    try:
+        run(arguments)
+    except UsageError as error:
+        sys.exit(str(error))
 
 
 def _exit_with(parent: int) -> None:
