@@ -6,9 +6,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from cvat_flows.deployments.webhook.debounce import DEFAULT_MAX_WAIT, DEFAULT_WAIT
+from cvat_flows.deployments.listening import listen, url_of
+from cvat_flows.deployments.webhook.debounce import DEFAULT_MAX_WAIT, DEFAULT_WAIT, SweepStarter
 from cvat_flows.deployments.webhook.secret import SECRET_VARIABLE, read_secret
-from cvat_flows.deployments.webhook.sweep_runs import DEFAULT_DEPLOYMENT
+from cvat_flows.deployments.webhook.sweep_runs import DEFAULT_DEPLOYMENT, PrefectSweepRuns
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.tasks.model.log_filter import CleanFilter
@@ -53,10 +54,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from cvat_flows.deployments.webhook.debounce import SweepStarter
-    from cvat_flows.deployments.webhook.http_server import listen, make_server
+    from cvat_flows.deployments.webhook.http_server import make_server
     from cvat_flows.deployments.webhook.receiver import PATH, make_app
-    from cvat_flows.deployments.webhook.sweep_runs import PrefectSweepRuns
 
     secret = read_secret(arguments.secret_file)
     if not 0 <= arguments.wait <= arguments.max_wait < float("inf"):
@@ -69,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     app = make_app(sweeps, secret=secret.encode())
     with listen(arguments.host, arguments.port) as listener:
-        port = listener.getsockname()[1]
-        print(f"listening on http://{arguments.host}:{port}{PATH}", flush=True)
+        print(f"listening on {url_of(listener, arguments.host)}{PATH}", flush=True)
         make_server(app).run(sockets=[listener])
     return 0
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
 
+from cvat_flows.deployments.listening import listen, url_of
 from cvat_flows.deployments.sandbox import ADDRESS_FILE
 from cvat_flows.deployments.sandbox.faults import FaultMiddleware
 from cvat_flows.deployments.sandbox.handlers import (
@@ -54,14 +54,17 @@ def serve(
         quirks: Also imitate known bugs of CVAT 2.54.
         new_webhooks: Offer the webhooks of CVAT 2.76: events about imports, and webhooks for the
             whole server.
+
+    Raises:
+        UsageError: The server cannot listen on the address.
     """
     read_pictures_as_cvat()
     sandbox = Sandbox(data_dir, quirks=quirks, new_webhooks=new_webhooks)
     app = Starlette(routes=ROUTES)
     app.router.redirect_slashes = False
     app.state.sandbox = sandbox
-    listener = _listen(host, port)
-    url = _url(listener, host)
+    listener = listen(host, port)
+    url = url_of(listener, host)
     print(
         f"CVAT sandbox at {url}, data in {data_dir}\n"
         "Accounts: admin/admin (superuser) and worker/worker. These passwords are public, so use "
@@ -78,22 +81,6 @@ def serve(
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         address.unlink(missing_ok=True)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise SystemExit(f"cannot listen on {host}, port {port}: {error.strerror}") from None
-    # Headers and body are written separately. With Nagle's algorithm each answer takes 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def _url(listener: socket.socket, host: str) -> str:
-    shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
 
 
 def _write_at_once(path: Path, text: str) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-from cvat_flows.flows.commands.usage_error import UsageError
 
 MAX_CONNECTIONS = 100
 """Each may hold a body of the maximum length in memory."""
@@ -30,19 +27,6 @@ class LimitedProtocol(H11Protocol):
     def _close_if_silent(self) -> None:
         if self.cycle is None and not self.transport.is_closing():
             self.transport.abort()
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Listen on the address. Port 0 is a free one. Raises UsageError."""
-    if not 0 <= port <= 65_535:
-        raise UsageError(f"--port {port}: must be a number from 0 to 65535")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise UsageError(
-            f"--host {host} --port {port}: cannot listen there ({error.strerror})"
-        ) from None
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:

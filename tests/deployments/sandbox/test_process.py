@@ -102,7 +102,8 @@ def test_a_sandbox_exits_with_the_process_that_started_it(tmp_path: Path) -> Non
 def test_a_sandbox_that_cannot_start_says_why(tmp_path: Path) -> None:
     with SandboxProcess(tmp_path / "one") as sandbox:
         port = int(sandbox.url.rsplit(":", 1)[1])
-        with pytest.raises(RuntimeError, match=r"start: cannot listen on .*already in use"):
+        told = rf"start: --host 127.0.0.1 --port {port}: cannot listen .*already in use"
+        with pytest.raises(RuntimeError, match=told):
             SandboxProcess(tmp_path / "two", port=port).start()
 
 

@@ -3,15 +3,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from cvat_flows.deployments.listening import listen
 from cvat_flows.deployments.webhook import http_server
 from cvat_flows.deployments.webhook.debounce import SweepStarter
-from cvat_flows.deployments.webhook.http_server import listen, make_server
+from cvat_flows.deployments.webhook.http_server import make_server
 from cvat_flows.deployments.webhook.receiver import make_app
-from cvat_flows.flows.commands.usage_error import UsageError
 from tests.deployments.webhook.recorded_runs import RecordedRuns
 from tests.support.waiting import HANG_TIMEOUT, wait_until
 
@@ -83,12 +82,3 @@ def test_too_many_connections_are_refused(
     for connection in held:
         connection.close()
     wait_until(lambda: status() == b"HTTP/1.1 200", what="the receiver answers again")
-
-
-def test_an_address_that_is_in_use_is_a_usage_error() -> None:
-    with listen("127.0.0.1", 0) as taken:
-        port: Any = taken.getsockname()[1]
-        with pytest.raises(UsageError, match=f"--host 127.0.0.1 --port {port}: cannot listen"):
-            listen("127.0.0.1", port)
-    with pytest.raises(UsageError, match="--port 70000: must be a number from 0 to 65535"):
-        listen("127.0.0.1", 70_000)
