@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from attrs import frozen
+from cvat_sdk import Client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -80,15 +81,16 @@ def read_known_runs(
 
 
 class _IsAbout:
-    """Tells whether a run is about one of the tasks: on another CVAT server its id means another.
+    """Tells whether a run is about one of the tasks. On another CVAT server its id is another task.
 
-    A run whose server cannot be found out counts.
+    A run whose server is unknown counts. One whose task cannot be read there does not.
     """
 
     def __init__(self, server: str | None, tasks: Mapping[int, TaskIdentity]) -> None:
         self._server = server
         self._tasks = tasks
         self._hosts: dict[str | None, str | None] = {}
+        self._clients: dict[str | None, Client | None] = {}
         self._elsewhere: dict[tuple[str | None, int], TaskIdentity | None] = {}
 
     def __call__(self, task_id: int, run: FlowRun) -> bool:
@@ -117,10 +119,19 @@ class _IsAbout:
         """Return the task with this id on another server, or None if it cannot be read."""
         if (server, task_id) not in self._elsewhere:
             task: TaskIdentity | None = None
-            with suppress(ServerSettingsError, CannotConnect, CvatRefused, CvatUnavailable):
-                task = fetch_identity(connect(find_settings(server)), task_id)
+            if cvat := self._client(server):
+                with suppress(CvatRefused, CvatUnavailable):
+                    task = fetch_identity(cvat, task_id)
             self._elsewhere[server, task_id] = task
         return self._elsewhere[server, task_id]
+
+    def _client(self, server: str | None) -> Client | None:
+        """Log in to another server, once. Returns None if that fails."""
+        if server not in self._clients:
+            self._clients[server] = None
+            with suppress(ServerSettingsError, CannotConnect):
+                self._clients[server] = connect(find_settings(server))
+        return self._clients[server]
 
 
 def parameters_of(run: FlowRun) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +37,7 @@ from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.manifest_summary import write_summary
+from tests.support.front import Answer, Request, front
 from tests.support.identity import task_number
 
 pytestmark = pytest.mark.usefixtures("storage_folder", "prefect_server")
@@ -496,6 +498,35 @@ def test_equal_ids_on_two_cvat_servers_are_different_tasks(
         (second.id, "under way"),
         (third.id, "under way"),
     ]
+
+
+@pytest.mark.parametrize(("is_away", "outcome"), [(True, "handed over"), (False, "under way")])
+def test_a_sweep_logs_in_once_to_another_address(
+    sandbox: Any,
+    project: Any,
+    make_task: Any,
+    function_file: Path,
+    deployment: Deployment,
+    is_away: bool,
+    outcome: str,
+) -> None:
+    asked: Counter[str] = Counter()
+
+    def change(request: Request, ask: Callable[[], Answer]) -> Answer:
+        asked[request.path] += 1
+        return Answer(status=404) if is_away else ask()
+
+    tasks = [make_task(count=1, project_id=project.id) for _ in range(3)]
+    with front(sandbox.url, change) as url:
+        CVATServer(host=url, username="admin", password="admin").save(
+            "other", overwrite=True, _sync=True
+        )
+        for task in tasks:
+            deployment.start(Running(), task_id=task.id, server="other")
+        report = run({"projects": ["cars"], "function": str(function_file)}, run_in="deployment")
+    assert outcomes(report) == [(task.id, outcome) for task in tasks]
+    logins = [count for path, count in asked.items() if "/api/tasks" not in path]
+    assert set(logins) == {1}, asked
 
 
 def test_the_command_line(
