@@ -14,7 +14,6 @@ from prefect.exceptions import ObjectNotFound
 from cvat_flows.deployments.setup.changes import Change, SetupError
 
 FILE = Path(__file__).parents[1] / "automations.yaml"
-NAME_PREFIX = "cvat-flows · "
 BLOCK_PLACEHOLDER = "notify"
 """Stands in the file for the ID of a notification block."""
 

@@ -71,3 +71,24 @@ def test_the_deployments_of_a_users_own_file(stack: Stack, tmp_path: Path) -> No
     options = ("doctor", "--only", "schedules", "--file", str(path))
     shown = " ".join(stack.cvat_flows(*options, expect=1).split())
     assert "'annotate-new-tasks/hourly' is missing" in shown
+
+
+def test_automations_that_are_missing_or_switched_off(stack: Stack) -> None:
+    def check() -> list[tuple[str, str]]:
+        shown = stack.cvat_flows("doctor", "--json", "--only", "automations")
+        rows = map(json.loads, shown.splitlines())
+        return [(row["level"], row["text"]) for row in rows]
+
+    notify = ("warning", "'cvat-flows · tell somebody about failed runs' is missing")
+    assert check() == [("ok", "runs whose worker died"), notify]
+    (known,) = [one for one in stack.ask("automations/filter", {}) if "died" in one["name"]]
+    same = {name: known[name] for name in ("description", "trigger", "actions")}
+    another = {**same, "name": "cvat-flows · another", "enabled": False}
+    theirs = stack.ask("automations/", another)
+    stack.ask(f"automations/{known['id']}", {"enabled": False}, method="PATCH")
+    try:
+        off = ("warning", "'cvat-flows · runs whose worker died' is switched off")
+        assert check() == [off, notify]
+    finally:
+        stack.ask(f"automations/{known['id']}", {"enabled": True}, method="PATCH")
+        stack.ask(f"automations/{theirs['id']}", method="DELETE")
