@@ -113,11 +113,11 @@ def _change_attribute(store: Store, label: Row, spec: Row) -> None:
 
     An edited default is shown by all annotations that were sent without a value.
     """
-    known = [one for one in label["attributes"] if spec.get("id", spec.get("name")) in one.values()]
-    if not known:
+    key = "id" if "id" in spec else "name"
+    attribute = next((one for one in label["attributes"] if one[key] == spec.get(key)), None)
+    if attribute is None:
         label["attributes"] = [*label["attributes"], _attribute(store, spec)]
         return
-    [attribute] = known
     attribute |= {n: spec[n] for n in ("name", "mutable", "values", "default_value") if n in spec}
     number, default = attribute["id"], attribute["default_value"]
 

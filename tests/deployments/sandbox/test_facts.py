@@ -127,6 +127,25 @@ def test_labels_are_renamed_and_removed_by_id(http: httpx.Client, make_task: Mak
     assert [(one.id, one.name) for one in task.get_labels()] == [(car.id, "lorry")]
 
 
+def test_an_attribute_is_changed_by_id_or_by_name(http: httpx.Client, make_task: MakeTask) -> None:
+    task = make_task(1, ["car"])
+    [car] = task.get_labels()
+
+    def change_attribute(**fields: Any) -> list[dict[str, Any]]:
+        labels = [{"id": car.id, "attributes": [{"mutable": True, "input_type": "text", **fields}]}]
+        assert http.patch(f"/tasks/{task.id}", json={"labels": labels}).status_code == 200
+        [label] = http.get("/labels", params={"task_id": task.id}).json()["results"]
+        return list(label["attributes"])
+
+    [first] = change_attribute(name="kind", default_value="size")
+    # Other fields of an attribute may have the value of a name.
+    assert [one["name"] for one in change_attribute(name="size")] == ["kind", "size"]
+    assert [one["name"] for one in change_attribute(name="text")] == ["kind", "size", "text"]
+    change_attribute(name="kind", default_value="b")
+    changed, *_ = change_attribute(id=first["id"], name="sort")
+    assert changed == {**first, "name": "sort", "default_value": "b"}
+
+
 def test_names_of_labels_are_stripped(http: httpx.Client, make_task: MakeTask) -> None:
     task = make_task(1, [" car ", "a b\t"])
     car, other = task.get_labels()
