@@ -80,8 +80,11 @@ def test_automations_that_are_missing_or_switched_off(stack: Stack) -> None:
         return [(row["level"], row["text"]) for row in rows]
 
     notify = ("warning", "'cvat-flows · tell somebody about failed runs' is missing")
+    existing = stack.ask("automations/filter", {})
+    if any("tell somebody" in one["name"] for one in existing):  # another test has created it
+        notify = ("ok", "tell somebody about failed runs")
     assert check() == [("ok", "runs whose worker died"), notify]
-    (known,) = [one for one in stack.ask("automations/filter", {}) if "died" in one["name"]]
+    (known,) = [one for one in existing if "died" in one["name"]]
     same = {name: known[name] for name in ("description", "trigger", "actions")}
     another = {**same, "name": "cvat-flows · another", "enabled": False}
     theirs = stack.ask("automations/", another)

@@ -266,6 +266,21 @@ def test_help_lists_every_command_and_imports_none() -> None:
     assert "Delete annotations that this project uploaded" in done.stdout
 
 
+@pytest.mark.parametrize("name", ["sandbox", "webhook"])
+def test_the_help_of_a_command_that_serves_imports_no_server(name: str) -> None:
+    script = (
+        "import sys\nfrom cvat_flows.flows.cli import main\n"
+        f"try:\n    main(['{name}', '--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'prefect', 'cvat_sdk', 'starlette', 'uvicorn', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--port" in done.stdout
+
+
 def test_no_command_prints_help_and_a_version_is_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "annotate-new" in capsys.readouterr().out
