@@ -27,7 +27,10 @@ BLOCK_IMPORTS = """
 import sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"aa_functions", "cvat_sdk", "torch", "ultralytics"}:
+        package, _, module = name.partition(".")
+        # cvat_flows uses aa_functions.exports, which imports only the standard library.
+        of_functions = package == "aa_functions" and module not in {"", "exports"}
+        if of_functions or package in {"cvat_sdk", "torch", "ultralytics"}:
             raise ImportError(f"{name} is blocked")
 sys.meta_path.insert(0, Blocked())
 """
