@@ -23,8 +23,8 @@ def name_of_file(path: Path) -> str:
 
     Links are not resolved: a mounted or deployed file can be a link to its current version.
 
-    >>> name_of_file(Path("/work/a/cars.py"))
-    'cars.py@50432f7a'
+    >>> name_of_file(Path("/srv/functions/cars.py"))
+    'cars.py@104413cf'
     """
     digest = hashlib.sha256(os.path.abspath(path).encode("utf-8", "surrogateescape"))
     return f"{path.name}@{digest.hexdigest()[:8]}"
@@ -51,7 +51,7 @@ def name_of_object(function: Any) -> str:
 def named_alike(name: str, names: Iterable[str]) -> list[str]:
     """Return those of the names that have the same file name, with another hash or none.
 
-    >>> named_alike("cars.py@50432f7a", ["cars.py@11111111", "people.py@50432f7a"])
+    >>> named_alike("cars.py@104413cf", ["cars.py@11111111", "people.py@104413cf"])
     ['cars.py@11111111']
     >>> named_alike("cars.py", ["cars.py@11111111", "aa_functions.shapes"])
     ['cars.py@11111111']

@@ -123,7 +123,7 @@ class LoadedFunction:
     name: str
     """What records call the function, the same for all its versions and parameters: the name that
     the caller gives it, else its attribute `function_name`, else the name of its module, else that
-    of its file with a hash of the path, such as `cars.py@50432f7a`."""
+    of its file with a hash of the path, such as `cars.py@104413cf`."""
     image_only: bool = False
     """The results depend on the image, `conf_threshold` and `conv_mask_to_poly` only, not on the
     name of the frame. The function declares it with `results_depend_on = "image"`."""
