@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-pytest.importorskip("ultralytics")
+pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,7 @@ MODEL = {"model": "shapes-yolov8n.pt"}
 
 
 def yolo_fingerprint(**parameters) -> str:
-    pytest.importorskip("ultralytics")
+    pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
     loaded = load_function(FunctionReference(module=YOLO, parameters={**MODEL, **parameters}))
     assert loaded.fingerprint is not None
     return loaded.fingerprint

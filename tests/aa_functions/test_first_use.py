@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ultralytics")
+pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 pytest.importorskip("openvino")
 
 from aa_functions.weights import SHIPPED_FOLDER

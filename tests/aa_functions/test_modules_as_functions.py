@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ultralytics")
+pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 
 from cvat_cli._internal.common import FunctionLoader
 from cvat_sdk.auto_annotation import DetectionFunctionSpec

@@ -288,7 +288,7 @@ def test_wrap_a_live_object():
 
 
 def test_wrap_a_module():
-    pytest.importorskip("ultralytics")
+    pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
     from aa_functions import shapes
 
     loaded = wrap_function(shapes)
@@ -315,7 +315,7 @@ def test_a_function_may_declare_that_only_the_image_counts(
 
 
 def test_the_shipped_functions_depend_on_the_image_only() -> None:
-    pytest.importorskip("ultralytics")
+    pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
     loaded = load_function("aa_functions.shapes")
     assert loaded.image_only
     image = PIL.Image.new("RGB", (96, 64), (200, 30, 30))

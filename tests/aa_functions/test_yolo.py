@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("ultralytics")
+pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 
 from aa_functions import FunctionReference, FunctionReferenceError, load_function
 from aa_functions.backends.ultralytics_import import import_ultralytics

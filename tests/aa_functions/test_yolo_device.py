@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("ultralytics")
+pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 
 import torch
 from torch.backends import cudnn

@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 from PIL.ExifTags import Base
 
-pytest.importorskip("ultralytics")
+pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 
 import torch
 from ultralytics.data.loaders import LoadPilAndNumpy
