@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -35,7 +36,7 @@ from aa_functions.inputs.digest import FingerprintError, file_digest
 from aa_functions.inputs.sources import imported_packages, is_own, package_version, sources_of
 from aa_functions.user_code import contained
 
-__all__ = ["FingerprintError", "file_digest", "fingerprint", "is_file", "package_version"]
+__all__ = ["FingerprintError", "file_digest", "fingerprint", "package_version"]
 
 VERSION = 2
 
@@ -95,18 +96,10 @@ def _stated_content(value: Any) -> Any:
 def _parameter_content(value: Any) -> Any:
     # A plain word may be the name of a file or, by coincidence, something else: both count. A path
     # is a file for sure, and where it lies does not matter.
-    if isinstance(value, str) and is_file(value):
+    if isinstance(value, str) and os.path.isfile(value):
         is_path = "/" in value or "\\" in value
         return {"sha256": file_digest(Path(value)), "word": None if is_path else value}
     return _stated_content(value)
-
-
-def is_file(text: str) -> bool:
-    """Return whether the text is the path of a file."""
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # too long for a path, or with a null character
-        return False
 
 
 def _text_digest(text: str) -> str:

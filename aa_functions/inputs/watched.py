@@ -58,7 +58,8 @@ class WatchedFunction:
         self._sources = frozenset(map(os.path.realpath, paths))
         self._missing: str | None = None
         opened = frozenset(self._without_sources(observer.take()))
-        given = [os.path.abspath(one) for one in parameters.values() if _is_file(one)]
+        texts = [value for value in parameters.values() if isinstance(value, str)]
+        given = [os.path.abspath(text) for text in texts if os.path.isfile(text)]
         trees = [ast.parse(source.text) for source in sources.values()]
         folders = [Path.cwd(), Path(paths[0]).parent] if paths else [Path.cwd()]
         named = self._without_sources(
@@ -115,13 +116,6 @@ def _check_readers(readers: Mapping[str, tuple[str, ...]], known: Iterable[str])
                 f"it uses {reader}, which opens files unseen, and names no file that ends in "
                 f"{' or '.join(endings)}"
             )
-
-
-def _is_file(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and os.path.isfile(value)
-    except ValueError:  # a null character
-        return False
 
 
 def _digest_or_none(path: str) -> str | None:
