@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
 
 from attrs import define, evolve, field
@@ -118,7 +118,8 @@ class AnnotationRun:
         Raises TurnCancelled if the run ends before the batch's turn.
         """
         images, work.images = [self._refuse_deadly(one) for one in work.images], []
-        # The note is written while the function still has the batch before.
+        # The note gets this batch while the function still has the one before, and loses it while
+        # the function has the next one: the function never waits for the storage.
         with (
             self._noting(images),
             self.turns.turn(work.batch.index),
@@ -162,23 +163,23 @@ class AnnotationRun:
         return LoadedFrame(outcome=evolve(loaded.outcome, failure=failure))
 
     def _noting(self, loaded: list[LoadedFrame]) -> AbstractContextManager[None]:
-        """Note that the function gets these images, unless they are a suspect: see `_detect`."""
+        """Note that the function gets these images, unless `_noting_suspect` notes it later."""
         called = _called(loaded)
-        if self.notes is None or not called or self._is_suspect(called):
+        if self.notes is None or self.notes.is_suspect(called):
             return nullcontext()
         return self.notes.calling(called)
 
-    def _is_suspect(self, called: list[int]) -> bool:
-        return self.notes is not None and len(called) == 1 and called[0] in self.notes.suspects
+    def _noting_suspect(self, loaded: list[LoadedFrame]) -> AbstractContextManager[None]:
+        """Note that the function gets nothing but this image, if it is a suspect."""
+        called = _called(loaded)
+        if self.notes is None or not self.notes.is_suspect(called):
+            return nullcontext()
+        return self.notes.calling_alone(called[0])
 
     def _detect(
         self, loaded: list[LoadedFrame], advance: Callable[[int], None] = lambda frames: None
     ) -> list[Outcome]:
-        called = _called(loaded)
-        with ExitStack() as stack:
-            stack.enter_context(self._function_lock)
-            if self.notes is not None and self._is_suspect(called):
-                stack.enter_context(self.notes.calling_alone(called[0]))
+        with self._function_lock, self._noting_suspect(loaded):
             if not self.strict or self.runner.takes_batches:
                 return self.runner.run(
                     loaded, save=self._save, check=self.turns.check, advance=advance

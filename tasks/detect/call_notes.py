@@ -66,6 +66,10 @@ class CallNotes:
         self.ended_twice = frozenset(ended)
         """Frames that are not called any more."""
 
+    def is_suspect(self, frames: Collection[int]) -> bool:
+        """Return whether these frames are one suspect, which is called alone."""
+        return len(frames) == 1 and not self.suspects.isdisjoint(frames)
+
     @contextmanager
     def calling(self, frames: Collection[int]) -> Iterator[None]:
         """Note that the function gets these frames in the block, perhaps among others."""

@@ -59,7 +59,7 @@ class TurnQueue:
     def check(self) -> None:
         """Raise TurnCancelled if the queue is cancelled: the run has ended."""
         if self._cancelled:
-            raise TurnCancelled("the run ended before all images of this batch were looked at")
+            raise TurnCancelled("the run ended before all images of this batch were processed")
 
     def _is_next(self, number: int) -> bool:
         return number not in self._queue or self._queue[0] == number
