@@ -23,6 +23,7 @@ from cvat_flows.tasks.upload.manifest_file import RunStamp
 from tests.chaos.dice import FaultDice
 from tests.chaos.schedule import Result, make_attempt, run_with_faults
 from tests.chaos.uploader import Uploader
+from tests.chaos.worker import DONE
 from tests.chaos.world import Cvat, Layout, outcomes_of, reset
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault
@@ -152,7 +153,9 @@ def run_with_people(
     if not result.problems:
         # Nothing is left to do.
         before = cvat.content(layout)
-        uploader.run(evolve(attempt, run=RunStamp(id="run-1", fingerprint="version 0")))
+        code = uploader.run(evolve(attempt, run=RunStamp(id="run-1", fingerprint="version 0")))
+        if code != DONE:
+            result.problems.append(f"a second run ended with {code}: {uploader.errors()}")
         if cvat.content(layout) != before:
             result.problems.append("a second run changed something")
     shutil.rmtree(folder / "people", ignore_errors=True)
