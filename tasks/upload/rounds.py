@@ -69,7 +69,8 @@ def _describe(waiting: list[UploadReport]) -> str:
     jobs = ", ".join(str(report.job_id) for report in waiting[:5])
     more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
     verb = "is" if frames == 1 else "are"
+    of = "job" if len(waiting) == 1 else "jobs"
     return (
-        f"{counted(frames, 'frame')} of job {jobs}{more} {verb} to be looked at again: CVAT did "
+        f"{counted(frames, 'frame')} of {of} {jobs}{more} {verb} to be looked at again: CVAT did "
         "not answer a request to create their annotations, and may still carry it out"
     )

@@ -40,7 +40,7 @@ def test_the_run_waits_once_for_all_jobs_and_ends_complete(
     log = log_of(finished, last="Finished in state")
     (line,) = [line.message for line in log if "to be looked at again" in line.message]
     first, second, _ = sorted(job.id for job in task.get_jobs())
-    assert f"4 frames of job {first}, {second} are to be looked at again" in line
+    assert f"4 frames of jobs {first}, {second} are to be looked at again" in line
     assert annotate_in_prefect(task).report.count("skipped") == 6
 
 
