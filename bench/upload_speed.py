@@ -24,10 +24,10 @@ from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.tasks.cvat.task import fetch_identity
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Frame, Outcome
+from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.job import upload_job
-from cvat_flows.tasks.upload.manifest import Manifest
-from cvat_flows.tasks.upload.manifest_file import RunStamp
 
 FRAMES = 1_000
 RECTANGLES_PER_FRAME = 100

@@ -12,8 +12,8 @@ from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rule_parts import client_for, function_for, judge_for
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.login import CannotConnect
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.login import CannotConnect
 from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.model.errors import CvatFlowsError

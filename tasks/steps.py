@@ -15,7 +15,7 @@ from cvat_sdk import Client
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.tasks.check.remap import check_thresholds
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.labels import fetch_labels as read_labels
 from cvat_flows.tasks.cvat.task import fetch_media as read_media
 from cvat_flows.tasks.detect.timeout import FunctionHangs
@@ -30,10 +30,10 @@ from cvat_flows.tasks.model.errors import FrameFailed
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.model.labels import Label, labels_of_spec
 from cvat_flows.tasks.model.media import TaskMedia
+from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.reports.artifacts import show_failed_frame
 from cvat_flows.tasks.run import AnnotationRun, BatchWork
 from cvat_flows.tasks.upload.job import upload_job
-from cvat_flows.tasks.upload.manifest import Manifest
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 
 GPU = "gpu"

@@ -59,8 +59,8 @@ def main() -> int:
 def _annotate_all(stack: ExitStack) -> bool:
     """Create and annotate the tasks. Returns whether only the damaged frame failed."""
     from cvat_flows.deployments.sandbox.process import SandboxProcess
-    from cvat_flows.tasks.cvat.connection import connect
-    from cvat_flows.tasks.cvat.server import ServerSettings
+    from cvat_flows.tasks.cvat.client.connection import connect
+    from cvat_flows.tasks.cvat.client.server import ServerSettings
 
     print("starting the sandbox, a small CVAT-compatible server ...")
     sandbox = stack.enter_context(SandboxProcess(OUTPUT / "sandbox"))

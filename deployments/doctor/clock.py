@@ -5,7 +5,7 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 
 from cvat_flows.deployments.doctor.verdict import Verdict, ok, warning
-from cvat_flows.tasks.upload.lease_file import CLOCK_ALLOWANCE
+from cvat_flows.tasks.record.lease_file import CLOCK_ALLOWANCE
 
 
 def check_clock(what: str, date: str | None, now: float) -> Verdict:

@@ -9,10 +9,10 @@ from cvat_sdk import Client
 
 from cvat_flows.deployments.doctor.clock import check_clock
 from cvat_flows.deployments.doctor.verdict import Verdict, failure, ok, warning
-from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.errors import CvatRefused
-from cvat_flows.tasks.cvat.http import get, get_json
-from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.errors import CvatRefused
+from cvat_flows.tasks.cvat.client.http import get, get_json
+from cvat_flows.tasks.cvat.client.settings import find_settings
 from cvat_flows.tasks.model.text import counted
 
 OLDEST = (2, 50)

@@ -14,7 +14,7 @@ from cvat_flows.deployments.setup.gpu_limits import GPUS_VARIABLE, parse_gpus, p
 from cvat_flows.deployments.setup.server_block import plan_block
 from cvat_flows.deployments.setup.webhook import plan_webhooks, wants_webhooks
 from cvat_flows.deployments.setup.work_pools import plan_pools
-from cvat_flows.tasks.cvat.settings import settings_without_block
+from cvat_flows.tasks.cvat.client.settings import settings_without_block
 
 
 def make_plan(client: SyncPrefectClient, arguments: argparse.Namespace) -> list[Change]:

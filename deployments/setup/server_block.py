@@ -9,8 +9,8 @@ from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
 from cvat_flows.deployments.setup.changes import Change
-from cvat_flows.tasks.cvat.server import ServerSettings
-from cvat_flows.tasks.cvat.server_block import CVATServer
+from cvat_flows.tasks.cvat.client.server import ServerSettings
+from cvat_flows.tasks.cvat.client.server_block import CVATServer
 
 
 def plan_block(

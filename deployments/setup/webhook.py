@@ -14,10 +14,10 @@ from cvat_sdk import Client
 from cvat_flows.deployments.setup.changes import Change, SetupError
 from cvat_flows.deployments.webhook.events import IMPORT_COMPLETED, TASK_UPDATED
 from cvat_flows.deployments.webhook.secret import read_secret
-from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.errors import CvatRefused
-from cvat_flows.tasks.cvat.http import get_all_pages, get_json, send_json
-from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.errors import CvatRefused
+from cvat_flows.tasks.cvat.client.http import get_all_pages, get_json, send_json
+from cvat_flows.tasks.cvat.client.settings import find_settings
 
 Kind = Literal["project", "organization", "server"]
 

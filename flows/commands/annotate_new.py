@@ -31,7 +31,7 @@ from cvat_flows.flows.sweep.rules import (
     RulesError,
     SweepRule,
 )
-from cvat_flows.tasks.cvat.settings import command_line_settings
+from cvat_flows.tasks.cvat.client.settings import command_line_settings
 
 _NOT_SWEEP_OPTIONS = {"rules", "rules_file", "limit"}
 _NOT_RULE_OPTIONS = {"function", "function_parameters", "name", "organization"}

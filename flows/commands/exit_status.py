@@ -24,11 +24,11 @@ MEANINGS: Mapping[int, str] = {
 def status_of(error: BaseException) -> int:
     """Return the exit status of a command that ended with an error with a sentence."""
     from cvat_flows.flows.prefect_server import PrefectUnavailable
-    from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-    from cvat_flows.tasks.cvat.login import CannotConnect, NoSuchOrganization
+    from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
+    from cvat_flows.tasks.cvat.client.login import CannotConnect, NoSuchOrganization
     from cvat_flows.tasks.detect.timeout import FunctionHangs
+    from cvat_flows.tasks.record.lease import LeaseLost, TaskIsBusy
     from cvat_flows.tasks.storage import StorageError, StorageSettingsError
-    from cvat_flows.tasks.upload.lease import LeaseLost, TaskIsBusy
 
     match error:
         case FunctionHangs():

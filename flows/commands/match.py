@@ -17,9 +17,9 @@ from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
 from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.tasks.cvat.connection import connect
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.settings import find_settings
 from cvat_flows.tasks.cvat.labels import fetch_labels
-from cvat_flows.tasks.cvat.settings import find_settings
 from cvat_flows.tasks.cvat.task import fetch_media
 from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.match import compare_spec

@@ -9,13 +9,13 @@ from typing import Any
 from cvat_sdk.core.auth import configure_client_auth_arguments
 
 from cvat_flows.flows.commands.usage_error import flag
-from cvat_flows.tasks.cvat.server import (
+from cvat_flows.tasks.cvat.client.server import (
     ServerSettings,
     ServerSettingsError,
     settings_from_profile,
     verify_ssl_from_environment,
 )
-from cvat_flows.tasks.cvat.settings import command_line_overrides, command_line_settings
+from cvat_flows.tasks.cvat.client.settings import command_line_overrides, command_line_settings
 
 _SELECTING = ("profile", "server_host", "server_port", "auth")
 _ALL = (*_SELECTING, "organization", "insecure")

@@ -16,10 +16,10 @@ from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_id_argument, parse_task_id
 from cvat_flows.flows.commands.terminal import line
-from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.settings import find_settings
+from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.storage import open_storage
-from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.result import UploadOptions
 from cvat_flows.tasks.upload.undo import undo
 

@@ -4,9 +4,9 @@ import time
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.login import CannotConnect
-from cvat_flows.tasks.cvat.server import ServerSettings
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.login import CannotConnect
+from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.engine.current import current_engine, run_logger
 
 RECONNECT_TIMEOUT = 300.0

@@ -18,9 +18,9 @@ from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.run.naming import name_flow_run
 from cvat_flows.flows.run.unknown_inputs import warn_of_unknown_inputs
-from cvat_flows.tasks.cvat.login import remember_session
-from cvat_flows.tasks.cvat.retry import write_policy
-from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.client.login import remember_session
+from cvat_flows.tasks.cvat.client.retry import write_policy
+from cvat_flows.tasks.cvat.client.settings import find_settings
 from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.labels import Label

@@ -20,10 +20,10 @@ from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.fetch.plan import DONE, Plan
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.upload.lease import Lease, task_lease
-from cvat_flows.tasks.upload.manifest import Manifest
-from cvat_flows.tasks.upload.manifest_file import RunStamp
-from cvat_flows.tasks.upload.ownership import ManifestItem
+from cvat_flows.tasks.record.lease import Lease, task_lease
+from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.manifest_file import RunStamp
+from cvat_flows.tasks.record.ownership import ManifestItem
 
 _OURS = {"annotated", "pending"}
 

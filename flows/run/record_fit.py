@@ -6,9 +6,9 @@ from aa_functions.identity import named_alike
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.engine.current import run_logger
-from cvat_flows.tasks.upload.manifest import Manifest, describe_namesakes, functions_of_task
-from cvat_flows.tasks.upload.manifest_file import manifest_folder
-from cvat_flows.tasks.upload.manifest_summary import read_summary
+from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
+from cvat_flows.tasks.record.manifest_file import manifest_folder
+from cvat_flows.tasks.record.manifest_summary import read_summary
 from cvat_flows.tasks.upload.reconcile import forget_what_is_gone
 
 

@@ -28,12 +28,12 @@ from cvat_flows.tasks.model.text import escape_markdown, host_slug
 from cvat_flows.tasks.reports.artifacts import add_markdown, artifact_key, last_description
 from cvat_flows.tasks.reports.failed_frames import failed_markdown
 from cvat_flows.tasks.reports.frame_page import Reproduction
+from cvat_flows.tasks.reports.pictures.samples import SamplePictures
 from cvat_flows.tasks.reports.preview import MAX_PICTURES, PICTURE_SIZE, preview_page
 from cvat_flows.tasks.reports.preview_markdown import preview_markdown
 from cvat_flows.tasks.reports.run_markdown import report_markdown
 from cvat_flows.tasks.reports.run_pictures import RunPictures
 from cvat_flows.tasks.reports.run_report import RunReport
-from cvat_flows.tasks.reports.samples import SamplePictures
 from cvat_flows.tasks.reports.table import to_csv, to_parquet
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.storage import Storage

@@ -14,17 +14,17 @@ from attrs import define, evolve, field
 
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.record import RunRecord
-from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, SET_ASIDE
 from cvat_flows.tasks.model.frames import Batch, Frame
 from cvat_flows.tasks.model.text import counted
+from cvat_flows.tasks.record.manifest_summary import write_summary
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import show_failure, upload
-from cvat_flows.tasks.upload.manifest_summary import write_summary
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
 

@@ -15,8 +15,8 @@ from cvat_sdk import Client
 from cvat_flows.flows.sweep.listing import ListedTask, failed_imports, list_tasks
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.model.text import counted
-from cvat_flows.tasks.upload.failures import MAX_EQUAL_FAILURES, TRY_AGAIN
-from cvat_flows.tasks.upload.manifest_summary import Summary
+from cvat_flows.tasks.record.failures import MAX_EQUAL_FAILURES, TRY_AGAIN
+from cvat_flows.tasks.record.manifest_summary import Summary
 
 State = Literal[
     "new", "done", "set aside", "waiting", "import failed", "unsupported", "beyond the limit"

@@ -16,8 +16,8 @@ from cvat_flows.flows.sweep.known_runs import parameters_of, read_known_runs
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import on_one_line
+from cvat_flows.tasks.record.lease_file import current_writer
 from cvat_flows.tasks.storage import Storage
-from cvat_flows.tasks.upload.lease_file import current_writer
 
 _STARTED_STATES = {StateType.PENDING, StateType.RUNNING, StateType.CANCELLING}
 STARTUP_GRACE = timedelta(minutes=10)

@@ -21,11 +21,11 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
-from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-from cvat_flows.tasks.cvat.login import CannotConnect
-from cvat_flows.tasks.cvat.server import ServerSettingsError
-from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.client.login import CannotConnect
+from cvat_flows.tasks.cvat.client.server import ServerSettingsError
+from cvat_flows.tasks.cvat.client.settings import find_settings
 from cvat_flows.tasks.cvat.task import fetch_identity
 from cvat_flows.tasks.model.identity import TaskIdentity
 

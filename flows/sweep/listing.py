@@ -16,8 +16,8 @@ from attrs import frozen
 from cvat_sdk import Client
 
 from cvat_flows.flows.sweep.rules import SweepRule
-from cvat_flows.tasks.cvat.errors import CvatRefused
-from cvat_flows.tasks.cvat.http import get_all_pages
+from cvat_flows.tasks.cvat.client.errors import CvatRefused
+from cvat_flows.tasks.cvat.client.http import get_all_pages
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.cvat.task import TASK_FIELDS, import_failure_reason
 from cvat_flows.tasks.matching.names import canonical

@@ -12,9 +12,9 @@ from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.sweep.find import RESTORED, Judge, Verdict, judge
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rules import SweepRule
-from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.client.settings import find_settings
+from cvat_flows.tasks.record.manifest_summary import read_summary
 from cvat_flows.tasks.storage import Storage
-from cvat_flows.tasks.upload.manifest_summary import read_summary
 
 
 def client_for(rule: SweepRule, server: str | None) -> Client:

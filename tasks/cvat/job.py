@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.http import get_json
+from cvat_flows.tasks.cvat.client.http import get_json
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 

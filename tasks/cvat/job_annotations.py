@@ -18,10 +18,10 @@ from attrs import define, field, frozen
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind, is_complete, iter_annotations
-from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, CvatRefused, CvatUnavailable
-from cvat_flows.tasks.cvat.explain import TOO_LARGE, describe_body, explain_refusal
-from cvat_flows.tasks.cvat.response import open_response
-from cvat_flows.tasks.cvat.retry import (
+from cvat_flows.tasks.cvat.client.errors import TRANSIENT_STATUSES, CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.client.explain import TOO_LARGE, describe_body, explain_refusal
+from cvat_flows.tasks.cvat.client.response import open_response
+from cvat_flows.tasks.cvat.client.retry import (
     MAX_CONSECUTIVE_500S,
     RetryPolicy,
     retry_after,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.http import get_all_pages
+from cvat_flows.tasks.cvat.client.http import get_all_pages
 from cvat_flows.tasks.model.labels import Label, labels_of_rows
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-from cvat_flows.tasks.cvat.http import get_all_pages, get_json
+from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.client.http import get_all_pages, get_json
 from cvat_flows.tasks.model.credentials import without_user
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse_date

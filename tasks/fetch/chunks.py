@@ -16,9 +16,9 @@ from typing import IO, BinaryIO, cast
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.http import get
-from cvat_flows.tasks.cvat.retry import Wait
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.http import get
+from cvat_flows.tasks.cvat.client.retry import Wait
 from cvat_flows.tasks.fetch.video import VideoChunk
 from cvat_flows.tasks.model.media import TaskMedia
 

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-from cvat_flows.tasks.cvat.http import get
-from cvat_flows.tasks.cvat.retry import interruptible
+from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.client.http import get
+from cvat_flows.tasks.cvat.client.retry import interruptible
 from cvat_flows.tasks.fetch.chunks import Chunk, ImageChunk
 from cvat_flows.tasks.fetch.images import (
     ImageUnreadable,

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Generic, Protocol, TypeVar
 
-from cvat_flows.tasks.cvat.retry import Wait, interruptible
+from cvat_flows.tasks.cvat.client.retry import Wait, interruptible
 
 
 class Closeable(Protocol):

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from cvat_sdk import Client
 
 from aa_functions.processors import cpu_cores
-from cvat_flows.tasks.cvat.retry import Wait, interruptible
+from cvat_flows.tasks.cvat.client.retry import Wait, interruptible
 from cvat_flows.tasks.fetch.chunks import Chunk, download_chunk
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.fetch.loader import FrameLoader, KnownDetections

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from cvat_flows.tasks.model.text import escape_xml, on_one_line
-from cvat_flows.tasks.reports.thumbnails import data_uri
+from cvat_flows.tasks.reports.pictures.thumbnails import data_uri
 
 BACKGROUND = "#1f2937"
 TEXT = "#d1d5db"

@@ -17,9 +17,9 @@ from cvat_flows.tasks.model.text import (
     on_one_line,
     shorten_name,
 )
+from cvat_flows.tasks.reports.pictures.thumbnails import data_uri
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.reports.table import FrameRow
-from cvat_flows.tasks.reports.thumbnails import data_uri
 
 MAX_SHOWN = 100
 """Failed frames with a task run, a page and a row. The others are in the per-frame table: nobody

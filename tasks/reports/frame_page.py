@@ -9,7 +9,7 @@ from attrs import frozen
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import code_block, counted, escape_markdown, link, table
-from cvat_flows.tasks.reports.thumbnails import data_uri
+from cvat_flows.tasks.reports.pictures.thumbnails import data_uri
 
 
 @frozen(kw_only=True)

@@ -21,7 +21,7 @@ from cvat_flows.tasks.fetch.plan import (
     SET_ASIDE,
 )
 from cvat_flows.tasks.model.text import counted
-from cvat_flows.tasks.upload.failures import MAX_EQUAL_FAILURES, TRY_AGAIN
+from cvat_flows.tasks.record.failures import MAX_EQUAL_FAILURES, TRY_AGAIN
 
 MAX_IDS = 20
 """Ids of jobs that are shown."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from cvat_flows.tasks.matching.result import MISMATCHES
 from cvat_flows.tasks.model.text import escape_xml, on_one_line
+from cvat_flows.tasks.reports.pictures.samples import Sample
+from cvat_flows.tasks.reports.pictures.thumbnails import PictureSize, assign_colours, data_uri
 from cvat_flows.tasks.reports.run_report import RunReport
-from cvat_flows.tasks.reports.samples import Sample
-from cvat_flows.tasks.reports.thumbnails import PictureSize, assign_colours, data_uri
 
 MAX_PICTURES = 60
 """Frames on the page."""

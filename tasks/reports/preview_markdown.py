@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from cvat_flows.tasks.matching.result import MISMATCHES
 from cvat_flows.tasks.model.text import counted, escape_markdown
+from cvat_flows.tasks.reports.pictures.samples import Sample
 from cvat_flows.tasks.reports.run_markdown import report_markdown
 from cvat_flows.tasks.reports.run_report import RunReport
-from cvat_flows.tasks.reports.samples import Sample
 
 MAX_FRAMES = 60
 MAX_MATCHES = 200

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from cvat_flows.tasks.model.text import code_block, counted, escape_markdown, link, table
 from cvat_flows.tasks.reports.charts import bar_chart, chart_uri, histograms
-from cvat_flows.tasks.reports.contact_sheet import contact_sheet
+from cvat_flows.tasks.reports.pictures.contact_sheet import contact_sheet
+from cvat_flows.tasks.reports.pictures.samples import Sample
+from cvat_flows.tasks.reports.pictures.thumbnails import data_uri
 from cvat_flows.tasks.reports.run_report import RunReport
-from cvat_flows.tasks.reports.samples import Sample
-from cvat_flows.tasks.reports.thumbnails import data_uri
 
 MAX_LABELS = 12
 """Labels in a chart. The others share one bar."""

@@ -9,9 +9,9 @@ from attrs import define, evolve, field
 from cvat_sdk import Client
 from PIL.Image import Image
 
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.http import get
-from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.http import get
+from cvat_flows.tasks.cvat.client.retry import DEFAULT_POLICY
 from cvat_flows.tasks.fetch.images import LoadedFrame, decode_image
 from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.annotations import Annotation, Detection
@@ -21,9 +21,9 @@ from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.reports.failed_frames import FailedFrames
 from cvat_flows.tasks.reports.frame_page import Reproduction
-from cvat_flows.tasks.reports.outlines import Outline, outlines_of
-from cvat_flows.tasks.reports.samples import SamplePictures
-from cvat_flows.tasks.reports.thumbnails import PictureSize, draw_failure
+from cvat_flows.tasks.reports.pictures.outlines import Outline, outlines_of
+from cvat_flows.tasks.reports.pictures.samples import SamplePictures
+from cvat_flows.tasks.reports.pictures.thumbnails import PictureSize, draw_failure
 
 ROW_SIZE = PictureSize(max_side=112, max_bytes=1_700)
 """Of a picture in the table of failed frames."""

@@ -10,9 +10,9 @@ from attrs import define, field
 from cvat_flows.tasks.cvat.annotation_json import Kind, annotation_to_json, ids_by_kind
 from cvat_flows.tasks.cvat.digest import digest
 from cvat_flows.tasks.model.frames import Outcome
-from cvat_flows.tasks.upload.manifest import FRAMES_PER_FILE, Manifest
-from cvat_flows.tasks.upload.manifest_file import FrameRecord
-from cvat_flows.tasks.upload.ownership import ExistingObject
+from cvat_flows.tasks.record.manifest import FRAMES_PER_FILE, Manifest
+from cvat_flows.tasks.record.manifest_file import FrameRecord
+from cvat_flows.tasks.record.ownership import ExistingObject
 from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.recover import Recovery, recover
 from cvat_flows.tasks.upload.result import UploadOptions

@@ -16,9 +16,9 @@ from cvat_flows.tasks.cvat.annotation_json import (
     looks_complete,
 )
 from cvat_flows.tasks.cvat.digest import kind_of_digest
+from cvat_flows.tasks.record.ownership import ExistingObject, ManifestItem
 from cvat_flows.tasks.upload.create import Creator
 from cvat_flows.tasks.upload.delete import Key
-from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
 from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.recover import find_traces
 

@@ -12,12 +12,12 @@ from typing import Any
 from attrs import define, evolve, field
 
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.retry import MAX_CONSECUTIVE_500S
 from cvat_flows.tasks.cvat.digest import kind_of_digest
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
-from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
+from cvat_flows.tasks.record.ownership import ExistingObject, ManifestItem
 from cvat_flows.tasks.upload.frame import PendingFrame
-from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
 from cvat_flows.tasks.upload.plan import find_created
 from cvat_flows.tasks.upload.recover import candidates_of, find_traces
 from cvat_flows.tasks.upload.refusal import dropped_annotations, refused_frame

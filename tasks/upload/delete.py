@@ -10,9 +10,9 @@ from typing import Any
 from attrs import define, field, frozen
 
 from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.retry import MAX_CONSECUTIVE_500S
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
-from cvat_flows.tasks.cvat.retry import MAX_CONSECUTIVE_500S
 from cvat_flows.tasks.upload.create import MAX_DOUBTFUL_ANSWERS
 from cvat_flows.tasks.upload.result import UploadOptions
 

@@ -13,10 +13,10 @@ from cvat_flows.tasks.cvat.digest import digest
 from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.model.annotations import TAG, Annotation
 from cvat_flows.tasks.model.frames import Failure, Outcome
-from cvat_flows.tasks.upload.failures import count_failures, kind_of
+from cvat_flows.tasks.record.failures import count_failures, kind_of
+from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp, State
+from cvat_flows.tasks.record.ownership import ExistingObject, FrameHistory, ManifestItem
 from cvat_flows.tasks.upload.groups import JobGroups
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, State
-from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory, ManifestItem
 from cvat_flows.tasks.upload.plan import Existing, FramePlan, plan_cleanup, plan_frame
 from cvat_flows.tasks.upload.result import FrameUpload
 

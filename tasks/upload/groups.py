@@ -14,8 +14,8 @@ from typing import Any
 from attrs import define, evolve, field
 
 from cvat_flows.tasks.cvat.annotation_json import iter_with_tracks
-from cvat_flows.tasks.upload.manifest_file import FrameRecord
-from cvat_flows.tasks.upload.ownership import ExistingObject
+from cvat_flows.tasks.record.manifest_file import FrameRecord
+from cvat_flows.tasks.record.ownership import ExistingObject
 
 Item = dict[str, Any]
 """A tag or shape in CVAT's JSON."""

@@ -22,14 +22,14 @@ from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Outcome
+from cvat_flows.tasks.record.manifest import FRAMES_PER_FILE, Manifest
+from cvat_flows.tasks.record.manifest_file import FrameRecord, now
+from cvat_flows.tasks.record.ownership import ManifestItem
 from cvat_flows.tasks.upload.before import JobBefore, has_groups
 from cvat_flows.tasks.upload.copies import CopyFinder
 from cvat_flows.tasks.upload.create import Creator
 from cvat_flows.tasks.upload.delete import Deleter
 from cvat_flows.tasks.upload.frame import PendingFrame, encode_frame
-from cvat_flows.tasks.upload.manifest import FRAMES_PER_FILE, Manifest
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, now
-from cvat_flows.tasks.upload.ownership import ManifestItem
 from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.recover import Recovery
 from cvat_flows.tasks.upload.result import FrameUpload, UploadOptions, UploadReport

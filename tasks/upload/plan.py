@@ -6,7 +6,7 @@
 - A request that was given up may still be carried out later. Copies that only such a request can
   have created are deleted.
 
-`upload.ownership` decides which objects are ours.
+`record.ownership` decides which objects are ours.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from cvat_flows.tasks.upload.ownership import (
+from cvat_flows.tasks.record.ownership import (
     ExistingObject,
     FrameHistory,
     ManifestItem,

@@ -11,10 +11,10 @@ from cvat_flows.tasks.cvat.annotation_json import iter_annotations
 from cvat_flows.tasks.cvat.digest import digest, possible_digests
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.label_names import LabelNames
+from cvat_flows.tasks.record.manifest_file import FrameRecord
+from cvat_flows.tasks.record.ownership import ExistingObject
 from cvat_flows.tasks.upload.delete import Key, ObjectToDelete
 from cvat_flows.tasks.upload.groups import JobGroups
-from cvat_flows.tasks.upload.manifest_file import FrameRecord
-from cvat_flows.tasks.upload.ownership import ExistingObject
 
 
 @frozen(kw_only=True)

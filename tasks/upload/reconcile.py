@@ -12,12 +12,12 @@ from itertools import groupby
 from attrs import evolve
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.errors import CvatRefused
+from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.upload.manifest import Manifest
-from cvat_flows.tasks.upload.manifest_file import FrameRecord
-from cvat_flows.tasks.upload.ownership import ExistingObject
+from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.manifest_file import FrameRecord
+from cvat_flows.tasks.record.ownership import ExistingObject
 from cvat_flows.tasks.upload.read import JobReader
 
 

@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
-from cvat_flows.tasks.upload.manifest_file import FrameRecord
-from cvat_flows.tasks.upload.ownership import (
+from cvat_flows.tasks.record.manifest_file import FrameRecord
+from cvat_flows.tasks.record.ownership import (
     ExistingObject,
     FrameHistory,
     ManifestItem,

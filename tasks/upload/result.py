@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from attrs import field, frozen
 
-from cvat_flows.tasks.cvat.retry import RetryPolicy, write_policy
+from cvat_flows.tasks.cvat.client.retry import RetryPolicy, write_policy
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.text import counted

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime
 
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.upload.result import UploadReport
 

@@ -11,18 +11,18 @@ from attrs import evolve, frozen
 from cvat_sdk import Client
 
 from aa_functions.identity import named_alike
-from cvat_flows.tasks.cvat.errors import CvatRefused
+from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.cvat.task import fetch_identity, fetch_updated
 from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.record.lease import task_lease
+from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
+from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp, now
+from cvat_flows.tasks.record.manifest_summary import read_summary, write_summary
+from cvat_flows.tasks.record.ownership import ExistingObject
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.delete import Deleter, Key
-from cvat_flows.tasks.upload.lease import task_lease
-from cvat_flows.tasks.upload.manifest import Manifest, describe_namesakes, functions_of_task
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, now
-from cvat_flows.tasks.upload.manifest_summary import read_summary, write_summary
-from cvat_flows.tasks.upload.ownership import ExistingObject
 from cvat_flows.tasks.upload.plan import FramePlan, plan_undo
 from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.recover import recover

@@ -7,7 +7,7 @@ from collections import Counter
 
 from attrs import define, evolve
 
-from cvat_flows.tasks.cvat.retry import RetryPolicy
+from cvat_flows.tasks.cvat.client.retry import RetryPolicy
 from tests.support.faults import PASS, Action, Exchange, Fault
 
 RETRY_POLICY = RetryPolicy(

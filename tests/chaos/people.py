@@ -19,7 +19,7 @@ from typing import Any, cast
 from attrs import define, evolve, field
 
 from cvat_flows.tasks.model.frames import Outcome
-from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.record.manifest_file import RunStamp
 from tests.chaos.dice import FaultDice
 from tests.chaos.schedule import Result, make_attempt, run_with_faults
 from tests.chaos.uploader import Uploader

@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 from attrs import define, evolve, field, frozen
 
+from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.storage import FolderStorage
-from cvat_flows.tasks.upload.manifest import Manifest
-from cvat_flows.tasks.upload.manifest_file import RunStamp
 from tests.chaos.dice import RETRY_POLICY, FaultDice
 from tests.chaos.uploader import Uploader
 from tests.chaos.worker import BROKEN, DONE, INTERRUPTED, Attempt, upload

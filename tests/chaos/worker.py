@@ -17,19 +17,19 @@ from pathlib import Path
 from attrs import evolve, frozen
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.retry import RetryPolicy
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.retry import RetryPolicy
 from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.model.labels import Label
+from cvat_flows.tasks.record.lease import LeaseLost, task_lease
+from cvat_flows.tasks.record.lease_file import LeaseTiming
+from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.manifest_file import RunStamp
+from cvat_flows.tasks.record.manifest_summary import write_summary
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.job import upload_job
-from cvat_flows.tasks.upload.lease import LeaseLost, task_lease
-from cvat_flows.tasks.upload.lease_file import LeaseTiming
-from cvat_flows.tasks.upload.manifest import Manifest
-from cvat_flows.tasks.upload.manifest_file import RunStamp
-from cvat_flows.tasks.upload.manifest_summary import write_summary
 from cvat_flows.tasks.upload.plan import Existing
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds

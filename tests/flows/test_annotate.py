@@ -18,10 +18,10 @@ from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.tasks.detect.pruning import Limits, prune_to
 from cvat_flows.tasks.engine.recorded import RecordedEngine
+from cvat_flows.tasks.record.lease_file import LeaseEntry, current_writer
 from cvat_flows.tasks.run import AnnotationRun, BatchWork
 from cvat_flows.tasks.steps import detect
 from cvat_flows.tasks.storage import open_storage
-from cvat_flows.tasks.upload.lease_file import LeaseEntry, current_writer
 from tests.flows.conftest import both_ways, frames_of
 from tests.support.identity import identity_of
 from tests.support.prefect_records import task_runs_of

@@ -21,8 +21,8 @@ from cvat_flows.flows.cli import main
 from cvat_flows.flows.finished import Finished
 from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
-from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.server import ServerSettings, settings_from_environment
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.server import ServerSettings, settings_from_environment
 from tests.flows.conftest import frames_of
 from tests.flows.rich_function import RICH_SPEC, content, detect_everything, rich_labels
 from tests.tasks.fetch.film import film

@@ -10,10 +10,10 @@ import pytest
 from attrs import evolve
 
 from cvat_flows.tasks.matching.result import MatchRow
-from cvat_flows.tasks.reports.outlines import outlines_of
+from cvat_flows.tasks.reports.pictures.outlines import outlines_of
+from cvat_flows.tasks.reports.pictures.samples import Sample
+from cvat_flows.tasks.reports.pictures.thumbnails import PictureSize, make_thumbnail
 from cvat_flows.tasks.reports.preview import preview_page
-from cvat_flows.tasks.reports.samples import Sample
-from cvat_flows.tasks.reports.thumbnails import PictureSize, make_thumbnail
 from tests.tasks.reports.report_factory import (
     HOSTILE,
     annotated,

@@ -14,8 +14,8 @@ from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.deployments.setup.changes import Change, SetupError
 from cvat_flows.deployments.setup.webhook import EVENTS_WITHOUT_IMPORTS, plan_webhooks
 from cvat_flows.deployments.webhook.events import IMPORT_COMPLETED, TASK_UPDATED
-from cvat_flows.tasks.cvat.connection import ServerSettings
-from cvat_flows.tasks.cvat.settings import command_line_settings
+from cvat_flows.tasks.cvat.client.connection import ServerSettings
+from cvat_flows.tasks.cvat.client.settings import command_line_settings
 from tests.deployments.setup.organization_server import organization_server
 from tests.support.stack import SECRET, Stack
 

@@ -21,10 +21,10 @@ from cvat_flows.flows.commands.listing import describe, find_commands
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
 from cvat_flows.flows.commands.usage_error import UsageError
-from cvat_flows.tasks.cvat import connection
-from cvat_flows.tasks.cvat.server import ServerSettings, ServerSettingsError
-from cvat_flows.tasks.cvat.server_block import CVATServer
-from cvat_flows.tasks.cvat.settings import find_settings, settings_without_block
+from cvat_flows.tasks.cvat.client import connection
+from cvat_flows.tasks.cvat.client.server import ServerSettings, ServerSettingsError
+from cvat_flows.tasks.cvat.client.server_block import CVATServer
+from cvat_flows.tasks.cvat.client.settings import find_settings, settings_without_block
 from tests.flows.conftest import frames_of
 
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.tasks.cvat.server import ServerSettingsError
-from cvat_flows.tasks.cvat.server_block import CVATServer
-from cvat_flows.tasks.cvat.settings import find_settings
+from cvat_flows.tasks.cvat.client.server import ServerSettingsError
+from cvat_flows.tasks.cvat.client.server_block import CVATServer
+from cvat_flows.tasks.cvat.client.settings import find_settings
 
 ESCAPE = "\x1b[2J\x1b]0;gotcha\x07"
 BIDI = "\u202egpj"

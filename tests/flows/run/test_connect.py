@@ -14,8 +14,8 @@ from prefect.logging import disable_run_logger
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.run import connect
 from cvat_flows.flows.run.connect import connect_for_run, connect_with_retries
-from cvat_flows.tasks.cvat.login import CannotConnect
-from cvat_flows.tasks.cvat.server import ServerSettings
+from cvat_flows.tasks.cvat.client.login import CannotConnect
+from cvat_flows.tasks.cvat.client.server import ServerSettings
 
 
 @pytest.fixture

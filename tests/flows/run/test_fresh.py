@@ -17,8 +17,8 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import run_again_here
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
-from cvat_flows.tasks.cvat.server import ServerSettings
-from cvat_flows.tasks.cvat.settings import command_line_settings
+from cvat_flows.tasks.cvat.client.server import ServerSettings
+from cvat_flows.tasks.cvat.client.settings import command_line_settings
 
 FUNCTION = """
 import os

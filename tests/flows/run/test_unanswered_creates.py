@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from tests.flows.conftest import frames_of
 from tests.support.prefect_records import log_of
 

@@ -30,13 +30,13 @@ from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.sweep import hand_over, listing
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
-from cvat_flows.tasks.cvat.server import ServerSettings
-from cvat_flows.tasks.cvat.server_block import CVATServer
-from cvat_flows.tasks.cvat.settings import command_line_settings, find_settings
+from cvat_flows.tasks.cvat.client.server import ServerSettings
+from cvat_flows.tasks.cvat.client.server_block import CVATServer
+from cvat_flows.tasks.cvat.client.settings import command_line_settings, find_settings
+from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.manifest_file import RunStamp
+from cvat_flows.tasks.record.manifest_summary import write_summary
 from cvat_flows.tasks.storage import open_storage
-from cvat_flows.tasks.upload.manifest import Manifest
-from cvat_flows.tasks.upload.manifest_file import RunStamp
-from cvat_flows.tasks.upload.manifest_summary import write_summary
 from tests.support.front import Answer, Request, front
 from tests.support.identity import task_number
 

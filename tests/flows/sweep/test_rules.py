@@ -16,8 +16,8 @@ from cvat_flows.flows.sweep.rules import (
     SweepRule,
     read_rules,
 )
-from cvat_flows.tasks.upload.manifest_file import RunStamp
-from cvat_flows.tasks.upload.manifest_summary import Summary
+from cvat_flows.tasks.record.manifest_file import RunStamp
+from cvat_flows.tasks.record.manifest_summary import Summary
 from tests.support.identity import task_number
 
 

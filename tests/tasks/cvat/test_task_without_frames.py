@@ -11,7 +11,7 @@ import pytest
 from cvat_sdk import Client, models
 from cvat_sdk.core.exceptions import BackgroundRequestException
 
-from cvat_flows.tasks.cvat.errors import CvatRefused
+from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.cvat.task import (
     ImportFailed,
     ImportRunning,
@@ -19,7 +19,7 @@ from cvat_flows.tasks.cvat.task import (
     UnsupportedMedia,
     fetch_media,
 )
-from tests.tasks.cvat.scripted_server import ScriptedServer, json_by_path
+from tests.tasks.cvat.client.scripted_server import ScriptedServer, json_by_path
 
 DATES = dict.fromkeys(("created_date", "updated_date"), "2026-01-01T00:00:00Z")
 

@@ -15,7 +15,7 @@ import PIL.Image
 from cvat_sdk import Client
 
 from cvat_flows.tasks.model.media import TaskMedia
-from tests.tasks.cvat.scripted_server import Reply, ScriptedServer, reply
+from tests.tasks.cvat.client.scripted_server import Reply, ScriptedServer, reply
 from tests.tasks.fetch.media_factory import make_media
 
 

@@ -12,8 +12,8 @@ import pytest
 from cvat_sdk import Client
 from cvat_sdk.datasets import MediaDownloadPolicy, TaskDataset
 
-from cvat_flows.tasks.cvat import http
-from cvat_flows.tasks.cvat.retry import RetryPolicy
+from cvat_flows.tasks.cvat.client import http
+from cvat_flows.tasks.cvat.client.retry import RetryPolicy
 from cvat_flows.tasks.cvat.task import fetch_media
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.fetch.plan import plan_frames

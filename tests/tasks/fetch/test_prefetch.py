@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cvat_flows.tasks.cvat.retry import Interrupted, Wait
+from cvat_flows.tasks.cvat.client.retry import Interrupted, Wait
 from cvat_flows.tasks.fetch.prefetch import ChunkPrefetcher
 from tests.support.waiting import HANG_TIMEOUT, wait_until
 

@@ -21,9 +21,9 @@ import PIL.Image
 import pytest
 from attrs import evolve
 
-from cvat_flows.tasks.cvat import http
-from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY, RetryPolicy
+from cvat_flows.tasks.cvat.client import http
+from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.client.retry import DEFAULT_POLICY, RetryPolicy
 from cvat_flows.tasks.detect.cache import DetectionCache
 from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.detect.context import CallOptions
@@ -36,7 +36,7 @@ from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Batch, Outcome
 from cvat_flows.tasks.storage import FolderStorage
 from tests.support.waiting import wait_until
-from tests.tasks.cvat.scripted_server import Reply, cut_off, hang_up, reply
+from tests.tasks.cvat.client.scripted_server import Reply, cut_off, hang_up, reply
 from tests.tasks.fetch.chunk_server import ChunkServer, archive, png
 
 

@@ -18,14 +18,14 @@ from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.reports.charts import bar_chart, histograms
-from cvat_flows.tasks.reports.contact_sheet import SHEET_BYTES, contact_sheet
-from cvat_flows.tasks.reports.outlines import outlines_of
+from cvat_flows.tasks.reports.pictures.contact_sheet import SHEET_BYTES, contact_sheet
+from cvat_flows.tasks.reports.pictures.outlines import outlines_of
+from cvat_flows.tasks.reports.pictures.samples import Sample
+from cvat_flows.tasks.reports.pictures.thumbnails import PictureSize, make_thumbnail
 from cvat_flows.tasks.reports.preview import preview_page
 from cvat_flows.tasks.reports.preview_markdown import preview_markdown
 from cvat_flows.tasks.reports.run_markdown import report_markdown
 from cvat_flows.tasks.reports.run_report import RunReport
-from cvat_flows.tasks.reports.samples import Sample
-from cvat_flows.tasks.reports.thumbnails import PictureSize, make_thumbnail
 from tests.tasks.reports.markdown_reader import read
 from tests.tasks.reports.report_factory import (
     HOSTILE,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from tests.support.faults import Action, Fault
 from tests.tasks.upload.upload_bench import SHORT_WAITS, Bench, FaultyClient
 

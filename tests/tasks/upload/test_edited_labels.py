@@ -10,7 +10,7 @@ from cvat_sdk import Client, models
 from cvat_sdk.api_client.exceptions import ApiException
 
 from cvat_flows.tasks.cvat.labels import fetch_labels
-from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.upload.undo import undo
 from tests.tasks.upload.upload_bench import Bench
 

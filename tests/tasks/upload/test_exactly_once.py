@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from cvat_flows.tasks.model.frames import Outcome
 from tests.support.faults import Fault
 from tests.support.oracle import Oracle

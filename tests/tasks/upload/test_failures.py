@@ -8,13 +8,13 @@ import pytest
 from attrs import evolve
 
 from cvat_flows.tasks.model.frames import Failure
-from cvat_flows.tasks.upload.failures import (
+from cvat_flows.tasks.record.failures import (
     MAX_EQUAL_FAILURES,
     count_failures,
     is_set_aside,
     kind_of,
 )
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
+from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
 from tests.support.faults import Fault
 from tests.tasks.upload.upload_bench import Bench
 

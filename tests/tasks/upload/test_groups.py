@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cvat_flows.tasks.model.annotations import Annotation
-from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.upload.undo import undo
 from tests.support.faults import Fault
 from tests.tasks.upload.upload_bench import Bench, FaultyClient

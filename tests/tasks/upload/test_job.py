@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 from cvat_sdk import models
 
-from cvat_flows.tasks.cvat.errors import CvatRefused
+from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.cvat.job import NotWritable
 from tests.support.faults import Fault
 from tests.tasks.upload.upload_bench import Bench, FaultyClient

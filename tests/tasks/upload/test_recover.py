@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
-from cvat_flows.tasks.upload.ownership import ExistingObject, ManifestItem
+from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
+from cvat_flows.tasks.record.ownership import ExistingObject, ManifestItem
 from cvat_flows.tasks.upload.recover import Look, Recovery, recover
 
 NOW = 1000.0

@@ -7,8 +7,8 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
-from cvat_flows.tasks.upload.ownership import ExistingObject, FrameHistory, ManifestItem
+from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
+from cvat_flows.tasks.record.ownership import ExistingObject, FrameHistory, ManifestItem
 from cvat_flows.tasks.upload.plan import (
     Existing,
     find_created,

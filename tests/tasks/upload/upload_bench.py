@@ -11,14 +11,14 @@ from cvat_sdk import Client
 from cvat_sdk.core.helpers import make_request_headers
 
 from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
-from cvat_flows.tasks.cvat.retry import RetryPolicy
+from cvat_flows.tasks.cvat.client.retry import RetryPolicy
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.model.identity import TaskIdentity
+from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.storage import FolderStorage
 from cvat_flows.tasks.upload.job import upload_job
-from cvat_flows.tasks.upload.manifest import Manifest
-from cvat_flows.tasks.upload.manifest_file import RunStamp
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
 from tests.support.fault_proxy import FaultProxy

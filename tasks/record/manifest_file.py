@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from attrs import asdict, field, frozen
 
 from cvat_flows.tasks.model.identity import TaskIdentity, folder_of_number, parse_date
-from cvat_flows.tasks.upload.ownership import FrameHistory, ManifestItem
+from cvat_flows.tasks.record.ownership import FrameHistory, ManifestItem
 
 FORMAT = 1
 MANIFESTS = "manifest"
@@ -44,7 +44,7 @@ class RunStamp:
 @frozen(kw_only=True)
 class FrameRecord:
     """What is recorded about one frame of one job; see FrameHistory for the last three fields, and
-    `upload.failures` for `failure` and `failures`."""
+    `record.failures` for `failure` and `failures`."""
 
     state: State
     run: RunStamp

@@ -1,7 +1,7 @@
 """The manifest: the durable record of what this project put into a CVAT task, frame by frame.
 
 Each CVAT task and function has a folder. It contains a file for every 500 frames of a job,
-so that an update is small for any size of task, and a summary (upload.manifest_summary). The format
+so that an update is small for any size of task, and a summary (record.manifest_summary). The format
 is documented in docs/upload.md.
 """
 
@@ -19,9 +19,8 @@ from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.storage import Storage
-from cvat_flows.tasks.upload.failures import is_set_aside
-from cvat_flows.tasks.upload.manifest_file import (
+from cvat_flows.tasks.record.failures import is_set_aside
+from cvat_flows.tasks.record.manifest_file import (
     FrameRecord,
     JobFile,
     RunStamp,
@@ -30,6 +29,7 @@ from cvat_flows.tasks.upload.manifest_file import (
     manifest_folder,
     parse_job_file,
 )
+from cvat_flows.tasks.storage import Storage
 
 FRAMES_PER_FILE = 500
 _MAX_FILES_IN_MEMORY = 16

@@ -8,7 +8,7 @@ images stay the same. After MAX_EQUAL_FAILURES of them the frame is set aside.
 from __future__ import annotations
 
 from cvat_flows.tasks.model.frames import Failure
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp
+from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
 
 MAX_EQUAL_FAILURES = 3
 TRY_AGAIN = "--fresh or `cvat-flows retry` tries again"

@@ -17,8 +17,8 @@ from PIL.Image import Image
 
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.model.frames import Frame, Outcome
-from cvat_flows.tasks.reports.outlines import Outline
-from cvat_flows.tasks.reports.thumbnails import PictureSize, Thumbnail, make_thumbnail
+from cvat_flows.tasks.reports.pictures.outlines import Outline
+from cvat_flows.tasks.reports.pictures.thumbnails import PictureSize, Thumbnail, make_thumbnail
 
 _DOWNLOAD_THREADS = 4
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from cvat_flows.tasks.cvat.server import (
+from cvat_flows.tasks.cvat.client.server import (
     ENVIRONMENT_HELP,
     ServerSettings,
     ServerSettingsError,
@@ -19,7 +19,7 @@ from cvat_flows.tasks.cvat.server import (
 from cvat_flows.tasks.engine.configured import prefect_is_configured
 
 if TYPE_CHECKING:
-    from cvat_flows.tasks.cvat.server_block import CVATServer
+    from cvat_flows.tasks.cvat.client.server_block import CVATServer
 
 DEFAULT_BLOCK = "default"
 
@@ -76,7 +76,7 @@ def _load_block(name: str) -> CVATServer:
             f"the CVATServer block {name!r} is on a Prefect server, and none is configured: set "
             "PREFECT_API_URL, or leave the option empty to use the environment"
         )
-    from cvat_flows.tasks.cvat.server_block import CVATServer
+    from cvat_flows.tasks.cvat.client.server_block import CVATServer
 
     try:
         block = CVATServer.load(name, _sync=True)  # type: ignore[call-arg]

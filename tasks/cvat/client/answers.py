@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from cvat_flows.tasks.cvat.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.explain import describe_body
+from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.explain import describe_body
 
 
 class NotFromCvat(CvatUnavailable):

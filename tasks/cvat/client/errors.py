@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import urllib3
 from cvat_sdk.api_client import exceptions
 
-from cvat_flows.tasks.cvat.explain import explain_refusal
+from cvat_flows.tasks.cvat.client.explain import explain_refusal
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})

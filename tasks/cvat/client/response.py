@@ -20,7 +20,7 @@ from cvat_sdk import Client
 from cvat_sdk.api_client import exceptions
 from cvat_sdk.core.helpers import make_request_headers
 
-from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY, RetryPolicy
+from cvat_flows.tasks.cvat.client.retry import DEFAULT_POLICY, RetryPolicy
 
 _BLOCK_SIZE = 1 << 20
 _LARGE_BODY = 8 << 20

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.tasks.cvat.retry import (
+from cvat_flows.tasks.cvat.client.retry import (
     BadRequestLifetime,
     RetryPolicy,
     retry_after,

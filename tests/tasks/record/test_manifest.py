@@ -14,15 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cvat_flows.tasks.model.frames import Frame
-from cvat_flows.tasks.storage import FolderStorage, open_storage
-from cvat_flows.tasks.upload.manifest import (
+from cvat_flows.tasks.record.manifest import (
     FRAMES_PER_FILE,
     Manifest,
     ManifestError,
     describe_namesakes,
     functions_of_task,
 )
-from cvat_flows.tasks.upload.manifest_file import (
+from cvat_flows.tasks.record.manifest_file import (
     FrameRecord,
     JobFile,
     RunStamp,
@@ -30,8 +29,9 @@ from cvat_flows.tasks.upload.manifest_file import (
     parse_job_file,
     unique_slug,
 )
-from cvat_flows.tasks.upload.manifest_summary import read_summary, write_summary
-from cvat_flows.tasks.upload.ownership import ManifestItem
+from cvat_flows.tasks.record.manifest_summary import read_summary, write_summary
+from cvat_flows.tasks.record.ownership import ManifestItem
+from cvat_flows.tasks.storage import FolderStorage, open_storage
 from tests.support.identity import task_number
 
 RUN = RunStamp(id="run-1", name="brave-otter", fingerprint="f1", parameters="p1")

@@ -11,10 +11,10 @@ from cvat_sdk import Client, Config
 from cvat_sdk.api_client import exceptions
 from cvat_sdk.core.exceptions import InvalidHostException
 
-from cvat_flows.tasks.cvat.answers import NotFromCvat
-from cvat_flows.tasks.cvat.login import CannotConnect, check_session, log_in, login_error
-from cvat_flows.tasks.cvat.retry import DEFAULT_POLICY
-from cvat_flows.tasks.cvat.server import ServerSettings, ServerSettingsError
+from cvat_flows.tasks.cvat.client.answers import NotFromCvat
+from cvat_flows.tasks.cvat.client.login import CannotConnect, check_session, log_in, login_error
+from cvat_flows.tasks.cvat.client.retry import DEFAULT_POLICY
+from cvat_flows.tasks.cvat.client.server import ServerSettings, ServerSettingsError
 
 
 def connect(settings: ServerSettings) -> Client:

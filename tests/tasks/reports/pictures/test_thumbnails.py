@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from cvat_flows.tasks.model.annotations import Annotation, Detection
-from cvat_flows.tasks.reports.outlines import MAX_POINTS, outline_of, outlines_of
-from cvat_flows.tasks.reports.thumbnails import (
+from cvat_flows.tasks.reports.pictures.outlines import MAX_POINTS, outline_of, outlines_of
+from cvat_flows.tasks.reports.pictures.thumbnails import (
     LABEL_COLOURS,
     MAX_SHAPES,
     PictureSize,

@@ -11,7 +11,7 @@ from attrs import frozen
 from PIL import Image, ImageDraw
 
 from cvat_flows.tasks.model.text import on_one_line
-from cvat_flows.tasks.reports.outlines import Outline
+from cvat_flows.tasks.reports.pictures.outlines import Outline
 
 FAULT_COLOUR = "#f43f5e"
 DEFAULT_COLOUR = "#7dd3fc"

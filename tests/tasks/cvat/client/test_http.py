@@ -15,18 +15,18 @@ import pytest
 from attrs import evolve
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat import http
-from cvat_flows.tasks.cvat.errors import CvatRefused, CvatUnavailable
-from cvat_flows.tasks.cvat.http import DiskFull, get, get_all_pages, get_json
-from cvat_flows.tasks.cvat.login import remember_session
-from cvat_flows.tasks.cvat.retry import (
+from cvat_flows.tasks.cvat.client import http
+from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
+from cvat_flows.tasks.cvat.client.http import DiskFull, get, get_all_pages, get_json
+from cvat_flows.tasks.cvat.client.login import remember_session
+from cvat_flows.tasks.cvat.client.retry import (
     DEFAULT_POLICY,
     MAX_CONSECUTIVE_500S,
     Interrupted,
     RetryPolicy,
     interruptible,
 )
-from tests.tasks.cvat.scripted_server import (
+from tests.tasks.cvat.client.scripted_server import (
     Reply,
     ScriptedServer,
     cut_off,

@@ -15,14 +15,14 @@ from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.commands.exit_status import SERVER, status_of
 from cvat_flows.flows.sweep.listing import failed_imports, list_tasks
 from cvat_flows.flows.sweep.rules import SweepRule
-from cvat_flows.tasks.cvat import http
-from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.http import get
+from cvat_flows.tasks.cvat.client import http
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.http import get
+from cvat_flows.tasks.cvat.client.retry import RetryPolicy
+from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.cvat.job import frames_of_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.labels import fetch_labels
-from cvat_flows.tasks.cvat.retry import RetryPolicy
-from cvat_flows.tasks.cvat.server import ServerSettings
 from cvat_flows.tasks.cvat.task import fetch_media
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from tests.support.front import PAGE, Answer, Change, Request, front

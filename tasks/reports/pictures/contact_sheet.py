@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from cvat_flows.tasks.model.text import shorten_name
-from cvat_flows.tasks.reports.samples import Sample
-from cvat_flows.tasks.reports.thumbnails import assign_colours, draw_outlines, encode_jpeg
+from cvat_flows.tasks.reports.pictures.samples import Sample
+from cvat_flows.tasks.reports.pictures.thumbnails import assign_colours, draw_outlines, encode_jpeg
 
 SHEET_BYTES = 40_000
 """Size limit. Prefect stores the sheet three times (reports.failed_frames)."""

@@ -8,8 +8,8 @@ from PIL import Image
 
 from cvat_flows.tasks.fetch.images import LoadedFrame, Picture
 from cvat_flows.tasks.model.frames import Frame, Outcome
-from cvat_flows.tasks.reports.outlines import Outline
-from cvat_flows.tasks.reports.samples import SamplePictures
+from cvat_flows.tasks.reports.pictures.outlines import Outline
+from cvat_flows.tasks.reports.pictures.samples import SamplePictures
 from tests.tasks.reports.report_factory import annotated, failed, media_of, names_of
 
 MEDIA = media_of(names_of(1000))

@@ -16,11 +16,11 @@ from attrs import frozen
 from cvat_sdk import Client
 from cvat_sdk.api_client import exceptions
 
-from cvat_flows.tasks.cvat.answers import NotFromCvat, read_answer
-from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, cvat_errors
-from cvat_flows.tasks.cvat.explain import describe_body
-from cvat_flows.tasks.cvat.response import Response, open_response, response_error
-from cvat_flows.tasks.cvat.retry import (
+from cvat_flows.tasks.cvat.client.answers import NotFromCvat, read_answer
+from cvat_flows.tasks.cvat.client.errors import TRANSIENT_STATUSES, cvat_errors
+from cvat_flows.tasks.cvat.client.explain import describe_body
+from cvat_flows.tasks.cvat.client.response import Response, open_response, response_error
+from cvat_flows.tasks.cvat.client.retry import (
     DEFAULT_POLICY,
     MAX_CONSECUTIVE_500S,
     RetryPolicy,

@@ -12,11 +12,11 @@ from cvat_sdk import Client
 from cvat_sdk.api_client import exceptions
 from cvat_sdk.core.client import AccessTokenCredentials
 
-from cvat_flows.tasks.cvat.answers import read_answer
-from cvat_flows.tasks.cvat.errors import TRANSIENT_STATUSES, body_of
-from cvat_flows.tasks.cvat.explain import describe_body, detail_of, explain_refusal
-from cvat_flows.tasks.cvat.response import open_response, response_error
-from cvat_flows.tasks.cvat.server import ServerSettings
+from cvat_flows.tasks.cvat.client.answers import read_answer
+from cvat_flows.tasks.cvat.client.errors import TRANSIENT_STATUSES, body_of
+from cvat_flows.tasks.cvat.client.explain import describe_body, detail_of, explain_refusal
+from cvat_flows.tasks.cvat.client.response import open_response, response_error
+from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.model.credentials import remember
 from cvat_flows.tasks.model.errors import CvatFlowsError
 

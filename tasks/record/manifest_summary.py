@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from attrs import asdict, evolve, field, frozen
 
 from cvat_flows.tasks.model.identity import TaskIdentity, parse_date
+from cvat_flows.tasks.record.failures import is_set_aside
+from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp, manifest_folder, now
 from cvat_flows.tasks.storage import Storage
-from cvat_flows.tasks.upload.failures import is_set_aside
-from cvat_flows.tasks.upload.manifest import Manifest
-from cvat_flows.tasks.upload.manifest_file import FrameRecord, RunStamp, manifest_folder, now
 
 _FORMAT = 1
 CLOCK_STEP = timedelta(seconds=5)

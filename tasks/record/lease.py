@@ -25,8 +25,7 @@ from attrs import define, evolve, field
 
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.identity import TaskIdentity
-from cvat_flows.tasks.storage import Storage, StorageError
-from cvat_flows.tasks.upload.lease_file import (
+from cvat_flows.tasks.record.lease_file import (
     LeaseEntry,
     LeaseTiming,
     dump_lease,
@@ -35,7 +34,8 @@ from cvat_flows.tasks.upload.lease_file import (
     process_start,
     this_machine,
 )
-from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.record.manifest_file import RunStamp
+from cvat_flows.tasks.storage import Storage, StorageError
 
 DEAD_HOLDER_SECONDS = 10.0
 """How long the lease of a dead process on this machine is respected. CVAT may still be processing

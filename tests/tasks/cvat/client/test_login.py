@@ -17,9 +17,9 @@ from cryptography.x509.oid import NameOID
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.commands.exit_status import MISTAKE, SERVER, status_of
-from cvat_flows.tasks.cvat.connection import connect
-from cvat_flows.tasks.cvat.http import get_json, send_json
-from cvat_flows.tasks.cvat.server import ServerSettings
+from cvat_flows.tasks.cvat.client.connection import connect
+from cvat_flows.tasks.cvat.client.http import get_json, send_json
+from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from tests.support.front import Answer, Change, Request, front
 

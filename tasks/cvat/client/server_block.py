@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect.blocks.core import Block
 from pydantic import Field, SecretStr
 
-from cvat_flows.tasks.cvat.server import ServerSettings
+from cvat_flows.tasks.cvat.client.server import ServerSettings
 
 
 class CVATServer(Block):

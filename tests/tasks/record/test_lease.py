@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-import cvat_flows.tasks.upload.lease as lease_module
-from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError, open_storage
-from cvat_flows.tasks.upload.lease import Lease, LeaseLost, TaskIsBusy, task_lease
-from cvat_flows.tasks.upload.lease_file import (
+import cvat_flows.tasks.record.lease as lease_module
+from cvat_flows.tasks.record.lease import Lease, LeaseLost, TaskIsBusy, task_lease
+from cvat_flows.tasks.record.lease_file import (
     CLOCK_ALLOWANCE,
     LeaseEntry,
     LeaseTiming,
@@ -27,7 +26,8 @@ from cvat_flows.tasks.upload.lease_file import (
     process_start,
     this_machine,
 )
-from cvat_flows.tasks.upload.manifest_file import RunStamp
+from cvat_flows.tasks.record.manifest_file import RunStamp
+from cvat_flows.tasks.storage import FolderStorage, Storage, StorageError, open_storage
 from tests.support.identity import task_number
 from tests.support.waiting import HANG_TIMEOUT, wait_until
 
@@ -293,8 +293,8 @@ def test_a_dead_process_of_this_machine_blocks_for_seconds(
     monkeypatch.setattr(lease_module, "DEAD_HOLDER_SECONDS", 1.0)
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from cvat_flows.tasks.upload.lease import task_lease\n"
-        "from cvat_flows.tasks.upload.manifest_file import RunStamp\n"
+        "from cvat_flows.tasks.record.lease import task_lease\n"
+        "from cvat_flows.tasks.record.manifest_file import RunStamp\n"
         "from cvat_flows.tasks.storage import FolderStorage\n"
         "from tests.support.identity import task_number\n"
         "with task_lease(FolderStorage(Path(sys.argv[1])), task=task_number(1),\n"
@@ -320,8 +320,8 @@ def killed(folder: Path, what: str) -> None:
     """Run a process that takes the lease, executes `what` and dies."""
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from cvat_flows.tasks.upload.lease import task_lease\n"
-        "from cvat_flows.tasks.upload.manifest_file import RunStamp\n"
+        "from cvat_flows.tasks.record.lease import task_lease\n"
+        "from cvat_flows.tasks.record.manifest_file import RunStamp\n"
         "from cvat_flows.tasks.storage import FolderStorage\n"
         "from tests.support.identity import task_number\n"
         "with task_lease(FolderStorage(Path(sys.argv[1])), task=task_number(1),\n"

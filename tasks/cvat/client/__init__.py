@@ -1,0 +1,1 @@
+"""The connection to CVAT: settings, login, requests with retries, and errors in a sentence."""

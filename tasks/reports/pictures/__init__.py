@@ -1,0 +1,1 @@
+"""What a report draws: outlines on thumbnails, samples and contact sheets."""
