@@ -31,6 +31,10 @@ class YoloOptionError(FunctionError):
     """An option of a YOLO function has an unusable value. The text lists usable values."""
 
 
+class NuclioError(FunctionError):
+    """A function behind a URL cannot be used: its spec, its URL or what it answers is wrong."""
+
+
 class UnsafeFolderError(FunctionError):
     """A folder that is about to be used belongs to another user, or is a link."""
 

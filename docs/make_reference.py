@@ -93,6 +93,7 @@ One of 400,000,000 pixels takes 1.2 GB of memory | `178956970`, Pillow's limit |
 no answer: the longest time for which your gateways let it work ([upload](upload.md)) | 60 |
 | `CVAT_FLOWS_WEIGHTS` | Folders with weights, separated as in `PATH` | `~/.cvat-flows/weights` |
 | `CVAT_FLOWS_YOLOV8N` | Weights that `aa_functions.yolov8n` uses in place of `yolov8n.pt` | - |
+| `CVAT_FLOWS_NUCLIO_AUTHORIZATION` | `Authorization` header for [Nuclio functions](nuclio.md) | - |
 | `CVAT_FLOWS_RULES` | Rules file of the sweeps, on the machine that sweeps | - |
 | `CVAT_FLOWS_WEBHOOK_SECRET` | The webhook's secret, if `--secret-file` is not given | - |
 | `CVAT_FLOWS_GPUS` | `--gpus` of `cvat-flows setup`, for example `2` or `north=1 south=1` | - |

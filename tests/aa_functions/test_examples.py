@@ -15,7 +15,11 @@ pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
     [
         "aa_functions",
         "aa_functions.errors",
+        "aa_functions.nuclio",
+        "aa_functions.outlines",
         "aa_functions.reference",
+        "aa_functions.remote.function_yaml",
+        "aa_functions.remote.request",
         "aa_functions.shapes",
         "aa_functions.weights",
         "aa_functions.yolo",

@@ -1,0 +1,1 @@
+"""Functions that run behind a URL, by the contract of CVAT's serverless (Nuclio) functions."""
