@@ -24,22 +24,27 @@ if TYPE_CHECKING:
     from cvat_flows.flows.annotate import FramesFailed
     from cvat_flows.flows.annotate_new import SweepFailed
     from cvat_flows.flows.driver import annotate_task
+    from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
     from cvat_flows.flows.maintain import MaintainParameters
     from cvat_flows.flows.parameters import AnnotateTaskParameters
     from cvat_flows.flows.prefect_flows import (
         annotate_new_tasks_flow,
         annotate_task_flow,
+        evaluate_task_flow,
         maintain_flow,
     )
     from cvat_flows.flows.sweep.report import SweepReport
     from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
     from cvat_flows.tasks.model.errors import CvatFlowsError
+    from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
     from cvat_flows.tasks.reports.run_report import RunReport
 
 __all__ = [
     "AnnotateNewTasksParameters",
     "AnnotateTaskParameters",
     "CvatFlowsError",
+    "EvaluateTaskParameters",
+    "EvaluationReport",
     "FramesFailed",
     "LoadedFunction",
     "MaintainParameters",
@@ -50,6 +55,7 @@ __all__ = [
     "annotate_new_tasks_flow",
     "annotate_task",
     "annotate_task_flow",
+    "evaluate_task_flow",
     "load_function",
     "maintain_flow",
 ]
@@ -58,6 +64,8 @@ _HOMES = {
     "AnnotateNewTasksParameters": "cvat_flows.flows.sweep.rules",
     "AnnotateTaskParameters": "cvat_flows.flows.parameters",
     "CvatFlowsError": "cvat_flows.tasks.model.errors",
+    "EvaluateTaskParameters": "cvat_flows.flows.evaluation.parameters",
+    "EvaluationReport": "cvat_flows.tasks.reports.evaluation.report",
     "FramesFailed": "cvat_flows.flows.annotate",
     "LoadedFunction": "aa_functions.reference",
     "MaintainParameters": "cvat_flows.flows.maintain",
@@ -68,6 +76,7 @@ _HOMES = {
     "annotate_new_tasks_flow": "cvat_flows.flows.prefect_flows",
     "annotate_task": "cvat_flows.flows.driver",
     "annotate_task_flow": "cvat_flows.flows.prefect_flows",
+    "evaluate_task_flow": "cvat_flows.flows.prefect_flows",
     "load_function": "aa_functions.reference",
     "maintain_flow": "cvat_flows.flows.prefect_flows",
 }

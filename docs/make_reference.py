@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from cvat_flows import (
     AnnotateNewTasksParameters,
     AnnotateTaskParameters,
+    EvaluateTaskParameters,
     MaintainParameters,
     SweepRule,
 )
@@ -31,7 +32,7 @@ HEAD = """\
 `make docs`. -->
 
 Options: [annotate-task](#annotate-task) · [annotate-new-tasks](#annotate-new-tasks) ·
-[rules](#rules) · [maintain](#maintain).
+[rules](#rules) · [evaluate-task](#evaluate-task) · [maintain](#maintain).
 Command line: [commands](#commands) · [options of single commands](#options-of-single-commands) ·
 [exit statuses](#exit-statuses) · [environment variables](#environment-variables).
 The columns of the per-frame table are in [reports.md](reports.md#columns), the parameters of the
@@ -56,6 +57,11 @@ Python. The flags are those of `cvat-flows annotate-new`.
 RULES = """\
 The entries of a rules file, `SweepRule` in Python. `cvat-flows annotate-new` also takes one rule as
 flags. How to write rules: [operations.md](operations.md#choose-tasks-with-rules).
+"""
+
+EVALUATE = """\
+Parameters of the flow `evaluate-task`, `EvaluateTaskParameters` in Python. The flags are those of
+`cvat-flows evaluate`. What the figures mean: [evaluation.md](evaluation.md).
 """
 
 MAINTAIN = """\
@@ -110,10 +116,12 @@ def reference() -> str:
     """Return the text of the page."""
     parsers = {name: _parser(entry) for name, entry in find_commands().items()}
     annotate, annotate_new = parsers["annotate"], parsers["annotate-new"]
+    evaluate = parsers["evaluate"]
     rows = {
         "annotate-task": _fields(AnnotateTaskParameters, annotate),
         "annotate-new-tasks": _fields(AnnotateNewTasksParameters, annotate_new),
         "rules": _fields(SweepRule, annotate_new),
+        "evaluate-task": _fields(EvaluateTaskParameters, evaluate),
         "maintain": _fields(MaintainParameters, None),
     }
     return "\n".join(
@@ -128,6 +136,9 @@ def reference() -> str:
             "## Rules\n",
             RULES,
             rows["rules"],
+            "## evaluate-task\n",
+            EVALUATE,
+            rows["evaluate-task"],
             "## maintain\n",
             MAINTAIN,
             rows["maintain"],
@@ -238,7 +249,7 @@ def _single_commands(parsers: dict[str, argparse.ArgumentParser]) -> str:
     shared = argparse.ArgumentParser(add_help=False)
     add_function_arguments(shared)
     add_server_arguments(shared)
-    flows = [parsers["annotate"], parsers["annotate-new"], shared]
+    flows = [*(parsers[name] for name in ("annotate", "annotate-new", "evaluate")), shared]
     documented = {_option(action) for parser in flows for action in parser._actions}
     parts = [_table(("flag", "description"), [_option(action) for action in shared._actions])]
     for name, parser in sorted(parsers.items()):

@@ -18,8 +18,10 @@ from cvat_flows.tasks.engine.plain import PlainEngine
 from cvat_flows.tasks.reports.run_report import RunReport
 
 if TYPE_CHECKING:
+    from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
     from cvat_flows.flows.sweep.report import SweepReport
     from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
+    from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
 
 NOT_RECORDED = (
     "This run is not recorded, because no Prefect server is configured. To record runs, start one "
@@ -49,6 +51,21 @@ def run_in_threads(parameters: AnnotateTaskParameters, inputs: LiveInputs) -> Fi
         except Exception as error:
             result = error
     return finished(engine.run_id, result)
+
+
+def evaluate_here(
+    parameters: EvaluateTaskParameters, inputs: LiveInputs | None = None
+) -> EvaluationReport:
+    """Evaluate a function on one CVAT task. Raises the error of an evaluation that ended early."""
+    if prefect_is_configured():
+        from cvat_flows.flows.prefect_flows import run_evaluation_flow
+
+        with prefect_errors():
+            return run_evaluation_flow(parameters, inputs or LiveInputs())
+    from cvat_flows.flows.evaluate import evaluate
+
+    with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
+        return evaluate(parameters)
 
 
 def sweep_here(parameters: AnnotateNewTasksParameters) -> SweepReport:

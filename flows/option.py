@@ -13,7 +13,9 @@ from attrs import frozen
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-Group = Literal["detections", "labels", "frames", "existing annotations", "run", "options"]
+Group = Literal[
+    "detections", "labels", "frames", "truth", "figures", "existing annotations", "run", "options"
+]
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from aa_functions.reference import FunctionReferenceError
 from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.annotate_new import SweepFailed, sweep
+from cvat_flows.flows.evaluate import evaluate
+from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.finished import Finished, finished
 from cvat_flows.flows.maintain import MaintainParameters, maintain, sentence
 from cvat_flows.flows.parameters import AnnotateTaskParameters
@@ -34,6 +36,7 @@ from cvat_flows.tasks.engine.recorded import RecordedEngine
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import clean, counted, escape_markdown
 from cvat_flows.tasks.reports.artifacts import add_markdown
+from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
 
 _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
 
@@ -120,6 +123,43 @@ def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
     return Completed(message=clean(report.sentence), data=report)
 
 
+@flow(
+    name="evaluate-task",
+    description="Compare a function's detections with people's annotations of one CVAT task. "
+    "Nothing is written to CVAT.",
+    flow_run_name="evaluate {parameters.task_id}",
+    task_runner=_RUNNER,
+    persist_result=False,
+)
+def evaluate_task_flow(parameters: EvaluateTaskParameters) -> State[Any]:
+    """Compare a function's detections with people's annotations of one CVAT task.
+
+    Args:
+        parameters: The task, the function, and what counts as true.
+
+    Returns:
+        An `EvaluationReport`.
+
+    Raises:
+        CvatFlowsError: There is nothing to compare. The error says what to do.
+        FunctionReferenceError: The function cannot be loaded.
+
+    >>> report = evaluate_task_flow(
+    ...     EvaluateTaskParameters(
+    ...         task_id=task_id, function="aa_functions.shapes", truth_file=truth_file
+    ...     )
+    ... )
+    >>> report.sentence.partition(",")[0]
+    'precision 1.000'
+    """
+    try:
+        with use_engine(RecordedEngine()):
+            report = evaluate(parameters)
+    except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=clean(str(error)), data=error)
+    return Completed(message=clean(report.sentence), data=report)
+
+
 @flow(name="detect-jobs", task_runner=_RUNNER, persist_result=False)
 def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
     """Detect on some jobs of a CVAT task that a main run annotates with split='jobs'."""
@@ -189,6 +229,17 @@ def run_sweep_flow(parameters: AnnotateNewTasksParameters) -> SweepReport:
     if isinstance(result, BaseException):
         raise result
     assert isinstance(result, SweepReport)
+    return result
+
+
+def run_evaluation_flow(parameters: EvaluateTaskParameters, inputs: LiveInputs) -> EvaluationReport:
+    """Run `evaluate-task` in this process. Raises the error of an evaluation that ended early."""
+    with use_live_inputs(inputs), _no_heartbeats():
+        state = cast(State[Any], evaluate_task_flow(parameters, return_state=True))
+    result = _result_of(state)
+    if isinstance(result, BaseException):
+        raise result
+    assert isinstance(result, EvaluationReport)
     return result
 
 

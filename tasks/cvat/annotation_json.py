@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal, cast
 
 from cvat_flows.tasks.model.annotations import TAG, Annotation
@@ -48,6 +48,24 @@ def annotation_to_json(annotation: Annotation) -> dict[str, Any]:
     if annotation.elements:
         body["elements"] = [annotation_to_json(element) for element in annotation.elements]
     return body
+
+
+def annotation_of_json(item: Mapping[str, Any]) -> Annotation:
+    """Return the annotation of a tag or shape in CVAT's JSON, without its attributes."""
+    return Annotation(
+        type=item.get("type") or TAG,
+        label_id=item["label_id"],
+        frame=item["frame"],
+        points=tuple(item.get("points") or ()),
+        rotation=item.get("rotation") or 0.0,
+        occluded=bool(item.get("occluded")),
+        outside=bool(item.get("outside")),
+        z_order=item.get("z_order") or 0,
+        group=item.get("group") or None,
+        score=item.get("score"),
+        source=item.get("source") or "manual",
+        elements=tuple(map(annotation_of_json, item.get("elements") or ())),
+    )
 
 
 def iter_annotations(body: bytes) -> Iterator[tuple[Kind, dict[str, Any]]]:

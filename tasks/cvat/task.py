@@ -13,7 +13,7 @@ from cvat_flows.tasks.cvat.client.http import get_all_pages, get_json
 from cvat_flows.tasks.model.credentials import without_user
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse_date
-from cvat_flows.tasks.model.media import JobRange, TaskMedia
+from cvat_flows.tasks.model.media import JobRange, JobState, TaskMedia
 from cvat_flows.tasks.model.text import on_one_line
 
 TASK_FIELDS = ("id", "name", "created_date", "updated_date")
@@ -138,6 +138,24 @@ def _job_range(row: Mapping[str, Any]) -> JobRange:
         id=row["id"],
         first=row["start_frame"],
         last=row["stop_frame"],
+    )
+
+
+def fetch_job_states(client: Client, task_id: int) -> tuple[JobState, ...]:
+    """Fetch how far people are with the jobs of a task. Raises CvatRefused and CvatUnavailable."""
+    task = _fetch_task(client, task_id)
+    rows = _fetch_jobs(client, task, f"task {task_id}")
+    return tuple(
+        JobState(
+            id=row["id"],
+            type=row["type"],
+            first=row["start_frame"],
+            last=row["stop_frame"],
+            stage=str(row.get("stage") or ""),
+            state=str(row.get("state") or ""),
+            updated=str(row.get("updated_date") or ""),
+        )
+        for row in sorted(rows, key=lambda row: (row["start_frame"], row["id"]))
     )
 
 

@@ -27,6 +27,35 @@ class JobRange:
 
 
 @frozen(kw_only=True)
+class JobState(JobRange):
+    """A job of any type, and how far people are with it."""
+
+    type: str
+    """`annotation`, `ground_truth` or `consensus_replica`."""
+    stage: str
+    """`annotation`, `validation` or `acceptance`."""
+    state: str
+    """`new`, `in progress`, `rejected` or `completed`."""
+    updated: str = ""
+    """When the job was last changed, as CVAT writes it."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether a person said that the annotations are complete, and nobody rejected them."""
+        if self.state == "rejected":
+            return False
+        return self.state == "completed" or self.stage in ("validation", "acceptance")
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the job is at its last stage and completed, as CVAT wants it of ground truth."""
+        return self.stage == "acceptance" and self.state == "completed"
+
+    def __str__(self) -> str:
+        return f"job {self.id} (stage {self.stage}, state {self.state})"
+
+
+@frozen(kw_only=True)
 class TaskMedia:
     """The frames and jobs that a CVAT task had when they were fetched."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cvat_flows.deployments.sandbox.process import SandboxProcess
 
 RESULTS = {
     "CvatFlowsError",
+    "EvaluationReport",
     "FramesFailed",
     "LoadedFunction",
     "RunReport",
@@ -35,15 +37,29 @@ def names(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, Any]:
-    """The variables of the examples: a client, and a CVAT task with two images of shapes."""
+    """The variables of the examples: a client, a CVAT task with two images of shapes, the truth."""
     for name, value in {"HOST": sandbox.url, "USER": "admin", "PASSWORD": "admin"}.items():
         monkeypatch.setenv(f"CVAT_{name}", value)
     images = []
+    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    truth["categories"] = [{"id": label, "name": label} for label in LABELS]
     for number, made in enumerate(make_shape_images(2, seed=5, sizes=((320, 240),))):
         images.append(tmp_path / f"{number}.jpg")
         made.image.save(images[-1])
+        name = images[-1].name
+        truth["images"].append({"id": name, "file_name": name, "width": 320, "height": 240})
+        truth["annotations"] += [
+            {
+                "image_id": name,
+                "category_id": box.label,
+                "bbox": [box.xtl, box.ytl, box.xbr - box.xtl, box.ybr - box.ytl],
+            }
+            for box in made.boxes
+        ]
+    truth_file = tmp_path / "truth.json"
+    truth_file.write_text(json.dumps(truth))
     task = make_task(images=images, labels=list(LABELS), name="street 1")
-    return {"client": client, "task_id": task.id}
+    return {"client": client, "task_id": task.id, "truth_file": str(truth_file)}
 
 
 @pytest.mark.parametrize("name", sorted({*cvat_flows.__all__} - RESULTS))

@@ -1,0 +1,97 @@
+"""`cvat-flows evaluate`: compare a function's detections with people's annotations. Nothing is
+written to CVAT.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cvat_flows.flows.commands.annotate import TerminalProgress, say_if_not_recorded
+from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.exit_status import DONE, FAILED
+from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.task_arguments import (
+    add_function_arguments,
+    add_task_id_argument,
+    function_values,
+)
+from cvat_flows.flows.commands.terminal import line, say
+from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
+from cvat_flows.flows.evaluation.publish import PAGE, files_of, page_of
+from cvat_flows.flows.in_process import evaluate_here
+from cvat_flows.flows.prefect_server import require_prefect
+from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.tasks.reports.evaluation.report import HEADINGS, EvaluationReport
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_task_id_argument(parser)
+    add_function_arguments(parser)
+    add_model_arguments(parser, EvaluateTaskParameters)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for the report and its tables (JSON, CSV, markdown), which is created",
+    )
+    add_server_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    parameters = build(
+        EvaluateTaskParameters,
+        {
+            "task_id": arguments.task_id,
+            **function_values(arguments),
+            **model_values(arguments, EvaluateTaskParameters),
+        },
+    )
+    use_server_arguments(arguments)
+    require_prefect()
+    report = evaluate_here(parameters, LiveInputs(progress=TerminalProgress()))
+    _show(report)
+    if arguments.output is not None:
+        _write(arguments.output, report)
+        say(f"report       {(arguments.output / PAGE).absolute()}")
+    say_if_not_recorded()
+    return FAILED if report.predictions.failed else DONE
+
+
+def _show(report: EvaluationReport) -> None:
+    console = Console()
+    facts = Table(show_header=False, box=None, pad_edge=False)
+    facts.add_column(style="bold")
+    facts.add_column(overflow="fold")
+    facts.add_row("task", line(str(report.media).removeprefix("task ")))
+    facts.add_row("function", line(f"{report.function} · {(report.fingerprint or '-')[:12]}"))
+    facts.add_row("truth", line(report.truth.source))
+    facts.add_row("result", line(report.sentence))
+    for note in report.notes():
+        facts.add_row("note", line(note))
+    console.print(facts)
+    figures = Table(*HEADINGS)
+    for row in report.rows():
+        figures.add_row(*map(line, row), style="bold" if row[0] == "all" else None)
+    console.print(figures)
+
+
+def _write(folder: Path, report: EvaluationReport) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in {PAGE: page_of(report), **files_of(report)}.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"--output {folder}: cannot be written ({error.strerror})") from error
+
+
+COMMAND = Command(
+    name="evaluate",
+    configure=configure,
+    run=run,
+)

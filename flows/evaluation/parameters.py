@@ -1,0 +1,164 @@
+"""The options of an evaluate-task run. Options of the function are those of annotate-task."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cvat_flows.flows.option import Option
+from cvat_flows.flows.parameters import (
+    DEFAULT_FUNCTION,
+    AnnotateTaskParameters,
+    FunctionName,
+    FunctionParameters,
+    ServerBlock,
+)
+from cvat_flows.tasks.check.validate import GeometryPolicy
+from cvat_flows.tasks.evaluate.truth.choose import TruthSource
+
+_TRUTH = Option(group="truth")
+_LABELS = Option(group="labels")
+_FIGURES = Option(group="figures")
+_DETECTIONS = Option(group="detections")
+_OF_DETECTION = {
+    "task_id",
+    "function",
+    "function_parameters",
+    "server",
+    "conf_threshold",
+    "conv_mask_to_poly",
+    "label_mapping",
+    "allow_unmatched_labels",
+    "geometry",
+    "missing_keypoints",
+    "max_shapes_per_frame",
+    "detect_timeout",
+    "frames_per_run",
+    "use_cache",
+}
+_ALL_FRAMES = 10**9
+
+
+def _same(name: str) -> Any:
+    """Return the field of annotate-task with this name: its type, default and description."""
+    return copy(AnnotateTaskParameters.model_fields[name])
+
+
+class EvaluateTaskParameters(BaseModel):
+    """What to evaluate, and what it is compared with.
+
+    >>> parameters = EvaluateTaskParameters(task_id=12, truth="ground-truth")
+    >>> parameters.for_detection([0, 1, 2, 7]).frames
+    '0-2,7'
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"description": "What to evaluate, and what it is compared with."},
+    )
+
+    task_id: int = _same("task_id")
+    function: Annotated[FunctionName, Option(has_own_argument=True)] = DEFAULT_FUNCTION
+    function_parameters: Annotated[FunctionParameters, Option(has_own_argument=True)] = Field(
+        default_factory=dict
+    )
+    server: ServerBlock = None
+    truth: Annotated[TruthSource, _TRUTH] = Field(
+        default="auto",
+        description="What counts as true: the accepted ground-truth job (ground-truth), the jobs "
+        "that people finished (finished), or the first of these that there is (auto)",
+    )
+    truth_jobs: Annotated[list[int] | None, _TRUTH] = Field(
+        default=None,
+        description="Ids of jobs whose annotations count as true. In a job that is not finished, "
+        "frames with unchanged annotations of a function are left out.",
+    )
+    truth_file: Annotated[str | None, _TRUTH] = Field(
+        default=None,
+        description="File with the true annotations, on the machine of the run: COCO (JSON) or "
+        "CVAT for images or video (XML). Images are recognised by their names.",
+    )
+    frames: Annotated[str | None, Option(group="frames")] = Field(
+        default=None,
+        description="Numbers of the frames to evaluate, for example '0-20,30,45-'. Empty: all that "
+        "have a truth.",
+    )
+    conf_threshold: float | None = _same("conf_threshold")
+    lowest_score: Annotated[float | None, _DETECTIONS] = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Detect down to this score, for average precision and thresholds. Precision, "
+        "recall and F1 still count only detections above the threshold. The model runs once for "
+        "each value. Empty: see only detections above the threshold.",
+    )
+    label_thresholds: dict[str, float] | None = _same("label_thresholds")
+    label_mapping: dict[str, Any] | None = _same("label_mapping")
+    allow_unmatched_labels: Annotated[bool, _LABELS] = Field(
+        default=False,
+        description="Leave out labels that only the function or only the truth has",
+    )
+    conv_mask_to_poly: bool = _same("conv_mask_to_poly")
+    geometry: GeometryPolicy = _same("geometry")
+    missing_keypoints: Literal["error", "outside"] = _same("missing_keypoints")
+    max_shapes_per_frame: int | None = _same("max_shapes_per_frame")
+    detect_timeout: float | None = _same("detect_timeout")
+    frames_per_run: int = _same("frames_per_run")
+    use_cache: bool = _same("use_cache")
+    iou: Annotated[float, _FIGURES] = Field(
+        default=0.5,
+        ge=0.1,
+        le=1,
+        description="How alike a detection and a true object must be to belong together (IoU; OKS "
+        "for skeletons)",
+    )
+
+    @model_validator(mode="after")
+    def _one_truth(self) -> EvaluateTaskParameters:
+        if self.truth_file and (self.truth_jobs is not None or self.truth != "auto"):
+            raise ValueError("truth_file contradicts truth and truth_jobs: choose one")
+        if self.truth_jobs is not None and self.truth != "auto":
+            raise ValueError("truth_jobs contradicts truth: choose one")
+        low, high = self.lowest_score, self.conf_threshold
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"lowest_score {low} is above conf_threshold {high}")
+        return self
+
+    def for_detection(self, frames: list[int] | None = None) -> AnnotateTaskParameters:
+        """Return the options for detecting on the frames without writing to CVAT.
+
+        The function detects down to the lowest score, and no threshold applies afterwards.
+        """
+        values = self.model_dump(include=_OF_DETECTION)
+        if self.lowest_score is not None:
+            values["conf_threshold"] = self.lowest_score
+        return AnnotateTaskParameters(
+            **values,
+            frames=None if frames is None else _ranges(frames),
+            include_ground_truth=True,
+            dry_run=True,
+            max_failed_frames=_ALL_FRAMES,
+        )
+
+    def thresholds(self) -> dict[str, float]:
+        """Return the thresholds that the figures use, by label of the function."""
+        given = self.label_thresholds or {}
+        if self.conf_threshold is None or self.lowest_score is None:
+            return dict(given)
+        return {
+            "*": self.conf_threshold,
+            **{label: max(score, self.conf_threshold) for label, score in given.items()},
+        }
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Write frame numbers as ranges."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

@@ -1,0 +1,1 @@
+"""How good a function is: its detections against what people left in CVAT."""

@@ -1,0 +1,1 @@
+"""What a person reads about an evaluation: tables, pages and files."""

@@ -1,0 +1,110 @@
+"""The files of an evaluation: JSON for programs, CSV for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cvat_flows.tasks.evaluate.figures import Counts, Figures
+from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def evaluation_json(report: EvaluationReport) -> bytes:
+    """Return all figures as JSON. Undefined ones are null."""
+    evaluation = report.evaluation
+    content = {
+        "task": report.media.task_id,
+        "url": report.media.task_url,
+        "function": report.function,
+        "fingerprint": report.fingerprint,
+        "parameters": report.parameters,
+        "truth": report.truth.source,
+        "frames": report.frame_count,
+        "failed_frames": sorted(report.predictions.failed),
+        "notes": report.notes(),
+        "iou": report.iou,
+        "overall": _figures(evaluation.overall),
+        "labels": {name: _figures(one) for name, one in report.labelled()},
+        "sizes": {name: _counts(one) for name, one in evaluation.by_size.items()},
+        "confusion": [
+            {
+                "true": None if true is None else report.name(true),
+                "detected": None if found is None else report.name(found),
+                "count": count,
+            }
+            for (true, found), count in evaluation.confusion.items()
+        ],
+        "mean_iou": evaluation.mean_likeness,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def labels_csv(report: EvaluationReport) -> bytes:
+    """Return the figures by label. Undefined ones are empty."""
+    heading = (
+        "label", "true", "detected", "right", "extra", "missed",
+        "precision", "recall", "f1", "ap50", "ap50_95",
+    )  # fmt: skip
+    return to_csv(
+        heading,
+        (
+            [
+                name,
+                one.counts.true,
+                one.counts.detected,
+                one.counts.right,
+                one.counts.extra,
+                one.counts.missed,
+                one.counts.precision,
+                one.counts.recall,
+                one.counts.f1,
+                one.ap50,
+                one.ap50_95,
+            ]
+            for name, one in report.labelled()
+        ),
+    )
+
+
+def to_csv(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Encode rows as UTF-8 text.
+
+    Text that a spreadsheet would read as a formula gets a leading apostrophe.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(heading)
+    for row in rows:
+        writer.writerow([_safe(cell) for cell in row])
+    return file.getvalue().encode("utf-8", "replace")
+
+
+def _safe(cell: Any) -> Any:
+    if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
+        return f"'{cell}"
+    return f"{cell:.6g}" if isinstance(cell, float) else cell
+
+
+def _figures(one: Figures) -> dict[str, Any]:
+    return {
+        **_counts(one.counts),
+        "ap50": one.ap50,
+        "ap50_95": one.ap50_95,
+        "intervals": {name: list(interval) for name, interval in one.intervals.items()},
+    }
+
+
+def _counts(one: Counts) -> dict[str, Any]:
+    return {
+        "right": one.right,
+        "extra": one.extra,
+        "missed": one.missed,
+        "precision": one.precision,
+        "recall": one.recall,
+        "f1": one.f1,
+    }
