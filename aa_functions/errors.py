@@ -35,6 +35,10 @@ class NuclioError(FunctionError):
     """A function behind a URL cannot be used: its spec, its URL or what it answers is wrong."""
 
 
+class WrapperOptionError(FunctionError):
+    """An option of a function made of other functions has an unusable value."""
+
+
 class UnsafeFolderError(FunctionError):
     """A folder that is about to be used belongs to another user, or is a link."""
 

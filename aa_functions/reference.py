@@ -6,7 +6,7 @@ A reference is a module name or the path of a Python file, with parameters. If t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ from aa_functions.identity import declared_name, name_of_file, name_of_object
 from aa_functions.inputs.digest import FingerprintError
 from aa_functions.inputs.opened_files import FileObserver
 from aa_functions.inputs.sources import is_own, sources_of
-from aa_functions.inputs.watched import UnknownInputs, WatchedFunction
+from aa_functions.inputs.watched import UnknownInputs, Watched, WatchedFunction, WatchedFunctions
 from aa_functions.loading import call_create, import_file, import_module
 from aa_functions.user_code import contained
 
@@ -116,7 +116,7 @@ class LoadedFunction:
     """64 hexadecimal digits, equal for functions that give equal results; None if unknown."""
     unknown: str = ""
     """Why there is no fingerprint, as a sentence without a subject."""
-    watched: WatchedFunction | None = field(default=None, eq=False, repr=False)
+    watched: Watched | None = field(default=None, eq=False, repr=False)
     """What the function reads, if it does not state its inputs."""
     title: str
     """Short name for people, such as `yolov8n`."""
@@ -127,6 +127,9 @@ class LoadedFunction:
     image_only: bool = False
     """The results depend on the image, `conf_threshold` and `conv_mask_to_poly` only, not on the
     name of the frame. The function declares it with `results_depend_on = "image"`."""
+    needs_annotations: bool = False
+    """The function gets what is on the frame already, as `context.annotations`. It declares it with
+    `needs_annotations = True`."""
 
 
 def load_function(
@@ -180,6 +183,7 @@ def load_function(
         reference=reference,
         title=_title(created, reference),
         image_only=_is_image_only(created, f"The function of {reference}"),
+        needs_annotations=_needs_annotations(created, f"The function of {reference}"),
         name=_name(created, reference),
         **_identify(module, created, reference.parameters, observer, f"The {reference}"),
     )
@@ -214,6 +218,7 @@ def wrap_function(function: Any) -> LoadedFunction:
         reference=None,
         title=_own_title(function) or name.rpartition(".")[2],
         image_only=_is_image_only(function, f"The function '{name}'"),
+        needs_annotations=_needs_annotations(function, f"The function '{name}'"),
         name=declared_name(function) or name_of_object(function),
         **identity,
     )
@@ -227,19 +232,31 @@ def _identify(
     subject: str,
 ) -> dict[str, Any]:
     """Return the fields of LoadedFunction that tell which function it is."""
-    watched = None
+    parts: Sequence[LoadedFunction] = getattr(function, "wrapped_functions", ())
+    watched: list[Watched] = [part.watched for part in parts if part.watched is not None]
+    files: Sequence[tuple[str, str]] = ()
     try:
+        for part in parts:
+            if part.fingerprint is None:
+                raise UnknownInputs(f"it calls {part.title!r}, which has none: {part.unknown}")
         if not callable(getattr(function, "fingerprint_inputs", None)) and not is_own(module):
-            watched = WatchedFunction(module, function, parameters, sources_of(module), observer)
-        files = watched.files if watched else ()
+            own = WatchedFunction(module, function, parameters, sources_of(module), observer)
+            watched.append(own)
+            files = own.files
         return {
             "fingerprint": fingerprint(module, function, parameters, files),
-            "watched": watched,
+            "watched": _together(watched),
         }
     except UnknownInputs as error:
         return {"fingerprint": None, "unknown": str(error)}
     except FingerprintError as error:
         raise FunctionReferenceError(f"{subject} has no fingerprint: {error}") from error
+
+
+def _together(watched: Sequence[Watched]) -> Watched | None:
+    if len(watched) < 2:
+        return watched[0] if watched else None
+    return WatchedFunctions(watched)
 
 
 def check_function(function: Any, subject: str) -> None:
@@ -298,6 +315,15 @@ def _is_image_only(function: Any, subject: str) -> bool:
             f"{subject} has 'results_depend_on' = {declared!r}: it must be {IMAGE!r} or absent."
         )
     return declared == IMAGE
+
+
+def _needs_annotations(function: Any, subject: str) -> bool:
+    declared = getattr(function, "needs_annotations", False)
+    if not isinstance(declared, bool):
+        raise FunctionReferenceError(
+            f"{subject} has 'needs_annotations' = {declared!r}: it must be True or absent."
+        )
+    return declared
 
 
 def _title(function: Any, reference: FunctionReference) -> str:

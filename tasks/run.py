@@ -15,7 +15,7 @@ from types import TracebackType
 from attrs import define, evolve, field
 from cvat_sdk import Client
 
-from aa_functions.inputs.watched import WatchedFunction
+from aa_functions.inputs.watched import Watched
 from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
 from cvat_flows.tasks.check.validate import ValidationOptions, check_detections, validate_frame
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
@@ -86,7 +86,7 @@ class AnnotationRun:
     """Raise the first exception unchanged, and check each output before the next call, as the SDK's
     driver does. A function with `detect_batch` is checked after each batch. If false, a failed
     frame is tried again on its own."""
-    watched: WatchedFunction | None = None
+    watched: Watched | None = None
     """What the function reads, if it does not state its inputs."""
     forget_version: Callable[[str], None] = lambda path: None
     """Called once with the path of a file that decides results and is not in the function's

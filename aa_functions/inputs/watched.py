@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from aa_functions.inputs.digest import FingerprintError, file_digest
@@ -27,6 +27,35 @@ loaded again in this process, whatever the file holds then."""
 
 class UnknownInputs(FingerprintError):
     """It cannot be known which files a function reads."""
+
+
+class Watched(Protocol):
+    """What a function reads. Thread-safe."""
+
+    def observing(self) -> AbstractContextManager[None]:
+        """Watch what the function reads in this block."""
+
+    def missing_input(self) -> str | None:
+        """Return the path of a file that the function has read and its fingerprint lacks."""
+
+
+class WatchedFunctions:
+    """What the functions read that a function is made of."""
+
+    def __init__(self, parts: Sequence[Watched]) -> None:
+        self._parts = parts
+
+    @contextmanager
+    def observing(self) -> Iterator[None]:
+        """Watch what the functions read in this block."""
+        with ExitStack() as stack:
+            for part in self._parts:
+                stack.enter_context(part.observing())
+            yield
+
+    def missing_input(self) -> str | None:
+        """Return the path of a file that one has read and its fingerprint does not count."""
+        return next((path for part in self._parts if (path := part.missing_input())), None)
 
 
 class WatchedFunction:

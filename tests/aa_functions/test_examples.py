@@ -14,6 +14,7 @@ pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
     "module",
     [
         "aa_functions",
+        "aa_functions.ensemble",
         "aa_functions.errors",
         "aa_functions.nuclio",
         "aa_functions.outlines",
@@ -21,7 +22,11 @@ pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
         "aa_functions.remote.function_yaml",
         "aa_functions.remote.request",
         "aa_functions.shapes",
+        "aa_functions.tiled",
         "aa_functions.weights",
+        "aa_functions.wrappers.fusion",
+        "aa_functions.wrappers.sweep",
+        "aa_functions.wrappers.tiles",
         "aa_functions.yolo",
     ],
 )

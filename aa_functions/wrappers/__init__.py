@@ -1,0 +1,1 @@
+"""What functions made of other functions share: `aa_functions.tiled` and `.ensemble`."""
