@@ -45,6 +45,7 @@ class Effort:
     again_frames: int = 720
     few: int = 500
     many: int = 5000
+    large_pictures: int = 4
     pictures: int = 200
     """Number of pictures for the mean average precision."""
 
@@ -57,6 +58,7 @@ QUICK = Effort(
     again_frames=72,
     few=100,
     many=500,
+    large_pictures=1,
     pictures=20,
 )
 

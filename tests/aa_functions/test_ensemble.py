@@ -33,9 +33,10 @@ FILE = """
 from types import SimpleNamespace
 from aa_functions import DetectionFunctionSpec, label_spec, rectangle
 
-def create(label="car", score=0.5, x=0):
+def create(label="car", score=0.5, x=0, depends=None):
     return SimpleNamespace(
         spec=DetectionFunctionSpec(labels=[label_spec(label, 7)]),
+        results_depend_on=depends,
         detect=lambda context, image: [rectangle(7, [x, 0, x + 10, 10], score=score)],
     )
 """
@@ -204,8 +205,9 @@ def test_identity_follows_the_members(tmp_path: Path):
     text = load_function("aa_functions.ensemble", {"functions": f"{cars}, {cars}"})
     as_json = load_function("aa_functions.ensemble", {"functions": json.dumps([cars, cars])})
     assert text.fingerprint == as_json.fingerprint == others[0].fingerprint
-    assert load("aa_functions.shapes", "aa_functions.shapes").image_only
-    assert not plain.image_only
+    of_image = {"function": cars, "parameters": {"depends": "image"}}
+    assert load(of_image, of_image).image_only
+    assert not load(of_image, cars).image_only
     needy = member("car", needs_annotations=True)
     assert load(needy, cars).needs_annotations
 
