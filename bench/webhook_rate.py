@@ -153,7 +153,7 @@ def _sweeps(expected: int) -> list[list[int]]:
     sweeps: list[list[int]] = []
     for _ in range(60):
         runs = httpx.post(url, json={"limit": 200}).json()
-        sweeps = [run["parameters"]["parameters"]["task_ids"] for run in runs]
+        sweeps = [run["parameters"]["task_ids"] for run in runs]
         if sum(map(len, sweeps)) >= expected:
             break
         time.sleep(0.5)

@@ -27,19 +27,25 @@ class MaintainParameters(BaseModel):
     )
 
     cache_days: int = Field(
-        default=MAX_AGE.days, ge=0, description="Delete cached detections older than this many days"
+        title="Days to keep cached detections",
+        default=MAX_AGE.days,
+        ge=0,
+        description="Delete cached detections older than this many days",
     )
     cache_gigabytes: float = Field(
+        title="Size of the cache, in GB",
         default=MAX_BYTES / 1e9,
         ge=0,
         description="Delete the oldest cached detections beyond this size in GB",
     )
     results_days: int = Field(
+        title="Days to keep tables and previews",
         default=MAX_AGE.days,
         ge=0,
         description="Delete per-frame tables and previews older than this many days",
     )
     results_gigabytes: float = Field(
+        title="Size of tables and previews, in GB",
         default=MAX_BYTES / 1e9,
         ge=0,
         description="Delete the oldest tables and previews beyond this size in GB",

@@ -27,13 +27,15 @@ class Option:
         changes_result: Whether another value can give other annotations on a frame. Frames that
             were annotated with another value are then done again.
         has_own_argument: The commands have an argument for it that is not made from the field.
-        is_alias: Another field says the same.
+        is_alias: Another field says the same. The form in the Prefect UI leaves it out.
+        is_essential: The form shows it first, not in the group of advanced options.
     """
 
     group: Group = "options"
     changes_result: bool = True
     has_own_argument: bool = False
     is_alias: bool = False
+    is_essential: bool = False
 
 
 def option_of(field: FieldInfo) -> Option:

@@ -10,16 +10,28 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from attrs import evolve
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from aa_functions.reference import FunctionReference
+from cvat_flows.flows.form import advanced_model
 from cvat_flows.flows.option import Option, fields_without_result
 
+SHIPPED_FUNCTIONS = ("aa_functions.yolov8n", "aa_functions.yolo", "aa_functions.shapes")
 FunctionName = Annotated[
     str,
     Field(
         min_length=1,
         description="AA function: the qualified name of a Python module, or the path of a .py file",
+    ),
+    # In the form: a choice of the functions that ship, or any other name.
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"title": "Shipped", "type": "string", "enum": list(SHIPPED_FUNCTIONS)},
+                {"title": "Other", "type": "string", "minLength": 1},
+            ]
+        }
     ),
 ]
 FunctionParameters = Annotated[
@@ -37,7 +49,7 @@ FAILURES_ALLOWED_BY_A_SHARE = 10
 """Failed frames that any share in `max_failed_frames` allows. A few bad images do not mean that
 something is wrong with the whole run, even if the task is small."""
 
-_OWN_ARGUMENT = Option(has_own_argument=True, changes_result=False)
+_OWN_ARGUMENT = Option(has_own_argument=True, changes_result=False, is_essential=True)
 _RUN = Option(group="run", changes_result=False)
 _FRAMES = Option(group="frames", changes_result=False)
 _DETECTIONS = Option(group="detections")
@@ -62,96 +74,131 @@ class AnnotateTaskParameters(BaseModel):
         json_schema_extra={"description": "What to annotate, with which function, and how."},
     )
 
-    task_id: Annotated[int, _OWN_ARGUMENT] = Field(ge=1, description="Id of the CVAT task")
-    function: Annotated[FunctionName, _OWN_ARGUMENT] = DEFAULT_FUNCTION
-    function_parameters: Annotated[FunctionParameters, _OWN_ARGUMENT] = Field(default_factory=dict)
-    function_name: Annotated[str | None, _RUN] = Field(
-        default=None,
-        min_length=1,
-        description="What the record of uploads calls the function. Empty: the name of its module, "
-        "or of its file with a hash of the path. Give it if a file moves; see docs/functions.md.",
+    task_id: Annotated[int, _OWN_ARGUMENT] = Field(
+        title="CVAT task", ge=1, description="Id of the CVAT task"
     )
-    server: Annotated[ServerBlock, _RUN] = None
-    conf_threshold: Annotated[float | None, _DETECTIONS] = Field(
+    function: Annotated[FunctionName, _OWN_ARGUMENT] = Field(
+        title="AA function", default=DEFAULT_FUNCTION
+    )
+    conf_threshold: Annotated[float | None, evolve(_DETECTIONS, is_essential=True)] = Field(
+        title="Confidence threshold",
         default=None,
         ge=0,
         le=1,
         description="Confidence threshold passed to the function, which drops detections below it",
     )
+    label_mapping: Annotated[dict[str, Any] | None, evolve(_LABELS, is_essential=True)] = Field(
+        title="Label mapping",
+        default=None,
+        description="Map the function's labels to the task's labels where their names differ; see "
+        "docs/matching.md",
+    )
+    existing: Annotated[
+        Literal["keep", "replace", "clear"], evolve(_EXISTING, is_essential=True)
+    ] = Field(
+        title="Existing annotations",
+        default="keep",
+        description="What to do with existing annotations on the annotated frames: keep them; "
+        "replace those that this function created and nobody has changed; or clear all of them",
+    )
+    dry_run: Annotated[bool, evolve(_RUN, is_essential=True)] = Field(
+        title="Dry run", default=False, description="Do everything except write to CVAT"
+    )
+    function_parameters: Annotated[FunctionParameters, _OWN_ARGUMENT] = Field(
+        title="Function parameters", default_factory=dict
+    )
+    server: Annotated[ServerBlock, evolve(_RUN, is_essential=True)] = Field(
+        title="CVATServer block", default=None
+    )
+    function_name: Annotated[str | None, _RUN] = Field(
+        title="Name of the function in records",
+        default=None,
+        min_length=1,
+        description="What the record of uploads calls the function. Empty: the name of its module, "
+        "or of its file with a hash of the path. Give it if a file moves; see docs/functions.md.",
+    )
     allow_unmatched_labels: Annotated[bool, _LABELS] = Field(
+        title="Allow unmatched labels",
         default=False,
         description="Accept a function that declares labels, sublabels or attributes that the task "
         "lacks; detections that use them are dropped",
     )
     conv_mask_to_poly: Annotated[bool, _DETECTIONS] = Field(
-        default=False, description="Ask the function to convert masks to polygons"
-    )
-    label_mapping: Annotated[dict[str, Any] | None, _LABELS] = Field(
-        default=None,
-        description="Map the function's labels to the task's labels where their names differ; see "
-        "docs/matching.md",
+        title="Convert masks to polygons",
+        default=False,
+        description="Ask the function to convert masks to polygons",
     )
     label_thresholds: Annotated[dict[str, float] | None, _LABELS] = Field(
+        title="Minimum score by label",
         default=None,
         description="Minimum score for each label of the function ('*': all other labels). Can be "
         "changed without running the model again.",
     )
     geometry: Annotated[_GEOMETRY, _DETECTIONS] = Field(
+        title="Shapes outside the image or without area",
         default="keep",
         description="What to do with shapes that leave the image, are inverted or have no area: "
         "keep, clip or drop them, or fail the frame",
     )
     missing_keypoints: Annotated[Literal["error", "outside"], _DETECTIONS] = Field(
+        title="Missing keypoints",
         default="error",
         description="What to do with a skeleton that lacks keypoints: fail the frame (error), or "
         "add the missing keypoints as outside (outside)",
     )
     max_shapes_per_frame: Annotated[int | None, _DETECTIONS] = Field(
+        title="Maximum annotations on a frame",
         default=10_000,
         ge=1,
         description="Fail a frame that has more annotations than this. Empty: no limit.",
     )
     detect_timeout: Annotated[float | None, _TIMEOUT] = Field(
+        title="Time limit of one detection, in seconds",
         default=1800,
         gt=0,
         description="Maximum duration in seconds of one call of the function, including its first "
         "use. A frame that takes longer fails. Empty: no limit.",
     )
-    existing: Annotated[Literal["keep", "replace", "clear"], _EXISTING] = Field(
-        default="keep",
-        description="What to do with existing annotations on the annotated frames: keep them; "
-        "replace those that this function created and nobody has changed; or clear all of them",
-    )
     clear_existing: Annotated[
         bool, Option(group="existing annotations", changes_result=False, is_alias=True)
-    ] = Field(default=False, description="Same as existing=clear")
+    ] = Field(
+        title="Clear existing annotations", default=False, description="Same as existing=clear"
+    )
     frames: Annotated[str | None, _FRAMES] = Field(
+        title="Frames",
         default=None,
         description="Numbers of the frames to annotate, for example '0-20,30,45-'. Empty: all.",
     )
     jobs: Annotated[list[int] | None, _FRAMES] = Field(
+        title="Jobs",
         default=None,
         description="Ids of the jobs to annotate. Empty: all, except consensus replicas.",
     )
     only_unannotated: Annotated[bool, _FRAMES] = Field(
+        title="Only frames without annotations",
         default=False,
         description="Annotate only frames that have no tag, no shape and no visible track",
     )
     renew: Annotated[bool, _FRAMES] = Field(
+        title="Renew annotations of an earlier version",
         default=False,
         description="With only_unannotated: also annotate frames that an earlier version of this "
         "function, or this function with other options, has annotated",
     )
     fresh: Annotated[bool, _FRAMES] = Field(
+        title="Detect again on every frame",
         default=False,
         description="Detect again on every frame, also where the frame was annotated before or its "
         "detections are cached. As after a change of the function, existing=keep adds only what "
         "differs, and existing=replace replaces the earlier annotations.",
     )
     include_ground_truth: Annotated[bool, _FRAMES] = Field(
-        default=False, description="Also annotate ground-truth and honeypot frames"
+        title="Include ground truth and honeypots",
+        default=False,
+        description="Also annotate ground-truth and honeypot frames",
     )
     max_failed_frames: Annotated[float, _RUN] = Field(
+        title="Limit of failed frames",
         default=0.1,
         ge=0,
         description="Stop and upload no further job if more frames than this fail: a share (0.1), "
@@ -159,29 +206,38 @@ class AnnotateTaskParameters(BaseModel):
         "frames or none, the run stops at the first failed frame.",
     )
     upload: Annotated[Literal["when_ready", "at_end"], _RUN] = Field(
+        title="When to upload",
         default="when_ready",
         description="When to upload a job: as soon as its frames are done, or after the last frame "
         "of the run. With --max-failed-frames 0 always at the end.",
     )
     frames_per_run: Annotated[int, _RUN] = Field(
-        default=72, ge=1, le=1000, description="Number of frames in one detect task run"
+        title="Frames in one detect run",
+        default=72,
+        ge=1,
+        le=1000,
+        description="Number of frames in one detect task run",
     )
     use_cache: Annotated[bool, _RUN] = Field(
+        title="Use cached detections",
         default=True,
         description="Reuse cached detections of the same function on the same image",
     )
-    dry_run: Annotated[bool, _RUN] = Field(
-        default=False, description="Do everything except write to CVAT"
-    )
     split: Annotated[Literal["jobs"] | None, _RUN] = Field(
+        title="Split between workers",
         default=None,
         description="jobs: let other workers detect on the task's later jobs at the same time. The "
         "result is the same. Needs the deployment detect-jobs and storage shared by all workers.",
     )
     split_runs: Annotated[int, _RUN] = Field(
-        default=3, ge=1, le=100, description="With split: maximum number of other flow runs"
+        title="Number of helper runs",
+        default=3,
+        ge=1,
+        le=100,
+        description="With split: maximum number of other flow runs",
     )
     wait_for_writer: Annotated[float, _RUN] = Field(
+        title="Seconds to wait for another run",
         default=600,
         ge=0,
         description="Seconds to wait while another run writes to the same CVAT task",
@@ -227,3 +283,7 @@ class AnnotateTaskParameters(BaseModel):
         if self.function.endswith(".py"):
             return self.function.replace("\\", "/").rpartition("/")[2].removesuffix(".py")
         return self.function.rpartition(".")[2]
+
+
+AdvancedOptions = advanced_model(AnnotateTaskParameters, "AdvancedOptions", __name__)
+"""The options of the flow's parameter `advanced`."""

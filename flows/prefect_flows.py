@@ -6,6 +6,7 @@ Without a Prefect server, `in_process.py` runs the same steps in threads.
 # No `from __future__ import annotations` here: `serve` sends a flow to another process by value,
 # and there the names in string annotations are not found.
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from prefect import flow
@@ -22,8 +23,9 @@ from cvat_flows.flows.annotate_new import SweepFailed, sweep
 from cvat_flows.flows.evaluate import evaluate
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.finished import Finished, finished
+from cvat_flows.flows.form import flow_parameters, read_parameters, takes_fields_of
 from cvat_flows.flows.maintain import MaintainParameters, maintain, sentence
-from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.parameters import AdvancedOptions, AnnotateTaskParameters
 from cvat_flows.flows.run.detect import THREADS
 from cvat_flows.flows.run.hooks import log_how_to_continue
 from cvat_flows.flows.run.links import flow_run_url
@@ -45,19 +47,20 @@ _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
     name="annotate-task",
     description="Annotate one CVAT task. Good frames are uploaded; each bad one appears as a "
     "failed task run.",
-    flow_run_name="annotate {parameters.task_id} · {parameters.short_name}",
+    flow_run_name="annotate {task_id} · {function}",
     task_runner=_RUNNER,
     persist_result=False,
     on_crashed=[log_how_to_continue],
     on_cancellation=[log_how_to_continue],
 )
-def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
+@takes_fields_of(AnnotateTaskParameters, AdvancedOptions)
+def annotate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
     """Annotate one CVAT task.
 
     Good frames are uploaded; each bad one appears as a failed task run.
 
-    Args:
-        parameters: The task, the function and the options.
+    The flow takes the fields of `AnnotateTaskParameters` by name. Those that are rarely needed are
+    in the mapping `advanced`.
 
     Returns:
         A `RunReport`.
@@ -68,14 +71,17 @@ def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
         FunctionReferenceError: The function cannot be loaded.
 
     >>> report = annotate_task_flow(
-    ...     AnnotateTaskParameters(task_id=task_id, function="aa_functions.shapes", dry_run=True)
+    ...     task_id=task_id,
+    ...     function="aa_functions.shapes",
+    ...     dry_run=True,
+    ...     advanced={"frames": "0"},
     ... )
     >>> report.sentence
-    '2 of 2 frames would be annotated'
+    '1 of 1 frame would be annotated'
     """
     try:
         with use_engine(RecordedEngine()):
-            report = annotate(parameters)
+            report = annotate(read_parameters(AnnotateTaskParameters, parameters))
     except (CvatFlowsError, FunctionReferenceError) as error:
         return Failed(message=clean(str(error)), data=error)
     return Completed(message=clean(report.sentence), data=report)
@@ -87,14 +93,14 @@ def annotate_task_flow(parameters: AnnotateTaskParameters) -> State[Any]:
     flow_run_name="look for new CVAT tasks",
     persist_result=False,
 )
-def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
+@takes_fields_of(AnnotateNewTasksParameters)
+def annotate_new_tasks_flow(parameters: Mapping[str, Any]) -> Any:
     """Find new CVAT tasks and annotate them. If one fails, the others are still annotated.
 
     A task is new if no manifest says that the rule's function has processed its frames. Tasks
     without data wait for the next sweep. Tasks whose import failed are reported.
 
-    Args:
-        parameters: The rules, and where to annotate.
+    The flow takes the fields of `AnnotateNewTasksParameters` by name.
 
     Returns:
         A `SweepReport`.
@@ -104,13 +110,13 @@ def annotate_new_tasks_flow(parameters: AnnotateNewTasksParameters) -> Any:
         CvatFlowsError: The sweep could not start. The error says what to do.
 
     >>> rule = SweepRule(task_name="street*", function="aa_functions.shapes")
-    >>> report = annotate_new_tasks_flow(AnnotateNewTasksParameters(rules=[rule], dry_run=True))
+    >>> report = annotate_new_tasks_flow(rules=[rule], dry_run=True)
     >>> report.sentence
     '1 would be annotated'
     """
     try:
         with use_engine(RecordedEngine()):
-            report = sweep(parameters, run_flow)
+            report = sweep(read_parameters(AnnotateNewTasksParameters, parameters), run_flow)
             add_markdown(
                 report.markdown(),
                 key="annotate-new-tasks",
@@ -177,29 +183,30 @@ def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
     flow_run_name="prune caches",
     persist_result=False,
 )
-def maintain_flow(parameters: MaintainParameters | None = None) -> Any:
+@takes_fields_of(MaintainParameters)
+def maintain_flow(parameters: Mapping[str, Any]) -> Any:
     """Delete old detections from the cache, and old per-frame tables and previews.
 
     Deleted detections are detected again when needed. Runs of annotate-task also apply the limits,
     once a day.
 
-    Args:
-        parameters: The limits.
+    The flow takes the fields of `MaintainParameters` by name.
 
     Returns:
         What was deleted and what is left.
 
-    >>> maintain_flow(MaintainParameters(cache_days=30)).removed
+    >>> maintain_flow(cache_days=30).removed
     0
     """
-    pruned = maintain(parameters or MaintainParameters())
+    pruned = maintain(read_parameters(MaintainParameters, parameters))
     return Completed(message=sentence(pruned), data=pruned)
 
 
 def run_flow(parameters: AnnotateTaskParameters, inputs: LiveInputs) -> Finished:
     """Run `annotate-task` in this process. Never raises an error of the run."""
     with use_live_inputs(inputs), _no_heartbeats():
-        return _finished(cast(State[Any], annotate_task_flow(parameters, return_state=True)))
+        state: Any = annotate_task_flow(**flow_parameters(parameters), return_state=True)
+        return _finished(state)
 
 
 def run_again_here(
@@ -214,7 +221,7 @@ def run_again_here(
         state = run_prefect_flow(
             annotate_task_flow,
             flow_run=run,
-            parameters={"parameters": parameters},
+            parameters=flow_parameters(parameters),
             return_type="state",
         )
     return _finished(cast(State[Any], state))
@@ -222,7 +229,7 @@ def run_again_here(
 
 def run_sweep_flow(parameters: AnnotateNewTasksParameters) -> SweepReport:
     """Run `annotate-new-tasks` here. Raises the error of a sweep that could not start."""
-    state = cast(State[Any], annotate_new_tasks_flow(parameters, return_state=True))
+    state: Any = annotate_new_tasks_flow(**flow_parameters(parameters), return_state=True)
     result = _result_of(state)
     if isinstance(result, SweepFailed):
         return result.report

@@ -55,13 +55,10 @@ class PrefectSweepRuns:
         Raises PrefectUnavailable.
         """
         async with self._client() as client:
-            # Read each time: a person may have changed the parameters. A run's `parameters`
-            # replace the deployment's as a whole.
             deployment = await client.read_deployment_by_name(self._deployment)
-            own = deployment.parameters.get("parameters") or {}
             run = await client.create_flow_run_from_deployment(
                 deployment.id,
-                parameters={"parameters": {**own, "task_ids": list(task_ids), "limit": None}},
+                parameters={"task_ids": list(task_ids), "limit": None},
                 idempotency_key=key,
                 tags=[RUN_TAG],
             )

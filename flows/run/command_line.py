@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from cvat_flows.flows.form import flow_parameters
 from cvat_flows.flows.option import option_of
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 
@@ -43,7 +44,8 @@ def command_for(
     }
     given = parameters.function_parameters
     if None in options.values() or any(type(value) not in _TYPES for value in given.values()):
-        return json.dumps({"parameters": values}, ensure_ascii=False, default=str)
+        changed_parameters = parameters.model_copy(update=changed)
+        return json.dumps(flow_parameters(changed_parameters), ensure_ascii=False)
     for name, value in given.items():
         words += ["-p", f"{name}={_TYPES[type(value)]}:{value!s}"]
     for name, value in options.items():

@@ -8,10 +8,12 @@ from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 
+from cvat_flows.flows.form import options_of
+
 
 def log_how_to_continue(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Log what is in CVAT and how to go on. Prefect calls this in the run or in its worker."""
-    parameters = flow_run.parameters.get("parameters") or {}
+    parameters = options_of(flow_run.parameters)
     ending = "crashed" if state.is_crashed() else "was cancelled"
     if parameters.get("dry_run"):
         uploads = "Nothing was written to CVAT: it was a dry run."

@@ -10,6 +10,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed
 
 from aa_functions.reference import LoadedFunction
+from cvat_flows.flows.form import flow_parameters
 from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.sweep.find import Finding
 from cvat_flows.flows.sweep.known_runs import parameters_of, read_known_runs
@@ -76,7 +77,7 @@ class HandOver:
                 try:
                     made = client.create_flow_run_from_deployment(
                         deployment.id,
-                        parameters={"parameters": parameters.model_dump(mode="json")},
+                        parameters=flow_parameters(parameters),
                         idempotency_key=_key(finding, function, parameters.result_digest(), failed),
                     )
                 except PrefectHTTPStatusError as error:

@@ -21,6 +21,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
+from cvat_flows.flows.form import options_of
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.client.login import CannotConnect
@@ -136,7 +137,7 @@ class _IsAbout:
 
 def parameters_of(run: FlowRun) -> Mapping[str, Any]:
     """Return the options of a run, by name."""
-    return run.parameters.get("parameters") or {}
+    return options_of(run.parameters)
 
 
 def _runs(

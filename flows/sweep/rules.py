@@ -49,59 +49,77 @@ class SweepRule(BaseModel):
         },
     )
 
-    name: str = Field(default="", description="Name of the rule, for reports")
+    name: str = Field(title="Name", default="", description="Name of the rule, for reports")
     projects: list[str] = Field(
-        default_factory=list, description="Names or ids of CVAT projects. Empty: all tasks."
+        title="Projects",
+        default_factory=list,
+        description="Names or ids of CVAT projects. Empty: all tasks.",
     )
     task_name: str | None = Field(
+        title="Name of the task",
         default=None,
         description="Pattern for the task's name, with the wildcards * and ?; ignores case",
     )
     labels: list[str] = Field(
-        default_factory=list, description="Labels that the task must have (all of them)"
+        title="Labels",
+        default_factory=list,
+        description="Labels that the task must have (all of them)",
     )
     subsets: list[str] = Field(
-        default_factory=list, description="Subsets, for example Train. Empty: any."
+        title="Subsets", default_factory=list, description="Subsets, for example Train. Empty: any."
     )
-    assignees: list[str] = Field(default_factory=list, description="User names of the assignee")
+    assignees: list[str] = Field(
+        title="Assignees", default_factory=list, description="User names of the assignee"
+    )
     statuses: list[Status] = Field(
+        title="Stages",
         default_factory=list,
         description="Stages of the task. Empty: any. [annotation] leaves out tasks that people "
         "have completed.",
     )
     organization: str | None = Field(
+        title="Organization",
         default=None,
         description="Short name of the CVAT organization. Empty: the organization of the server "
         "block.",
     )
     filter: str | None = Field(
+        title="CVAT filter",
         default=None,
         description="CVAT filter in JSON logic, as CVAT's task list creates it. Applies in "
         "addition to the other conditions.",
     )
-    function: FunctionName = DEFAULT_FUNCTION
-    function_parameters: FunctionParameters = Field(default_factory=dict)
+    function: FunctionName = Field(title="AA function", default=DEFAULT_FUNCTION)
+    function_parameters: FunctionParameters = Field(
+        title="Function parameters", default_factory=dict
+    )
     options: dict[str, Any] = Field(
+        title="Options of annotate-task",
         default_factory=dict,
         description="Options of annotate-task by name, for example {conf_threshold: 0.4}. "
         "With {fresh: true} every sweep annotates all tasks again.",
     )
     only_unannotated: bool = Field(
+        title="Only frames without annotations",
         default=True,
         description="Annotate only frames that have no tag, no shape and no visible track, and "
         "frames that a changed function must annotate again. People's work is not touched.",
     )
     again_when: list[Reason] = Field(
+        title="When to annotate again",
         default=["failed", "frames"],
         description="When to annotate a finished task again: frames failed (failed), frames were "
         "added or restored (frames), or the function's code, weights, parameters or options "
         "changed (function; add existing: replace to the options to delete the old annotations)",
     )
     limit: int | None = Field(
-        default=None, ge=1, description="Maximum number of CVAT tasks. Empty: all new tasks."
+        title="Maximum number of tasks",
+        default=None,
+        ge=1,
+        description="Maximum number of CVAT tasks. Empty: all new tasks.",
     )
     order: Literal["oldest", "newest"] = Field(
-        default="oldest", description="Which CVAT tasks come first"
+        title="Order", default="oldest", description="Which CVAT tasks come first"
     )
 
     @field_validator("projects", mode="before")
@@ -149,35 +167,43 @@ class AnnotateNewTasksParameters(BaseModel):
     )
 
     rules: list[SweepRule] = Field(
+        title="Rules",
         default_factory=list,
         description="Rules. A CVAT task belongs to the first rule that it fits.",
     )
     rules_file: str | None = Field(
+        title="Rules file",
         default=None,
         description="YAML file with more rules, on the machine that runs the sweep. Without any "
         "rules: the file that the worker's variable CVAT_FLOWS_RULES names.",
     )
     task_ids: list[TaskId] | None = Field(
+        title="CVAT tasks",
         default=None,
         description="Ids of CVAT tasks: look only at these, whatever the limits of the rules. "
         "Empty: all tasks.",
     )
-    server: ServerBlock = None
+    server: ServerBlock = Field(title="CVATServer block", default=None)
     run_in: Literal["process", "deployment"] = Field(
+        title="Where to annotate",
         default="process",
         description="Annotate in the sweep's process, one task after the other (process), or start "
         "a run of the deployment for each task (deployment)",
     )
     deployment: str = Field(
+        title="Deployment",
         default="annotate-task/annotate-task",
         description="Deployment for run_in=deployment, as flow/deployment",
     )
     limit: int | None = Field(
+        title="Maximum number of tasks",
         default=None,
         ge=1,
         description="Maximum number of CVAT tasks, all rules together. Empty: no limit.",
     )
-    dry_run: bool = Field(default=False, description="List the new tasks, annotate nothing")
+    dry_run: bool = Field(
+        title="Dry run", default=False, description="List the new tasks, annotate nothing"
+    )
 
     def all_rules(self) -> list[SweepRule]:
         """Return the rules, then those of the file. Raises RulesError if there are none."""

@@ -27,13 +27,13 @@ PREFECT_FILE = Path(cvat_flows.deployments.__file__).with_name("prefect.yaml")
 USER_FILES = {
     "flows/__init__.py": "OWNER = 'user'",
     "flows/nightly.py": """
-from cvat_flows import AnnotateTaskParameters, annotate_task_flow
+from cvat_flows import annotate_task_flow
 from prefect import flow
 
 
 @flow
 def my_night(task_id: int, function: str) -> None:
-    report = annotate_task_flow(AnnotateTaskParameters(task_id=task_id, function=function))
+    report = annotate_task_flow(task_id=task_id, function=function)
     print("annotated by the subflow:", report.count("annotated"))
 """,
     "tasks.py": "OWNER = 'user'",

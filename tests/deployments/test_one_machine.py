@@ -23,9 +23,7 @@ def test_a_webhook_starts_one_run(stack: Stack, project: Any) -> None:
     stack.wait_for(tasks)
     runs = stack.runs("annotate-task")[before:]
     # Uploads make CVAT deliver `update:task`, too. That starts no further run.
-    assert sorted(run["parameters"]["parameters"]["task_id"] for run in runs) == [
-        task.id for task in tasks
-    ]
+    assert sorted(run["parameters"]["task_id"] for run in runs) == [task.id for task in tasks]
     assert [stack.wait_for_run(run["id"])[0] for run in runs] == ["Completed"] * 2
     again = stack.cvat_flows("setup", "--yes", "--webhook", project.name, "--webhook-url", url)
     assert again.splitlines()[-1] == "nothing to change"
@@ -68,11 +66,7 @@ def test_repeated_deliveries_to_several_receivers_start_one_run(stack: Stack, pr
     ends = [stack.wait_for_run(run["id"]) for run in sweeps_of(stack)[before:]]
     assert {state for state, _ in ends} == {"Completed"}
     assert Counter(message for _, message in ends)["nothing new: 1 done before"] >= 1
-    (run,) = [
-        run
-        for run in stack.runs("annotate-task")
-        if run["parameters"]["parameters"]["task_id"] == task.id
-    ]
+    (run,) = [run for run in stack.runs("annotate-task") if run["parameters"]["task_id"] == task.id]
     assert stack.wait_for_run(run["id"])[0] == "Completed"
     assert stack.is_annotated(task)
 
@@ -121,11 +115,7 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
     (helper,) = stack.runs("detect-jobs")
     assert len(helper["parameters"]["parameters"]["task"]["jobs"]) == 2
     assert stack.wait_for_run(helper["id"])[0] == "Completed"
-    (run,) = [
-        run
-        for run in stack.runs("annotate-task")
-        if run["parameters"]["parameters"]["task_id"] == task.id
-    ]
+    (run,) = [run for run in stack.runs("annotate-task") if run["parameters"]["task_id"] == task.id]
     names = [one["name"].split(" ")[0] for one in stack.model_runs([run["id"]], count=16)]
     assert names.count("cached") >= 2, Counter(names)
 

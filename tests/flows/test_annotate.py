@@ -13,7 +13,6 @@ from cvat_sdk import Client, models
 from prefect.client.orchestration import get_client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.tasks.detect.pruning import Limits, prune_to
@@ -296,10 +295,7 @@ def test_a_flow_with_retries_runs_the_failed_frames_again(
     flow = annotate_task_flow.with_options(retries=1, on_running=[repair_before_the_second_attempt])
     try:
         with use_live_inputs(LiveInputs(client=client)):
-            state: Any = flow(
-                AnnotateTaskParameters(task_id=task.id, function=str(function_file)),
-                return_state=True,
-            )
+            state: Any = flow(task_id=task.id, function=str(function_file), return_state=True)
     finally:
         sandbox.clear_faults()
     assert len(attempts) == 2

@@ -20,6 +20,8 @@ from PIL import Image
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.cli import main
+from cvat_flows.flows.form import flow_parameters
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 from tests.support.live_prefect import LivePrefect
 from tests.support.receiver_process import COMMAND, SECRET, ReceiverProcess, wait_for_receiver
 from tests.support.waiting import HANG_TIMEOUT, wait_until
@@ -225,11 +227,14 @@ class Stack:
             for run in self.runs("annotate-task")
         ]
 
-    def start_run(self, deployment: str, parameters: Any) -> str:
+    def start_run(self, deployment: str, parameters: dict[str, Any]) -> str:
+        """Start a run of a deployment. Options that are not on the form go into `advanced`."""
+        if deployment == "annotate-task":
+            parameters = flow_parameters(AnnotateTaskParameters(**parameters))
         known = self.ask(f"deployments/name/{deployment}/{deployment}", method="GET")
         made = self.ask(
             f"deployments/{known['id']}/create_flow_run",
-            {"parameters": {"parameters": parameters}, "state": {"type": "SCHEDULED"}},
+            {"parameters": parameters, "state": {"type": "SCHEDULED"}},
         )
         return str(made["id"])
 

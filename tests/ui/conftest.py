@@ -87,12 +87,9 @@ class Installation:
             run = prefect.create_flow_run_from_deployment(
                 deployment.id,
                 parameters={
-                    "parameters": {
-                        "task_id": self.task.id,
-                        "function": str(self.marker.with_name("flaky.py")),
-                        "geometry": "fail",
-                        "max_failed_frames": 5,
-                    }
+                    "task_id": self.task.id,
+                    "function": str(self.marker.with_name("flaky.py")),
+                    "advanced": {"geometry": "fail", "max_failed_frames": 5},
                 },
             )
             return wait_until(lambda: ended(prefect, run.id), what="the end of the run")

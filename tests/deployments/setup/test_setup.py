@@ -28,7 +28,7 @@ def test_changes_by_people_stay(stack: Stack) -> None:
     rules = [{"projects": ["cars"]}]
     stack.ask(
         f"deployments/{sweep['id']}",
-        {"parameters": {"parameters": {"run_in": "deployment", "rules": rules}}},
+        {"parameters": {"run_in": "deployment", "rules": rules}},
         method="PATCH",
     )
     schedule = sweep["schedules"][0]
@@ -45,7 +45,7 @@ def test_changes_by_people_stay(stack: Stack) -> None:
     shown = stack.cvat_flows("setup", "--yes", "--file", str(other))
     assert "schedule nightly.timezone: 'UTC' -> 'Europe/Paris'" in shown
     after = stack.ask(f"deployments/{sweep['id']}", method="GET")
-    assert after["parameters"]["parameters"] == {"run_in": "deployment", "rules": rules}
+    assert after["parameters"] == {"run_in": "deployment", "rules": rules}
     assert [one["active"] for one in after["schedules"]] == [False]
     assert after["schedules"][0]["schedule"]["timezone"] == "Europe/Paris"
     # Without --file, setup does not undo what a file changed.

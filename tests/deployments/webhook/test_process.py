@@ -123,7 +123,7 @@ def test_a_new_task_of_either_kind_of_server_starts_one_sweep(
                 )
             other = _make_task(cvat, project.id, tmp_path)
             wait_until(lambda: len(deployment.runs()) >= 2, what="a second sweep is started")
-        asked = [run.parameters["parameters"]["task_ids"] for run in deployment.runs()]
+        asked = [run.parameters["task_ids"] for run in deployment.runs()]
         assert sorted(asked) == [[task.id], [other.id]]
         known = receiver.log.read_text().count(f"task {task.id}: known, nothing to do")
         assert known >= (0 if new else 30)

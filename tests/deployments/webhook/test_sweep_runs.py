@@ -25,16 +25,14 @@ class Deployment:
         flow_id = client.create_flow_from_name(annotate_new_tasks_flow.name)
         name = str(uuid4())
         self.full_name = f"{annotate_new_tasks_flow.name}/{name}"
-        self.id = client.create_deployment(
-            flow_id, name, parameters={"parameters": parameters} if parameters else {}
-        )
+        self.id = client.create_deployment(flow_id, name, parameters=parameters)
 
     def change(self, **parameters: Any) -> None:
         self._client.request(
             "PATCH",
             "/deployments/{id}",
             path_params={"id": self.id},
-            json={"parameters": {"parameters": parameters}},
+            json={"parameters": parameters},
         )
 
     def runs(self) -> list[FlowRun]:
@@ -59,13 +57,13 @@ def test_a_run_has_the_parameters_of_the_deployment(prefect: SyncPrefectClient) 
     (run,) = deployment.runs()
     assert run.name == name
     assert run.tags == ["webhook"]
-    assert run.parameters == {"parameters": {**own, "task_ids": [7, 5], "limit": None}}
-    assert AnnotateNewTasksParameters.model_validate(run.parameters["parameters"])
+    assert run.parameters == {**own, "task_ids": [7, 5], "limit": None}
+    assert AnnotateNewTasksParameters.model_validate(run.parameters)
     # The same key again is the same run, and changed parameters count at once.
     deployment.change(run_in="process")
     assert start(deployment.full_name, [7, 5], "a key") == name
     start(deployment.full_name, [8], "another key")
-    latest = {run.parameters["parameters"].get("run_in") for run in deployment.runs()}
+    latest = {run.parameters.get("run_in") for run in deployment.runs()}
     assert latest == {"deployment", "process"}
     assert len(deployment.runs()) == 2
 
@@ -74,7 +72,7 @@ def test_a_deployment_without_parameters(prefect: SyncPrefectClient) -> None:
     deployment = Deployment(prefect)
     start(deployment.full_name, [7], "key of one without")
     (run,) = deployment.runs()
-    assert run.parameters == {"parameters": {"task_ids": [7], "limit": None}}
+    assert run.parameters == {"task_ids": [7], "limit": None}
 
 
 def test_a_missing_deployment(prefect: SyncPrefectClient) -> None:

@@ -138,7 +138,7 @@ class TestRetry:
             flow_id = prefect.create_flow(annotate_task_flow)
             deployment_id = prefect.create_deployment(flow_id=flow_id, name="nightly")
             run = prefect.create_flow_run_from_deployment(
-                deployment_id, parameters={"parameters": {"task_id": task.id}}
+                deployment_id, parameters={"task_id": task.id}
             )
             assert main(["retry", str(run.id)]) == 2
             assert "has not ended (its state is Scheduled)" in capsys.readouterr().err

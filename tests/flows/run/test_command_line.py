@@ -13,6 +13,7 @@ from cvat_flows.flows.commands.annotate import COMMAND
 from cvat_flows.flows.commands.model_options import build
 from cvat_flows.flows.commands.preview import COMMAND as PREVIEW
 from cvat_flows.flows.commands.task_arguments import task_values
+from cvat_flows.flows.form import read_parameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.command_line import command_for
 from tests.tasks.reports.report_factory import HOSTILE
@@ -52,12 +53,12 @@ def test_the_command_gives_the_same_parameters(options: dict[str, Any]) -> None:
 
 def test_values_without_a_flag_are_given_as_json() -> None:
     parameters = AnnotateTaskParameters(task_id=123, function_parameters={"names": ["a", "b"]})
-    given = json.loads(command_for(parameters, frames="5"))["parameters"]
+    given = json.loads(command_for(parameters, frames="5"))
     assert given["function_parameters"] == {"names": ["a", "b"]}
-    assert given["frames"] == "5"
+    assert given["advanced"] == {"frames": "5"}
     any_number = AnnotateTaskParameters(task_id=123, max_shapes_per_frame=None)
-    given = json.loads(command_for(any_number))["parameters"]
-    assert AnnotateTaskParameters(**given) == any_number
+    given = json.loads(command_for(any_number))
+    assert read_parameters(AnnotateTaskParameters, given) == any_number
 
 
 def test_a_single_frame_has_a_preview_command() -> None:

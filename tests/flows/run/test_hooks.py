@@ -49,9 +49,7 @@ def lines(prefect_server: None) -> Iterator[list[str]]:
 def test_the_line_names_the_commands(
     lines: list[str], state: State[Any], dry_run: bool, expected: str
 ) -> None:
-    run = FlowRun(
-        id=uuid4(), flow_id=uuid4(), parameters={"parameters": {"task_id": 7, "dry_run": dry_run}}
-    )
+    run = FlowRun(id=uuid4(), flow_id=uuid4(), parameters={"task_id": 7, "dry_run": dry_run})
     log_how_to_continue(annotate_task_flow, run, state)
     (line,) = lines
     assert expected.format(id=run.id) in line

@@ -14,6 +14,7 @@ import pytest
 from cvat_sdk import Client, models
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
+from cvat_flows.flows.form import read_parameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import run_again_here
 from cvat_flows.flows.run.live import LiveInputs
@@ -235,7 +236,7 @@ def test_running_a_run_again_annotates_only_failed_frames(
     finally:
         sandbox.clear_faults()
     run = flow_run_of(first)
-    parameters = AnnotateTaskParameters.model_validate(run.parameters["parameters"])
+    parameters = read_parameters(AnnotateTaskParameters, run.parameters)
     again = run_again_here(run, parameters, LiveInputs(client=client))
     assert again.error is None
     mended = flow_run_of(again)

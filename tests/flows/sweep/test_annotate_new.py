@@ -361,12 +361,10 @@ class Deployment:
             deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[self.id])),
             sort=FlowRunSort.EXPECTED_START_TIME_ASC,
         )
-        return [run for run in runs if run.parameters["parameters"]["task_id"] == task_id]
+        return [run for run in runs if run.parameters["task_id"] == task_id]
 
     def start(self, state: State[Any], **parameters: Any) -> UUID:
-        made = self.client.create_flow_run_from_deployment(
-            self.id, parameters={"parameters": parameters}
-        )
+        made = self.client.create_flow_run_from_deployment(self.id, parameters=parameters)
         self.end(made.id, state)
         return made.id
 
@@ -450,7 +448,7 @@ def test_a_run_that_prefect_refuses_does_not_stop_the_others(
     def spoil(path: str, options: dict[str, Any]) -> None:
         if path.endswith("/create_flow_run"):
             wanted = options["json"]["parameters"]
-            if wanted["parameters"]["task_id"] == bad.id:
+            if wanted["task_id"] == bad.id:
                 options["json"] = {**options["json"], "parameters": "what the server refuses"}
 
     look_at_requests(monkeypatch, spoil)
