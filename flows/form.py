@@ -22,6 +22,9 @@ ADVANCED = "advanced"
 """Name of the flow parameter that holds the fields which are not on the first page of the form."""
 _DESCRIPTION = "Options that are rarely needed. They keep their defaults if you leave this empty."
 
+_groups: dict[type[BaseModel], type[BaseModel]] = {}
+"""The model of the group `advanced`, by parameter model. Other parameter models have no group."""
+
 Model = TypeVar("Model", bound=BaseModel)
 Result = TypeVar("Result")
 
@@ -31,7 +34,10 @@ class WrongParameters(CvatFlowsError):
 
 
 def advanced_model(model: type[BaseModel], name: str, module: str) -> type[BaseModel]:
-    """Return a model of the fields that are in the group `advanced`. It is empty by default."""
+    """Give a parameter model a group `advanced`, and return the group's model.
+
+    Its fields are those of the parameter model that are not essential.
+    """
     fields: dict[str, Any] = {
         field_name: (field.annotation, copy(field))
         for field_name, field in _form_fields(model).items()
@@ -41,25 +47,21 @@ def advanced_model(model: type[BaseModel], name: str, module: str) -> type[BaseM
         extra="forbid", title="Show", json_schema_extra={"description": _DESCRIPTION}
     )
     made: type[BaseModel] = create_model(name, __config__=config, __module__=module, **fields)
+    _groups[model] = made
     return made
 
 
 def takes_fields_of(
-    model: type[BaseModel], advanced: type[BaseModel] | None = None
+    model: type[BaseModel],
 ) -> Callable[[Callable[[Mapping[str, Any]], Result]], Callable[..., Result]]:
-    """Let a function of a mapping take the fields of a model by name.
-
-    Args:
-        model: The parameter model.
-        advanced: The model of the group `advanced`. Without it, every field is a parameter.
-    """
+    """Let a function of a mapping take the fields of a parameter model by name."""
 
     def decorate(function: Callable[[Mapping[str, Any]], Result]) -> Callable[..., Result]:
         @wraps(function)
         def with_fields(**parameters: Any) -> Result:
             return function(parameters)
 
-        signature = _signature(model, advanced).replace(
+        signature = _signature(model).replace(
             return_annotation=inspect.signature(function).return_annotation
         )
         with_fields.__signature__ = signature  # type: ignore[attr-defined]
@@ -78,7 +80,7 @@ def flow_parameters(parameters: BaseModel) -> dict[str, Any]:
     """
     values = parameters.model_dump(mode="json")
     fields = _form_fields(type(parameters))
-    has_group = any(option_of(field).is_essential for field in fields.values())
+    has_group = type(parameters) in _groups
     # An empty group, too: it replaces the one that a deployment may have.
     result: dict[str, Any] = {ADVANCED: {}} if has_group else {}
     for name, field in fields.items():
@@ -116,7 +118,8 @@ def _form_fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     }
 
 
-def _signature(model: type[BaseModel], advanced: type[BaseModel] | None) -> inspect.Signature:
+def _signature(model: type[BaseModel]) -> inspect.Signature:
+    advanced = _groups.get(model)
     parameters = [
         _parameter(name, field)
         for name, field in _form_fields(model).items()

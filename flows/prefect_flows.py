@@ -25,7 +25,7 @@ from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.finished import Finished, finished
 from cvat_flows.flows.form import flow_parameters, read_parameters, takes_fields_of
 from cvat_flows.flows.maintain import MaintainParameters, maintain, sentence
-from cvat_flows.flows.parameters import AdvancedOptions, AnnotateTaskParameters
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.detect import THREADS
 from cvat_flows.flows.run.hooks import log_how_to_continue
 from cvat_flows.flows.run.links import flow_run_url
@@ -53,7 +53,7 @@ _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
     on_crashed=[log_how_to_continue],
     on_cancellation=[log_how_to_continue],
 )
-@takes_fields_of(AnnotateTaskParameters, AdvancedOptions)
+@takes_fields_of(AnnotateTaskParameters)
 def annotate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
     """Annotate one CVAT task.
 
@@ -133,15 +133,15 @@ def annotate_new_tasks_flow(parameters: Mapping[str, Any]) -> Any:
     name="evaluate-task",
     description="Compare a function's detections with people's annotations of one CVAT task. "
     "Nothing is written to CVAT.",
-    flow_run_name="evaluate {parameters.task_id}",
+    flow_run_name="evaluate {task_id} · {function}",
     task_runner=_RUNNER,
     persist_result=False,
 )
-def evaluate_task_flow(parameters: EvaluateTaskParameters) -> State[Any]:
+@takes_fields_of(EvaluateTaskParameters)
+def evaluate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
     """Compare a function's detections with people's annotations of one CVAT task.
 
-    Args:
-        parameters: The task, the function, and what counts as true.
+    The flow takes the fields of `EvaluateTaskParameters` by name.
 
     Returns:
         An `EvaluationReport`.
@@ -151,16 +151,14 @@ def evaluate_task_flow(parameters: EvaluateTaskParameters) -> State[Any]:
         FunctionReferenceError: The function cannot be loaded.
 
     >>> report = evaluate_task_flow(
-    ...     EvaluateTaskParameters(
-    ...         task_id=task_id, function="aa_functions.shapes", truth_file=truth_file
-    ...     )
+    ...     task_id=task_id, function="aa_functions.shapes", truth_file=truth_file
     ... )
     >>> report.sentence.partition(",")[0]
     'precision 1.000'
     """
     try:
         with use_engine(RecordedEngine()):
-            report = evaluate(parameters)
+            report = evaluate(read_parameters(EvaluateTaskParameters, parameters))
     except (CvatFlowsError, FunctionReferenceError) as error:
         return Failed(message=clean(str(error)), data=error)
     return Completed(message=clean(report.sentence), data=report)
@@ -242,7 +240,7 @@ def run_sweep_flow(parameters: AnnotateNewTasksParameters) -> SweepReport:
 def run_evaluation_flow(parameters: EvaluateTaskParameters, inputs: LiveInputs) -> EvaluationReport:
     """Run `evaluate-task` in this process. Raises the error of an evaluation that ended early."""
     with use_live_inputs(inputs), _no_heartbeats():
-        state = cast(State[Any], evaluate_task_flow(parameters, return_state=True))
+        state: Any = evaluate_task_flow(**flow_parameters(parameters), return_state=True)
     result = _result_of(state)
     if isinstance(result, BaseException):
         raise result

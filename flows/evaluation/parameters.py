@@ -60,33 +60,40 @@ class EvaluateTaskParameters(BaseModel):
     )
 
     task_id: int = _same("task_id")
-    function: Annotated[FunctionName, Option(has_own_argument=True)] = DEFAULT_FUNCTION
-    function_parameters: Annotated[FunctionParameters, Option(has_own_argument=True)] = Field(
-        default_factory=dict
+    function: Annotated[FunctionName, Option(has_own_argument=True)] = Field(
+        title="AA function", default=DEFAULT_FUNCTION
     )
-    server: ServerBlock = None
+    function_parameters: Annotated[FunctionParameters, Option(has_own_argument=True)] = Field(
+        title="Function parameters", default_factory=dict
+    )
+    server: ServerBlock = Field(title="CVATServer block", default=None)
     truth: Annotated[TruthSource, _TRUTH] = Field(
+        title="What counts as true",
         default="auto",
         description="What counts as true: the accepted ground-truth job (ground-truth), the jobs "
         "that people finished (finished), or the first of these that there is (auto)",
     )
     truth_jobs: Annotated[list[int] | None, _TRUTH] = Field(
+        title="Jobs that count as true",
         default=None,
         description="Ids of jobs whose annotations count as true. In a job that is not finished, "
         "frames with unchanged annotations of a function are left out.",
     )
     truth_file: Annotated[str | None, _TRUTH] = Field(
+        title="File with the truth",
         default=None,
         description="File with the true annotations, on the machine of the run: COCO (JSON) or "
         "CVAT for images or video (XML). Images are recognised by their names.",
     )
     frames: Annotated[str | None, Option(group="frames")] = Field(
+        title="Frames",
         default=None,
         description="Numbers of the frames to evaluate, for example '0-20,30,45-'. Empty: all that "
         "have a truth.",
     )
     conf_threshold: float | None = _same("conf_threshold")
     lowest_score: Annotated[float | None, _DETECTIONS] = Field(
+        title="Lowest score to detect",
         default=None,
         ge=0,
         le=1,
@@ -97,6 +104,7 @@ class EvaluateTaskParameters(BaseModel):
     label_thresholds: dict[str, float] | None = _same("label_thresholds")
     label_mapping: dict[str, Any] | None = _same("label_mapping")
     allow_unmatched_labels: Annotated[bool, _LABELS] = Field(
+        title="Allow unmatched labels",
         default=False,
         description="Leave out labels that only the function or only the truth has",
     )
@@ -108,6 +116,7 @@ class EvaluateTaskParameters(BaseModel):
     frames_per_run: int = _same("frames_per_run")
     use_cache: bool = _same("use_cache")
     iou: Annotated[float, _FIGURES] = Field(
+        title="Least likeness (IoU)",
         default=0.5,
         ge=0.1,
         le=1,

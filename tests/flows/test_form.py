@@ -13,10 +13,13 @@ from cvat_flows.flows.parameters import AdvancedOptions, AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import (
     annotate_new_tasks_flow,
     annotate_task_flow,
+    evaluate_task_flow,
     maintain_flow,
 )
 
 FIRST = ["task_id", "function", "conf_threshold", "label_mapping", "existing", "dry_run"]
+
+FLOWS = [annotate_task_flow, annotate_new_tasks_flow, evaluate_task_flow, maintain_flow]
 
 
 def form_of(flow: Any) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def test_every_option_is_on_the_form_once() -> None:
     assert set(names) - {"advanced"} == expected
 
 
-@pytest.mark.parametrize("flow", [annotate_task_flow, annotate_new_tasks_flow, maintain_flow])
+@pytest.mark.parametrize("flow", FLOWS)
 def test_titles_and_descriptions_are_words(flow: Any) -> None:
     form = form_of(flow)
     for group in [form, *form["definitions"].values()]:
