@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import evolve
@@ -15,10 +16,14 @@ from cvat_flows.flows.run.naming import name_flow_run
 from cvat_flows.tasks.check.remap import check_thresholds
 from cvat_flows.tasks.evaluate.check_labels import keep_known_labels, label_ids_of
 from cvat_flows.tasks.evaluate.compare.objects import objects_of
+from cvat_flows.tasks.evaluate.compare.pairing import pair_up
+from cvat_flows.tasks.evaluate.corrections import rank_by_truth, rank_jobs
 from cvat_flows.tasks.evaluate.errors import NoTruth
-from cvat_flows.tasks.evaluate.evaluation import compare
+from cvat_flows.tasks.evaluate.evaluation import DEFAULT_LIKENESS, Comparison, compare
 from cvat_flows.tasks.evaluate.evaluation import evaluate as compute
+from cvat_flows.tasks.evaluate.mistakes import find_mistakes
 from cvat_flows.tasks.evaluate.predictions import Predictions
+from cvat_flows.tasks.evaluate.thresholds import Curve, curve_of, suggest
 from cvat_flows.tasks.evaluate.truth.choose import TruthReader
 from cvat_flows.tasks.evaluate.truth.file import read_truth_file
 from cvat_flows.tasks.evaluate.truth.truth import Truth, without_uncompared
@@ -114,6 +119,8 @@ def _report(
         used=predictions.above(parameters.thresholds()),
         least=parameters.iou,
     )
+    ranked = rank_by_truth(comparison)
+    curves = _curves(context, comparison)
     return EvaluationReport(
         media=context.media,
         function=context.function.title,
@@ -124,4 +131,35 @@ def _report(
         labels={label.id: label.name for label in context.labels},
         parameters=parameters.model_dump(mode="json", exclude_defaults=True),
         iou=parameters.iou,
+        curves=curves,
+        suggestions={
+            name: suggest(curve, min_precision=parameters.min_precision)
+            for name, curve in curves.items()
+        },
+        suggested_for="the best F1"
+        if parameters.min_precision is None
+        else f"a precision of at least {parameters.min_precision:g}",
+        ranked=ranked,
+        ranked_jobs=rank_jobs(ranked, _jobs_of(context, sorted(frames))),
+        mistakes=find_mistakes(comparison),
     )
+
+
+def _curves(context: RunContext, comparison: Comparison) -> dict[str, Curve]:
+    """Return precision and recall over thresholds, by the function's label.
+
+    Labels of the function that mean the same label of the task share a curve.
+    """
+    found, true = comparison.found, comparison.true
+    pairing = pair_up(found, true, comparison.pairs, DEFAULT_LIKENESS)
+    present = set(found.label.tolist())
+    return {
+        label.name: curve_of(found, true, pairing, label.id)
+        for label in context.match.labels.values()
+        if label is not None and label.id in present
+    }
+
+
+def _jobs_of(context: RunContext, frames: Sequence[int]) -> dict[int, int]:
+    jobs = ((number, context.media.job_ids_of(number)) for number in frames)
+    return {number: ids[0] for number, ids in jobs if ids}

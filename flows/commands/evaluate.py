@@ -27,7 +27,11 @@ from cvat_flows.flows.evaluation.publish import PAGE, files_of, page_of
 from cvat_flows.flows.in_process import evaluate_here
 from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.evaluation.report import HEADINGS, EvaluationReport
+
+MAX_RANKED = 10
+"""Frames that are printed."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +83,21 @@ def _show(report: EvaluationReport) -> None:
     for row in report.rows():
         figures.add_row(*map(line, row), style="bold" if row[0] == "all" else None)
     console.print(figures)
+    if report.ranked:
+        first = Table("frame", "name", "corrections", "why", title="what to correct first")
+        for one in report.ranked[:MAX_RANKED]:
+            first.add_row(
+                str(one.frame),
+                line(report.frame_name(one.frame)),
+                f"{one.corrections:g}",
+                line(", ".join(one.reasons)),
+            )
+        console.print(first)
+    if report.mistakes:
+        say(
+            f"{counted(len(report.mistakes), 'likely mistake')} of people: confident detections "
+            "that contradict them (mistakes.csv)"
+        )
 
 
 def _write(folder: Path, report: EvaluationReport) -> None:

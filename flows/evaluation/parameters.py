@@ -124,6 +124,14 @@ class EvaluateTaskParameters(BaseModel):
         "for skeletons)",
     )
 
+    min_precision: Annotated[float | None, _FIGURES] = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Suggest for each label the lowest threshold that surely has this precision. "
+        "Empty: the threshold with the best F1.",
+    )
+
     @model_validator(mode="after")
     def _one_truth(self) -> EvaluateTaskParameters:
         if self.truth_file and (self.truth_jobs is not None or self.truth != "auto"):

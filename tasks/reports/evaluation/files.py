@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cvat_flows.tasks.evaluate.figures import Counts, Figures
+from cvat_flows.tasks.evaluate.thresholds import thresholds_yaml
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -40,6 +41,17 @@ def evaluation_json(report: EvaluationReport) -> bytes:
             for (true, found), count in evaluation.confusion.items()
         ],
         "mean_iou": evaluation.mean_likeness,
+        "thresholds": {
+            name: {
+                "threshold": one.threshold,
+                "precision": one.precision,
+                "recall": one.recall,
+                "reason": one.reason,
+            }
+            for name, one in report.suggestions.items()
+        },
+        "frames_to_correct": len(report.ranked),
+        "likely_mistakes_of_people": len(report.mistakes),
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
@@ -69,6 +81,51 @@ def labels_csv(report: EvaluationReport) -> bytes:
             for name, one in report.labelled()
         ),
     )
+
+
+def frames_csv(report: EvaluationReport) -> bytes:
+    """Return the frames that need corrections, those that need most first."""
+    return to_csv(
+        ("frame", "name", "corrections", "reasons", "url"),
+        (
+            [
+                one.frame,
+                report.frame_name(one.frame),
+                one.corrections,
+                ", ".join(one.reasons),
+                report.frame_url(one.frame),
+            ]
+            for one in report.ranked
+        ),
+    )
+
+
+def mistakes_csv(report: EvaluationReport) -> bytes:
+    """Return the likely mistakes of people, the likeliest first."""
+    return to_csv(
+        ("frame", "name", "kind", "detected", "drawn", "score",
+         "left", "top", "right", "bottom", "id", "url"),
+        (
+            [
+                one.frame,
+                report.frame_name(one.frame),
+                one.kind,
+                report.name(one.label),
+                "" if one.true_label is None else report.name(one.true_label),
+                one.score,
+                *one.box,
+                one.id or "",
+                report.frame_url(one.frame),
+            ]
+            for one in report.mistakes
+        ),
+    )  # fmt: skip
+
+
+def thresholds_file(report: EvaluationReport) -> bytes:
+    """Return the suggested thresholds as the YAML that `label_thresholds` reads."""
+    title = f"{report.function} on {report.media}, {report.suggested_for}"
+    return thresholds_yaml(report.suggestions, title=title).encode("utf-8", "replace")
 
 
 def to_csv(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cvat_flows.tasks.model.text import counted, escape_markdown, link, table
+from cvat_flows.tasks.reports.charts import chart_uri
+from cvat_flows.tasks.reports.evaluation.curves import curves_chart
+from cvat_flows.tasks.reports.evaluation.gallery import GalleryPicture
 from cvat_flows.tasks.reports.evaluation.report import (
     HEADINGS,
     EvaluationReport,
     number,
     size_rows,
 )
+from cvat_flows.tasks.reports.pictures.thumbnails import data_uri
 
 MAX_LABELS = 100
+MAX_CURVES = 9
+MAX_RANKED = 20
+"""Frames, jobs and mistakes in a table. The files have all."""
 MAX_CONFUSED = 12
 """Labels in the table of confusion: the largest ones."""
 
 
-def evaluation_markdown(report: EvaluationReport) -> str:
-    """Make the report: the figures, confusion, sizes, and how to read them."""
+def evaluation_markdown(report: EvaluationReport, gallery: Sequence[GalleryPicture] = ()) -> str:
+    """Make the report: the figures, thresholds, what to correct first, and mistakes of people."""
     parts = [
         f"## Evaluation of {escape_markdown(report.function, 120)} on "
         f"{escape_markdown(str(report.media), 120)}",
@@ -30,6 +39,9 @@ def evaluation_markdown(report: EvaluationReport) -> str:
         "A dash: undefined, because there is nothing to count.",
         *_confusion(report),
         *_sizes(report),
+        *_thresholds(report),
+        *correct_first(report, gallery),
+        *_mistakes(report),
     ]
     if report.files:
         parts += ["### Files in the storage", _files(report)]
@@ -94,6 +106,86 @@ def _sizes(report: EvaluationReport) -> list[str]:
         "### By size",
         "small: below 32 x 32 pixels; large: from 96 x 96 pixels.",
         table(["size", "true", "detected", "precision", "recall", "F1"], rows),
+    ]
+
+
+def _thresholds(report: EvaluationReport) -> list[str]:
+    if not report.suggestions:
+        return []
+    rows = [
+        (
+            escape_markdown(name, 80),
+            one.reason or f"{one.threshold:g}",
+            number(one.precision),
+            number(one.recall),
+        )
+        for name, one in sorted(report.suggestions.items())
+    ][:MAX_LABELS]
+    names = sorted(report.curves, key=lambda name: -int(report.curves[name].used[-1]))
+    curves = {name: report.curves[name] for name in names[:MAX_CURVES]}
+    suggested = {name: one.threshold for name, one in report.suggestions.items()}
+    chart = chart_uri(curves_chart(curves, suggested))
+    return [
+        "### Which threshold",
+        f"For {escape_markdown(report.suggested_for, 100)}. `thresholds.yaml` has them for "
+        "`--label-thresholds`.",
+        f"![precision and recall over thresholds]({chart})" if curves else "",
+        table(["label of the function", "threshold", "precision", "recall"], rows),
+    ]
+
+
+def correct_first(report: EvaluationReport, gallery: Sequence[GalleryPicture] = ()) -> list[str]:
+    """Return the parts about frames and jobs that need most corrections."""
+    if not report.ranked:
+        return []
+    frames = [
+        (
+            link(f"frame {one.frame}", report.frame_url(one.frame)),
+            escape_markdown(report.frame_name(one.frame), 60),
+            f"{one.corrections:g}",
+            ", ".join(one.reasons),
+        )
+        for one in report.ranked[:MAX_RANKED]
+    ]
+    jobs = [
+        (f"job {one.job_id}", f"{one.frames:,}", f"{one.corrections:g}", f"{one.mean:.2f}")
+        for one in report.ranked_jobs[:MAX_RANKED]
+    ]
+    pictures = [
+        f"{link(f'frame {one.ranked.frame}', report.frame_url(one.ranked.frame))}: "
+        f"{', '.join(one.ranked.reasons)}\n\n"
+        f"![frame {one.ranked.frame}]({data_uri(one.jpeg)})"
+        for one in gallery
+    ]
+    return [
+        "### What to correct first",
+        f"{counted(len(report.ranked), 'frame')} of {report.frame_count:,} differ from the truth.",
+        table(["frame", "file", "corrections", "why"], frames),
+        table(["job", "frames", "corrections", "for each frame"], jobs),
+        *(["Green: people. Orange: the function."] if pictures else []),
+        *pictures,
+    ]
+
+
+def _mistakes(report: EvaluationReport) -> list[str]:
+    if not report.mistakes:
+        return []
+    rows = [
+        (
+            link(f"frame {one.frame}", report.frame_url(one.frame)),
+            one.kind,
+            escape_markdown(report.name(one.label), 60),
+            "-" if one.true_label is None else escape_markdown(report.name(one.true_label), 60),
+            f"{one.score:.2f}",
+            ", ".join(f"{value:.0f}" for value in one.box),
+        )
+        for one in report.mistakes[:MAX_RANKED]
+    ]
+    return [
+        "### Likely mistakes of people",
+        f"{counted(len(report.mistakes), 'confident detection')} where people drew nothing "
+        "(forgotten) or chose another label.",
+        table(["frame", "kind", "detected", "drawn", "score", "box"], rows),
     ]
 
 

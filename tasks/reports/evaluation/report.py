@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
+from cvat_flows.tasks.evaluate.corrections import RankedFrame, RankedJob
 from cvat_flows.tasks.evaluate.evaluation import Evaluation
 from cvat_flows.tasks.evaluate.figures import Counts, Figures
+from cvat_flows.tasks.evaluate.mistakes import Mistake
 from cvat_flows.tasks.evaluate.predictions import Predictions
+from cvat_flows.tasks.evaluate.thresholds import Curve, Suggestion
 from cvat_flows.tasks.evaluate.truth.truth import Truth
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import counted, on_one_line
@@ -35,6 +38,12 @@ class EvaluationReport:
         labels: Names of the task's labels by id.
         parameters: The options that are not the defaults.
         iou: How alike a detection and a true object must be to belong together.
+        curves: Precision and recall over thresholds, by label of the function.
+        suggestions: Thresholds, by label of the function.
+        suggested_for: What they reach, for people.
+        ranked: Frames that need corrections, those that need most first.
+        ranked_jobs: The same for jobs.
+        mistakes: Likely mistakes of people.
         files: Titles and paths of files in the storage.
     """
 
@@ -47,6 +56,12 @@ class EvaluationReport:
     labels: Mapping[int, str]
     parameters: Mapping[str, Any]
     iou: float
+    curves: Mapping[str, Curve] = field(factory=dict, repr=False)
+    suggestions: Mapping[str, Suggestion] = field(factory=dict, repr=False)
+    suggested_for: str = ""
+    ranked: Sequence[RankedFrame] = field(default=(), repr=False)
+    ranked_jobs: Sequence[RankedJob] = field(default=(), repr=False)
+    mistakes: Sequence[Mistake] = field(default=(), repr=False)
     files: list[tuple[str, str]] = field(factory=list)
 
     @property
@@ -67,6 +82,14 @@ class EvaluationReport:
     def name(self, label: int | None) -> str:
         """Return the name of a label; "nothing" for None."""
         return NOTHING if label is None else on_one_line(self.labels[label], 80)
+
+    def frame_url(self, frame: int) -> str:
+        """Return the address that opens a frame in CVAT."""
+        return self.media.frame_url(self.media.frame(frame))
+
+    def frame_name(self, frame: int) -> str:
+        """Return the file name of a frame."""
+        return on_one_line(self.media.frame(frame).name, 120)
 
     def labelled(self) -> list[tuple[str, Figures]]:
         """Return the figures by name, of the labels with most true objects first."""

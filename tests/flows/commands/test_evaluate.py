@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cvat_sdk import models
 from cvat_sdk.core.proxies.annotations import AnnotationUpdateAction
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 Cli = Callable[..., tuple[int, str, str]]
+
+
+def draw_cars(task: Any, frames: Iterable[int]) -> None:
+    """Draw the car that the function detects on some frames, and finish the job."""
+    (job,) = task.get_jobs()
+    (label,) = task.get_labels()
+    shapes = [
+        models.LabeledShapeRequest(
+            type="rectangle", frame=frame, label_id=label.id, points=[1.0, 1.0, 63.0, 47.0]
+        )
+        for frame in frames
+    ]
+    data = models.PatchedLabeledDataRequest(shapes=shapes)
+    job.update_annotations(data, action=AnnotationUpdateAction.CREATE)
+    job.update(models.PatchedJobWriteRequest(state="completed"))
 
 
 @pytest.fixture
 def checked(make_task: Callable[..., Any]) -> Any:
     """A task with two frames of 64 x 48 pixels, on which a person has drawn the car."""
     task = make_task(2)
-    (job,) = task.get_jobs()
-    (label,) = task.get_labels()
-    shapes = [
-        models.LabeledShapeRequest(
-            type="rectangle", frame=0, label_id=label.id, points=[1.0, 1.0, 63.0, 47.0]
-        )
-    ]
-    data = models.PatchedLabeledDataRequest(shapes=shapes)
-    job.update_annotations(data, action=AnnotationUpdateAction.CREATE)
-    job.update(models.PatchedJobWriteRequest(state="completed"))
+    draw_cars(task, [0])
     return task
 
 
@@ -65,3 +73,54 @@ def test_a_failed_frame_is_status_1(cli: Cli, checked: Any) -> None:
     status, out, _ = cli("evaluate", checked.id, "-p", "fail=str:img_0001.jpg")
     assert status == 1
     assert "failed on 1 frame" in out
+
+
+def test_the_suggested_thresholds_are_options_of_annotate(
+    cli: Cli, make_task: Callable[..., Any], tmp_path: Path
+) -> None:
+    task = make_task(12)
+    draw_cars(task, range(8))
+    status, _, _ = cli("evaluate", task.id, "--output", tmp_path, "--min-precision", "0.3")
+    assert status == 0
+    thresholds = tmp_path / "thresholds.yaml"
+    assert '"car": 0.5  # precision 0.667, recall 1.000' in thresholds.read_text()
+    arguments = ("--label-thresholds", thresholds, "--dry-run")
+    status, out, _ = cli("annotate", task.id, *arguments)
+    assert status == 0
+    assert "12 of 12 frames would be annotated" in out
+
+
+def test_frames_to_correct_are_listed_with_links(
+    cli: Cli, make_task: Callable[..., Any], tmp_path: Path
+) -> None:
+    task = make_task(12)
+    draw_cars(task, range(11))
+    status, out, _ = cli("evaluate", task.id, "--output", tmp_path)
+    assert status == 0
+    assert "what to correct first" in out
+    (row,) = csv.DictReader((tmp_path / "frames.csv").read_text().splitlines())
+    assert (row["frame"], row["reasons"]) == ("11", "1 extra")
+    assert row["url"].endswith("?frame=11")
+    # The detection has the usual score of right ones, so a person may have forgotten the car.
+    (mistake,) = csv.DictReader((tmp_path / "mistakes.csv").read_text().splitlines())
+    assert (mistake["frame"], mistake["kind"], mistake["detected"]) == ("11", "forgotten", "car")
+    page = (tmp_path / "evaluation.md").read_text()
+    assert f"[frame 11]({row['url']})" in page
+
+
+def test_a_recorded_evaluation_is_an_artifact_with_pictures(
+    cli: Cli, make_task: Callable[..., Any], prefect_server: None
+) -> None:
+    task = make_task(2)
+    draw_cars(task, [0])
+    status, _, _ = cli("evaluate", task.id)
+    assert status == 0
+    with get_client(sync_client=True) as client:
+        wanted = ArtifactFilter(key=ArtifactFilterKey(like_=f"cvat-task-{task.id}-evaluation%"))
+        (artifact,) = client.read_artifacts(artifact_filter=wanted)
+    page = str(artifact.data)
+    assert "### What is taken for what" in page
+    assert page.count("data:image/svg+xml") == 1
+    assert page.count("data:image/jpeg") == 1
+    assert artifact.description
+    assert artifact.description.startswith("precision 0.500")
