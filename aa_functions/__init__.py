@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from aa_functions.errors import FunctionReferenceError
     from aa_functions.pictures import to_rgb
+    from aa_functions.present import PresentAnnotation
     from aa_functions.reference import (
         FunctionReference,
         LoadedFunction,
@@ -71,6 +72,7 @@ __all__ = [
     "FunctionReference",
     "FunctionReferenceError",
     "LoadedFunction",
+    "PresentAnnotation",
     "attribute_spec",
     "checkbox_attribute_spec",
     "decode_mask",
@@ -105,6 +107,7 @@ _HOMES = {
     "FunctionReference": "aa_functions.reference",
     "FunctionReferenceError": "aa_functions.errors",
     "LoadedFunction": "aa_functions.reference",
+    "PresentAnnotation": "aa_functions.present",
     "attribute_spec": "cvat_sdk.auto_annotation",
     "checkbox_attribute_spec": "cvat_sdk.auto_annotation",
     "decode_mask": "cvat_sdk.masks",

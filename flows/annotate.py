@@ -52,7 +52,12 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
         report = new_report(context, plan)
         report.removed = record.count_removed(plan)
         run = make_run(
-            context, plan.batches, notes, run_pictures(context, plan), record.forget_version
+            context,
+            plan.batches,
+            notes,
+            run_pictures(context, plan),
+            record.forget_version,
+            record.present,
         )
         uploads = Uploads(run=run, record=record, report=report)
         # All of this happens with the lease: a sweep takes a run without one for crashed.

@@ -20,6 +20,7 @@ from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
 from cvat_flows.tasks.check.validate import ValidationOptions, check_detections, validate_frame
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
 from cvat_flows.tasks.detect.call_notes import ENDED_TWICE, CallNotes
+from cvat_flows.tasks.detect.present import PresentAnnotations
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.detect.turns import TurnQueue
 from cvat_flows.tasks.fetch.images import LoadedFrame
@@ -91,6 +92,8 @@ class AnnotationRun:
     forget_version: Callable[[str], None] = lambda path: None
     """Called once with the path of a file that decides results and is not in the function's
     fingerprint. From then on nothing may be stored under the fingerprint."""
+    present: PresentAnnotations | None = None
+    """What is on the frames, if the function needs that."""
     notes: CallNotes | None = None
     """Which frames are with the function, for a run after the death of this process."""
     pictures: RunPictures | None = None
@@ -215,6 +218,8 @@ class AnnotationRun:
         return validate_frame(outcome, self.match, self.validation)
 
     def _remap(self, outcome: Outcome) -> Outcome:
+        if self.present is not None:
+            outcome = evolve(outcome, present=self.present.digest(outcome.frame))
         return remap_frame(outcome, self.match, self.remapping)
 
     def __enter__(self) -> AnnotationRun:

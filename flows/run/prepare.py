@@ -16,15 +16,21 @@ from cvat_flows.tasks.detect.cache_writer import CacheWriter
 from cvat_flows.tasks.detect.call_notes import CallNotes
 from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.detect.context import CallOptions
+from cvat_flows.tasks.detect.present import PresentAnnotations
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.engine.current import run_logger
 from cvat_flows.tasks.fetch.plan import Plan, with_last
 from cvat_flows.tasks.fetch.source import FrameSource
+from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Batch
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.run_pictures import RunPictures
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import plan_frames
+
+
+class NeedsAnnotations(CvatFlowsError):
+    """The function needs what is on the frames, which this kind of run does not pass on."""
 
 
 def open_notes(context: RunContext) -> CallNotes:
@@ -82,6 +88,7 @@ def make_run(
     notes: CallNotes,
     pictures: RunPictures | None = None,
     forget_version: Callable[[str], None] | None = None,
+    present: PresentAnnotations | None = None,
 ) -> AnnotationRun:
     """Make what the task runs share. Images are fetched in the order of `batches`.
 
@@ -91,10 +98,18 @@ def make_run(
         notes: Where the run notes which frames are with the function.
         pictures: Collects pictures for the reports.
         forget_version: See `AnnotationRun.forget_version`. By default it is logged.
+        present: What is on the frames, for a function that needs that.
+
+    Raises NeedsAnnotations if the function needs what is on the frames, and `present` is missing.
     """
+    if context.function.needs_annotations and present is None:
+        raise NeedsAnnotations(
+            f"the function {context.function.title!r} needs what is on the frames already, which "
+            "only a run that annotates them passes on: use `cvat-flows annotate`"
+        )
     watched = context.function.watched
     parameters, media, strict = context.parameters, context.media, context.live.strict
-    cache = _open_cache(context)
+    cache = _open_cache(context, present)
     known = None if parameters.fresh else cache
     content = ContentIndex(context.storage, media) if known else None
     return AnnotationRun(
@@ -117,10 +132,12 @@ def make_run(
             detect_timeout=parameters.detect_timeout,
             strict=strict,
             observing=watched.observing if watched else nullcontext,
+            present=present,
         ),
         strict=strict,
         watched=watched,
         forget_version=forget_version or partial(warn_of_missing_input, context.function),
+        present=present,
         notes=notes,
         pictures=pictures,
     )
@@ -132,7 +149,7 @@ def _call_options(parameters: AnnotateTaskParameters) -> CallOptions:
     )
 
 
-def _open_cache(context: RunContext) -> DetectionCache | None:
+def _open_cache(context: RunContext, present: PresentAnnotations | None) -> DetectionCache | None:
     """Open the cache of detections, if the options allow it and the function has a fingerprint."""
     parameters, function = context.parameters, context.function
     if function.fingerprint is None or not parameters.use_cache:
@@ -143,4 +160,5 @@ def _open_cache(context: RunContext) -> DetectionCache | None:
         options=_call_options(parameters),
         image_only=function.image_only,
         title=function.title,
+        present=present,
     )

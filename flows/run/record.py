@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 from attrs import evolve, frozen
@@ -16,6 +16,7 @@ from cvat_flows.flows.run.record_fit import adapt_records, is_task_older, log_na
 from cvat_flows.flows.run.unknown_inputs import warn_of_missing_input
 from cvat_flows.tasks.cvat.annotated_frames import annotated_frames
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
+from cvat_flows.tasks.detect.present import PresentAnnotations, read_present
 from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.fetch.plan import DONE, Plan
 from cvat_flows.tasks.model.frames import Frame
@@ -36,6 +37,8 @@ class RunRecord:
     manifest: Manifest
     lease: Lease | None
     """None in a dry run."""
+    present: PresentAnnotations | None
+    """What is on the frames, if the function needs that."""
 
     def annotated_frames(self) -> frozenset[int]:
         """Return the frames that have annotations, if `only_unannotated` is set."""
@@ -86,11 +89,15 @@ class RunRecord:
             return frozenset()
         return self._numbers(self.manifest.is_set_aside)
 
-    def _numbers(self, is_one: Callable[[Frame], bool]) -> frozenset[int]:
-        """Return the numbers of the task's frames for which `is_one` is true."""
+    def _numbers(self, is_one: Callable[[Frame, str], bool]) -> frozenset[int]:
+        """Return the numbers of the task's frames for which `is_one` is true.
+
+        `is_one` also gets the digest of what is on the frame, if the function needs that.
+        """
+        digest = self.present.digest if self.present else lambda frame: ""
         media, jobs = self.context.media, self.context.parameters.jobs
         frames = (media.frame(number, jobs=jobs) for number in range(media.size))
-        return frozenset(frame.number for frame in frames if is_one(frame))
+        return frozenset(frame.number for frame in frames if is_one(frame, digest(frame)))
 
     def count_removed(self, plan: Plan) -> int:
         """Return how many uploaded annotations are gone from the frames that are done.
@@ -139,7 +146,8 @@ def open_record(context: RunContext) -> Iterator[RunRecord]:
     log_namesakes(context)
     if parameters.dry_run:
         manifest.ignore_records = is_task_older(context, manifest)
-        yield RunRecord(context=context, manifest=manifest, lease=None)
+        with _present(context, manifest) as present:
+            yield RunRecord(context=context, manifest=manifest, lease=None, present=present)
         return
     with task_lease(
         context.storage,
@@ -151,7 +159,19 @@ def open_record(context: RunContext) -> Iterator[RunRecord]:
         if is_task_older(context, manifest):
             lease.begin_writing()
             adapt_records(context, manifest)
-        yield RunRecord(context=context, manifest=manifest, lease=lease)
+        with _present(context, manifest) as present:
+            yield RunRecord(context=context, manifest=manifest, lease=lease, present=present)
+
+
+@contextmanager
+def _present(context: RunContext, manifest: Manifest) -> Iterator[PresentAnnotations | None]:
+    """Read what is on the frames if the function needs that."""
+    if not context.function.needs_annotations:
+        yield None
+        return
+    jobs = context.media.selected_jobs(context.parameters.jobs)
+    with closing(read_present(context.client, jobs, context.labels, manifest)) as present:
+        yield present
 
 
 def result_digest(parameters: AnnotateTaskParameters, labels: tuple[Label, ...]) -> str:

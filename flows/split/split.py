@@ -57,6 +57,11 @@ def _check_splittable(function: LoadedFunction, parameters: AnnotateTaskParamete
             f"--split {parameters.split} needs a function that other workers can load from a "
             f"module or file, but {function.title!r} is a live object"
         )
+    if function.needs_annotations:
+        raise CannotSplit(
+            f"--split {parameters.split} cannot be used with {function.title!r}, which needs what "
+            "is on the frames already: remove --split"
+        )
     if not parameters.use_cache:
         raise CannotSplit(
             f"--split {parameters.split} needs the cache of detections: remove --no-use-cache"

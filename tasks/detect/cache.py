@@ -1,8 +1,9 @@
 """Cache what a function detected on an image.
 
-The key is all that the function is handed: the image's content, the context (`detect.context`), and
-the function's fingerprint. The name of the frame is part of the context. It does not count for a
-function that declares that its results depend on the image only.
+The key is all that the function is handed: the image's content, the context (`detect.context`),
+what is on the frame already if the function needs that, and the function's fingerprint. The name of
+the frame is part of the context. It does not count for a function that declares that its results
+depend on the image only.
 
 Not part of the key: the task, the frame number, batch sizes, the label mapping and thresholds that
 apply afterwards. So these can change without running the function again. An entry that is lost or
@@ -21,6 +22,7 @@ from attrs import asdict
 
 from cvat_flows.tasks.check.read_output import detections_from_json, detections_to_json
 from cvat_flows.tasks.detect.context import CallOptions, facts_of_frame
+from cvat_flows.tasks.detect.present import PresentAnnotations
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.frames import Frame, Outcome
 from cvat_flows.tasks.storage import Storage, StorageError
@@ -45,6 +47,7 @@ class DetectionCache:
         options: What the function is told on each call.
         image_only: The function's results do not depend on the other facts of a frame.
         title: Name of the function for people.
+        present: What is on the frames, if the function needs that.
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class DetectionCache:
         options: CallOptions,
         image_only: bool = False,
         title: str = "",
+        present: PresentAnnotations | None = None,
     ) -> None:
         self._storage = storage
         self._image_only = image_only
+        self._present = present
         about = {
             "format": FORMAT,
             "fingerprint": fingerprint,
@@ -103,9 +108,10 @@ class DetectionCache:
 
     def _key(self, frame: Frame, content_hash: str) -> str:
         """Return the name of an entry: 64 hexadecimal digits."""
-        return (
-            content_hash if self._image_only else digest_of([content_hash, facts_of_frame(frame)])
-        )
+        facts = None if self._image_only else facts_of_frame(frame)
+        if self._present is not None:
+            return digest_of([content_hash, facts, self._present.digest(frame)])
+        return content_hash if facts is None else digest_of([content_hash, facts])
 
     def _read(self, keys: Iterable[str]) -> dict[str, tuple[Detection, ...]]:
         paths = {key: self._path(key) for key in keys}

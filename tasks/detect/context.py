@@ -10,6 +10,7 @@ from typing import Any
 from attrs import asdict, frozen
 from cvat_sdk.auto_annotation import DetectionFunctionContext
 
+from aa_functions.present import PresentAnnotation
 from cvat_flows.tasks.model.frames import Frame
 
 
@@ -23,15 +24,28 @@ class DetectionContext(DetectionFunctionContext):  # type: ignore[misc]
 
 
 @frozen(kw_only=True)
+class AnnotatedContext(DetectionContext):
+    """The context of a function that declares `needs_annotations`."""
+
+    annotations: tuple[PresentAnnotation, ...]
+    """What was on the frame when the run began; see `detect.present`."""
+
+
+@frozen(kw_only=True)
 class CallOptions:
     """The part of the context that is the same for all frames of a run."""
 
     conf_threshold: float | None = None
     conv_mask_to_poly: bool = False
 
-    def context(self, frame: Frame) -> DetectionContext:
-        """Return the context for a frame."""
-        return DetectionContext(**facts_of_frame(frame), **asdict(self))
+    def context(
+        self, frame: Frame, annotations: tuple[PresentAnnotation, ...] | None = None
+    ) -> DetectionContext:
+        """Return the context for a frame, with what is on it if the function needs that."""
+        facts = {**facts_of_frame(frame), **asdict(self)}
+        if annotations is None:
+            return DetectionContext(**facts)
+        return AnnotatedContext(**facts, annotations=annotations)
 
 
 def facts_of_frame(frame: Frame) -> dict[str, Any]:

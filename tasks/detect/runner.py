@@ -18,6 +18,7 @@ from aa_functions.user_code import FunctionExit, contained
 from cvat_flows.tasks.check.read_output import read_output
 from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.memory import free_memory, is_out_of_memory
+from cvat_flows.tasks.detect.present import PresentAnnotations
 from cvat_flows.tasks.detect.timeout import CallTimedOut, FunctionHangs, TimeLimitedCaller
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.model.annotations import Detection
@@ -50,6 +51,7 @@ class FunctionRunner:
             in the caller's thread.
         strict: Let `run` raise the function's first exception.
         observing: Makes a context manager around each use of the function.
+        present: What is on the frames, if the function needs that.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class FunctionRunner:
         detect_timeout: float | None = None,
         strict: bool = False,
         observing: Callable[[], AbstractContextManager[None]] = nullcontext,
+        present: PresentAnnotations | None = None,
     ) -> None:
         self._detect: Callable[..., Any] = function.detect
         batch = getattr(function, "detect_batch", None)
@@ -70,6 +73,7 @@ class FunctionRunner:
         self._caller = None if detect_timeout is None else TimeLimitedCaller(detect_timeout)
         self._strict = strict
         self._observing = observing
+        self._present = present
         self.max_images: int | None = None
         """Most images in a call; None until memory runs out for the first time."""
         self._unsaved: list[Outcome] = []
@@ -186,7 +190,12 @@ class FunctionRunner:
         return self._caller(str(frame), call, argument)
 
     def _call(self, part: Sequence[LoadedFrame]) -> list[Any]:
-        contexts = [self._options.context(loaded.frame) for loaded in part]
+        contexts = [
+            self._options.context(
+                loaded.frame, self._present.of(loaded.frame) if self._present else None
+            )
+            for loaded in part
+        ]
         images = [loaded.image for loaded in part]
         with self._observing(), contained():
             if self._detect_batch is None:

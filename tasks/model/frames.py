@@ -80,6 +80,8 @@ class Outcome:
     frame: Frame
     content_hash: str | None = None
     """SHA-256 of the image file as CVAT serves it, in hexadecimal."""
+    present: str = ""
+    """Digest of what was on the frame before, if the function needs that."""
     detections: tuple[Detection, ...] | None = None
     annotations: tuple[Annotation, ...] | None = None
     failure: Failure | None = None

@@ -84,19 +84,25 @@ class Manifest:
         """Return all records of a job that are in the same file as the frame's, by frame."""
         return self._file(job_id, frame).frames
 
-    def is_done(self, frame: Frame) -> bool:
+    def is_done(self, frame: Frame, present: str = "") -> bool:
         """Return whether this version of the function has annotated the frame in all of its jobs.
 
         Reads the storage, not CVAT.
+
+        Args:
+            frame: The frame.
+            present: Digest of what is on the frame, if the function needs that.
         """
-        return bool(frame.job_ids) and all(
-            self.is_current(self.record(job_id, frame.number)) for job_id in frame.job_ids
+        records = [self.record(job_id, frame.number) for job_id in frame.job_ids]
+        return bool(records) and all(
+            record is not None and self.is_current(record) and record.present == present
+            for record in records
         )
 
-    def is_done_by_this_run(self, frame: Frame) -> bool:
+    def is_done_by_this_run(self, frame: Frame, present: str = "") -> bool:
         """Return whether this run, before it was interrupted, has annotated the frame."""
         records = [self.record(job_id, frame.number) for job_id in frame.job_ids]
-        return self.is_done(frame) and all(r and r.run.id == self.run.id for r in records)
+        return self.is_done(frame, present) and all(r and r.run.id == self.run.id for r in records)
 
     def is_current(self, record: FrameRecord | None) -> bool:
         """Return whether the frame is annotated, with this run's fingerprint and parameters."""
@@ -107,13 +113,16 @@ class Manifest:
             and record.run.parameters == self.run.parameters
         )
 
-    def is_set_aside(self, frame: Frame) -> bool:
+    def is_set_aside(self, frame: Frame, present: str = "") -> bool:
         """Return whether the frame has failed so often in the same way that it is not tried again.
 
-        Reads the storage, not CVAT.
+        Reads the storage, not CVAT. `present` is as in `is_done`.
         """
         records = [self.record(job_id, frame.number) for job_id in frame.job_ids]
-        aside = [is_set_aside(record, self.run) for record in records]
+        aside = [
+            is_set_aside(record, self.run) and record is not None and record.present == present
+            for record in records
+        ]
         return any(aside) and all(
             one or self.is_current(record) for one, record in zip(aside, records, strict=True)
         )

@@ -52,6 +52,8 @@ class FrameRecord:
     when: str = ""
     """ISO 8601, UTC."""
     content_hash: str | None = None
+    present: str = ""
+    """Digest of what was on the frame before, if the function needs that."""
     error: str = ""
     failure: str = ""
     """Kind of the failure."""
@@ -128,6 +130,8 @@ def dump_job_file(file: JobFile) -> bytes:
         }
         if record.content_hash:
             row["content"] = record.content_hash
+        if record.present:
+            row["present"] = record.present
         if record.error:
             row["error"] = record.error
         if record.failures:
@@ -185,6 +189,7 @@ def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]
         run=runs[row["run"]],
         when=row["when"],
         content_hash=row.get("content"),
+        present=row.get("present", ""),
         error=row.get("error", ""),
         failure=failure,
         failures=failures,

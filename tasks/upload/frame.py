@@ -169,6 +169,7 @@ class PendingFrame:
             run=run,
             when=when,
             content_hash=self.outcome.content_hash,
+            present=self.outcome.present,
             error=self.failure.error if self.failure else "",
             items=items,
             groups=self.groups,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from attrs import Factory, field, frozen
@@ -51,6 +51,11 @@ class JobReader:
                 if frames is None:
                     self.groups.note(item, one.digest)
         return objects
+
+    def items(self) -> Iterator[tuple[dict[str, Any], str]]:
+        """Yield the objects of all frames, each with its digest."""
+        for _, item in iter_annotations(self.snapshot()):
+            yield item, self._digest(item)
 
     def find(
         self, targets: Mapping[int, set[Key]], snapshot: bytes | None = None

@@ -18,6 +18,7 @@ pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
         "aa_functions.errors",
         "aa_functions.nuclio",
         "aa_functions.outlines",
+        "aa_functions.present",
         "aa_functions.reference",
         "aa_functions.remote.function_yaml",
         "aa_functions.remote.request",
