@@ -48,5 +48,5 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e ".[yolo,fast,onnx,scale,s3]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group dev -e ".[yolo,fast,onnx,transformers,torchvision,scale,s3]"
 	touch $(READY)

@@ -39,6 +39,10 @@ class WrapperOptionError(FunctionError):
     """An option of a function made of other functions has an unusable value."""
 
 
+class TransformersError(FunctionError):
+    """A model of Transformers, or an option for it, cannot be used."""
+
+
 class UnsafeFolderError(FunctionError):
     """A folder that is about to be used belongs to another user, or is a link."""
 
