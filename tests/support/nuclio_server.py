@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -76,14 +77,18 @@ class NuclioServer:
                 image = PIL.Image.open(io.BytesIO(base64.b64decode(body["image"])))
                 content = json.dumps(self.detect(image, body.get("threshold"))).encode()
                 content = content if self.raw is None else self.raw
+            self._send(request, status, content)
+        finally:
+            with self._lock:
+                self._at_a_time -= 1
+
+    def _send(self, request: BaseHTTPRequestHandler, status: int, content: bytes) -> None:
+        with suppress(ConnectionError):  # the client can have given up
             request.send_response(status)
             for name, value in {**self.headers, "Content-Length": str(len(content))}.items():
                 request.send_header(name, value)
             request.end_headers()
             request.wfile.write(content)
-        finally:
-            with self._lock:
-                self._at_a_time -= 1
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
