@@ -18,9 +18,10 @@ from cvat_flows.tasks.engine.plain import PlainEngine
 from cvat_flows.tasks.reports.run_report import RunReport
 
 if TYPE_CHECKING:
-    from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
+    from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters, RankFramesParameters
     from cvat_flows.flows.sweep.report import SweepReport
     from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
+    from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
     from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
 
 NOT_RECORDED = (
@@ -66,6 +67,19 @@ def evaluate_here(
 
     with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
         return evaluate(parameters)
+
+
+def rank_here(parameters: RankFramesParameters, inputs: LiveInputs | None = None) -> RankingReport:
+    """Rank the frames of one CVAT task. Raises the error of a ranking that ended early."""
+    if prefect_is_configured():
+        from cvat_flows.flows.prefect_flows import run_ranking_flow
+
+        with prefect_errors():
+            return run_ranking_flow(parameters, inputs or LiveInputs())
+    from cvat_flows.flows.rank import rank
+
+    with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
+        return rank(parameters)
 
 
 def sweep_here(parameters: AnnotateNewTasksParameters) -> SweepReport:

@@ -21,11 +21,12 @@ from aa_functions.reference import FunctionReferenceError
 from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.annotate_new import SweepFailed, sweep
 from cvat_flows.flows.evaluate import evaluate
-from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
+from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters, RankFramesParameters
 from cvat_flows.flows.finished import Finished, finished
 from cvat_flows.flows.form import flow_parameters, read_parameters, takes_fields_of
 from cvat_flows.flows.maintain import MaintainParameters, maintain, sentence
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.flows.rank import rank
 from cvat_flows.flows.run.detect import THREADS
 from cvat_flows.flows.run.hooks import log_how_to_continue
 from cvat_flows.flows.run.links import flow_run_url
@@ -38,6 +39,7 @@ from cvat_flows.tasks.engine.recorded import RecordedEngine
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import clean, counted, escape_markdown
 from cvat_flows.tasks.reports.artifacts import add_markdown
+from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
 
 _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
@@ -164,6 +166,24 @@ def evaluate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
     return Completed(message=clean(report.sentence), data=report)
 
 
+@flow(
+    name="rank-frames",
+    description="Rank the frames of one CVAT task by the doubts that detections raise. Nothing is "
+    "written to CVAT.",
+    flow_run_name="rank frames of {parameters.task_id}",
+    task_runner=_RUNNER,
+    persist_result=False,
+)
+def rank_frames_flow(parameters: RankFramesParameters) -> State[Any]:
+    """Rank the frames of one CVAT task: which a person should correct first."""
+    try:
+        with use_engine(RecordedEngine()):
+            report = rank(parameters)
+    except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=clean(str(error)), data=error)
+    return Completed(message=clean(report.sentence), data=report)
+
+
 @flow(name="detect-jobs", task_runner=_RUNNER, persist_result=False)
 def detect_jobs_flow(parameters: DetectJobsParameters) -> State[Any]:
     """Detect on some jobs of a CVAT task that a main run annotates with split='jobs'."""
@@ -245,6 +265,17 @@ def run_evaluation_flow(parameters: EvaluateTaskParameters, inputs: LiveInputs) 
     if isinstance(result, BaseException):
         raise result
     assert isinstance(result, EvaluationReport)
+    return result
+
+
+def run_ranking_flow(parameters: RankFramesParameters, inputs: LiveInputs) -> RankingReport:
+    """Run `rank-frames` in this process. Raises the error of a ranking that ended early."""
+    with use_live_inputs(inputs), _no_heartbeats():
+        state = cast(State[Any], rank_frames_flow(parameters, return_state=True))
+    result = _result_of(state)
+    if isinstance(result, BaseException):
+        raise result
+    assert isinstance(result, RankingReport)
     return result
 
 

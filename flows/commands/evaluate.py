@@ -5,13 +5,17 @@ written to CVAT.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from cvat_flows.flows.commands.annotate import TerminalProgress, say_if_not_recorded
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.evaluation_output import (
+    add_output_argument,
+    show_ranked,
+    write_output,
+)
 from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
@@ -21,7 +25,6 @@ from cvat_flows.flows.commands.task_arguments import (
     function_values,
 )
 from cvat_flows.flows.commands.terminal import line, say
-from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.evaluation.publish import PAGE, files_of, page_of
 from cvat_flows.flows.in_process import evaluate_here
@@ -30,20 +33,12 @@ from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.evaluation.report import HEADINGS, EvaluationReport
 
-MAX_RANKED = 10
-"""Frames that are printed."""
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_task_id_argument(parser)
     add_function_arguments(parser)
     add_model_arguments(parser, EvaluateTaskParameters)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        help="folder for the report and its tables (JSON, CSV, markdown), which is created",
-    )
+    add_output_argument(parser)
     add_server_arguments(parser)
 
 
@@ -61,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     report = evaluate_here(parameters, LiveInputs(progress=TerminalProgress()))
     _show(report)
     if arguments.output is not None:
-        _write(arguments.output, report)
+        write_output(arguments.output, {PAGE: page_of(report), **files_of(report)})
         say(f"report       {(arguments.output / PAGE).absolute()}")
     say_if_not_recorded()
     return FAILED if report.predictions.failed else DONE
@@ -83,30 +78,12 @@ def _show(report: EvaluationReport) -> None:
     for row in report.rows():
         figures.add_row(*map(line, row), style="bold" if row[0] == "all" else None)
     console.print(figures)
-    if report.ranked:
-        first = Table("frame", "name", "corrections", "why", title="what to correct first")
-        for one in report.ranked[:MAX_RANKED]:
-            first.add_row(
-                str(one.frame),
-                line(report.frame_name(one.frame)),
-                f"{one.corrections:g}",
-                line(", ".join(one.reasons)),
-            )
-        console.print(first)
+    show_ranked(report.media, report.ranked)
     if report.mistakes:
         say(
             f"{counted(len(report.mistakes), 'likely mistake')} of people: confident detections "
             "that contradict them (mistakes.csv)"
         )
-
-
-def _write(folder: Path, report: EvaluationReport) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in {PAGE: page_of(report), **files_of(report)}.items():
-            (folder / name).write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"--output {folder}: cannot be written ({error.strerror})") from error
 
 
 COMMAND = Command(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PIL.Image import Image
 
 from cvat_flows.flows.run.context import RunContext
@@ -13,13 +15,17 @@ from cvat_flows.tasks.model.text import escape_markdown
 from cvat_flows.tasks.reports.artifacts import add_markdown, artifact_key
 from cvat_flows.tasks.reports.evaluation.files import (
     evaluation_json,
-    frames_csv,
     labels_csv,
     mistakes_csv,
     thresholds_file,
 )
 from cvat_flows.tasks.reports.evaluation.gallery import GalleryPicture, draw_gallery
 from cvat_flows.tasks.reports.evaluation.markdown import evaluation_markdown
+from cvat_flows.tasks.reports.evaluation.ranking import (
+    RankingReport,
+    ranking_csv,
+    ranking_markdown,
+)
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
 
 PAGE = "evaluation.md"
@@ -30,7 +36,7 @@ def files_of(report: EvaluationReport) -> dict[str, bytes]:
     return {
         "evaluation.json": evaluation_json(report),
         "labels.csv": labels_csv(report),
-        "frames.csv": frames_csv(report),
+        "frames.csv": ranking_csv(report.media, report.ranked),
         "mistakes.csv": mistakes_csv(report),
         "thresholds.yaml": thresholds_file(report),
     }
@@ -41,29 +47,52 @@ def page_of(report: EvaluationReport) -> bytes:
     return evaluation_markdown(report).encode("utf-8", "replace")
 
 
+def files_of_ranking(report: RankingReport) -> dict[str, bytes]:
+    """Return the files of a ranking without a truth by name."""
+    return {
+        "frames.csv": ranking_csv(report.media, report.ranked),
+        "ranking.md": ranking_markdown(report).encode("utf-8", "replace"),
+    }
+
+
 def publish(context: RunContext, report: EvaluationReport) -> None:
     """Write the files and the page. What cannot be written is only a warning in the log."""
-    folder = results_folder(context.media)
-    with warn_on_error("the files of the evaluation"):
-        for name, content in files_of(report).items():
-            context.storage.write(f"{folder}/{name}", content, durable=False)
-            report.files.append((name.rpartition(".")[0], f"{folder}/{name}"))
+    write_files(context, {**files_of(report), PAGE: page_of(report)}, report.files)
+    if not current_engine().is_recorded:
+        return
     gallery: list[GalleryPicture] = []
-    if current_engine().is_recorded:
-        with warn_on_error("the pictures of frames to correct"):
-            gallery = _gallery(context, report)
-    with warn_on_error("the report of the evaluation"):
-        context.storage.write(f"{folder}/{PAGE}", page_of(report), durable=False)
-        if current_engine().is_recorded:
-            found = add_markdown(
-                evaluation_markdown(report, gallery),
-                key=artifact_key(report.media, "evaluation"),
-                description=escape_markdown(report.sentence, 300),
-            )
-            address = artifact_url(found) if found else None
-            if address:
-                run_logger().info("evaluation: %s", address)
-        report.files.append(("report", f"{folder}/{PAGE}"))
+    with warn_on_error("the pictures of frames to correct"):
+        gallery = _gallery(context, report)
+    add_page(context, "evaluation", evaluation_markdown(report, gallery), report.sentence)
+
+
+def publish_ranking(context: RunContext, report: RankingReport) -> None:
+    """The same for a ranking without a truth."""
+    write_files(context, files_of_ranking(report), report.files)
+    add_page(context, "ranking", ranking_markdown(report), report.sentence)
+
+
+def write_files(
+    context: RunContext, files: Mapping[str, bytes], written: list[tuple[str, str]]
+) -> None:
+    """Write files to the storage, and add their titles and paths to `written`."""
+    folder = results_folder(context.media)
+    with warn_on_error("the files of the report"):
+        for name, content in files.items():
+            context.storage.write(f"{folder}/{name}", content, durable=False)
+            written.append((name, f"{folder}/{name}"))
+
+
+def add_page(context: RunContext, what: str, page: str, sentence: str) -> None:
+    """Add a page to the run in Prefect, if a server records it."""
+    found = add_markdown(
+        page,
+        key=artifact_key(context.media, what),
+        description=escape_markdown(sentence, 300),
+    )
+    address = artifact_url(found) if found else None
+    if address:
+        run_logger().info("%s: %s", what, address)
 
 
 def _gallery(context: RunContext, report: EvaluationReport) -> list[GalleryPicture]:

@@ -5,7 +5,8 @@ Each measure counts objects of a frame that a person should look at:
 - unsure: detections with a score close to their threshold;
 - gone: objects that the frames before and after have at the same place, and this frame does not;
 - rare: detections of a label that hardly any frame has;
-- unusual number: far more or fewer detections than the frames around have.
+- unusual number: far more or fewer detections than the frames around have;
+- disputed: objects that only one of two functions detects.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ _WINDOW = 25
 """Frames before and after that say what number of detections is usual."""
 _SPREADS = 4.0
 """Distance from the usual number, in typical deviations, that is unusual."""
-_WEIGHTS = {"unsure": 0.5, "gone": 1.0, "rare": 0.5, "unusual number": 0.5}
+_WEIGHTS = {"unsure": 0.5, "gone": 1.0, "rare": 0.5, "unusual number": 0.5, "disputed": 1.0}
 """Expected corrections for each object that a measure counts."""
 
 
-def rank_by_doubt(found: Objects, used: Bools, limits: Floats, frames: Ints) -> list[RankedFrame]:
+def rank_by_doubt(
+    found: Objects, used: Bools, limits: Floats, frames: Ints, disputed: Ints | None = None
+) -> list[RankedFrame]:
     """Return the frames that may need corrections, the most doubtful first.
 
     Args:
@@ -41,6 +44,7 @@ def rank_by_doubt(found: Objects, used: Bools, limits: Floats, frames: Ints) -> 
         used: Which have a score above the threshold of their label.
         limits: The threshold for each detection.
         frames: Numbers of all frames, sorted.
+        disputed: For each frame how many objects only one of two functions detects.
     """
     unsure = (np.abs(found.score - limits) <= CLOSE) & (found.score < 1)
     shown = found.select(used)
@@ -49,6 +53,7 @@ def rank_by_doubt(found: Objects, used: Bools, limits: Floats, frames: Ints) -> 
         "gone": _gone(shown, frames),
         "rare": _rare(shown, frames),
         "unusual number": _unusual(shown, frames),
+        "disputed": np.zeros(len(frames), np.int64) if disputed is None else disputed,
     }
     total = sum(_WEIGHTS[name] * count for name, count in measures.items())
     assert isinstance(total, np.ndarray)

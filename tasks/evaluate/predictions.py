@@ -11,6 +11,7 @@ from attrs import field, frozen
 from cvat_flows.tasks.evaluate.compare.objects import (
     COMPARED_TYPES,
     Bools,
+    Floats,
     Objects,
     objects_of,
 )
@@ -42,15 +43,19 @@ class Predictions:
     not_compared: Mapping[str, int] = field(factory=dict)
 
     def above(self, thresholds: Mapping[str, float] | None) -> Bools:
-        """Return which detections reach the threshold of their label.
+        """Return which detections reach the threshold of their label; see `limits`."""
+        above: Bools = self.objects.score >= self.limits(thresholds)
+        return above
+
+    def limits(self, thresholds: Mapping[str, float] | None, default: float = 0.0) -> Floats:
+        """Return the threshold of each detection.
 
         `thresholds` are by the function's label; "*" is for the other labels.
         """
         by_name = {canonical(name): value for name, value in (thresholds or {}).items()}
-        default = by_name.get(WILDCARD, 0.0)
+        default = by_name.get(WILDCARD, default)
         limits = {name: by_name.get(canonical(name), default) for name in set(self.names)}
-        above: Bools = self.objects.score >= np.array([limits[name] for name in self.names])
-        return above
+        return np.array([limits[name] for name in self.names], np.float64)
 
 
 class PredictionCollector:

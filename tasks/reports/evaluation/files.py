@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cvat_flows.tasks.evaluate.figures import Counts, Figures
 from cvat_flows.tasks.evaluate.thresholds import thresholds_yaml
+from cvat_flows.tasks.reports.evaluation.csv_file import to_csv
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def evaluation_json(report: EvaluationReport) -> bytes:
@@ -83,23 +79,6 @@ def labels_csv(report: EvaluationReport) -> bytes:
     )
 
 
-def frames_csv(report: EvaluationReport) -> bytes:
-    """Return the frames that need corrections, those that need most first."""
-    return to_csv(
-        ("frame", "name", "corrections", "reasons", "url"),
-        (
-            [
-                one.frame,
-                report.frame_name(one.frame),
-                one.corrections,
-                ", ".join(one.reasons),
-                report.frame_url(one.frame),
-            ]
-            for one in report.ranked
-        ),
-    )
-
-
 def mistakes_csv(report: EvaluationReport) -> bytes:
     """Return the likely mistakes of people, the likeliest first."""
     return to_csv(
@@ -126,25 +105,6 @@ def thresholds_file(report: EvaluationReport) -> bytes:
     """Return the suggested thresholds as the YAML that `label_thresholds` reads."""
     title = f"{report.function} on {report.media}, {report.suggested_for}"
     return thresholds_yaml(report.suggestions, title=title).encode("utf-8", "replace")
-
-
-def to_csv(heading: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """Encode rows as UTF-8 text.
-
-    Text that a spreadsheet would read as a formula gets a leading apostrophe.
-    """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(heading)
-    for row in rows:
-        writer.writerow([_safe(cell) for cell in row])
-    return file.getvalue().encode("utf-8", "replace")
-
-
-def _safe(cell: Any) -> Any:
-    if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS):
-        return f"'{cell}"
-    return f"{cell:.6g}" if isinstance(cell, float) else cell
 
 
 def _figures(one: Figures) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from cvat_flows.tasks.model.text import counted, escape_markdown, link, table
 from cvat_flows.tasks.reports.charts import chart_uri
 from cvat_flows.tasks.reports.evaluation.curves import curves_chart
 from cvat_flows.tasks.reports.evaluation.gallery import GalleryPicture
+from cvat_flows.tasks.reports.evaluation.ranking import MAX_RANKED, ranking_tables
 from cvat_flows.tasks.reports.evaluation.report import (
     HEADINGS,
     EvaluationReport,
@@ -18,8 +19,6 @@ from cvat_flows.tasks.reports.pictures.thumbnails import data_uri
 
 MAX_LABELS = 100
 MAX_CURVES = 9
-MAX_RANKED = 20
-"""Frames, jobs and mistakes in a table. The files have all."""
 MAX_CONFUSED = 12
 """Labels in the table of confusion: the largest ones."""
 
@@ -40,7 +39,7 @@ def evaluation_markdown(report: EvaluationReport, gallery: Sequence[GalleryPictu
         *_confusion(report),
         *_sizes(report),
         *_thresholds(report),
-        *correct_first(report, gallery),
+        *_correct_first(report, gallery),
         *_mistakes(report),
     ]
     if report.files:
@@ -134,23 +133,10 @@ def _thresholds(report: EvaluationReport) -> list[str]:
     ]
 
 
-def correct_first(report: EvaluationReport, gallery: Sequence[GalleryPicture] = ()) -> list[str]:
+def _correct_first(report: EvaluationReport, gallery: Sequence[GalleryPicture] = ()) -> list[str]:
     """Return the parts about frames and jobs that need most corrections."""
     if not report.ranked:
         return []
-    frames = [
-        (
-            link(f"frame {one.frame}", report.frame_url(one.frame)),
-            escape_markdown(report.frame_name(one.frame), 60),
-            f"{one.corrections:g}",
-            ", ".join(one.reasons),
-        )
-        for one in report.ranked[:MAX_RANKED]
-    ]
-    jobs = [
-        (f"job {one.job_id}", f"{one.frames:,}", f"{one.corrections:g}", f"{one.mean:.2f}")
-        for one in report.ranked_jobs[:MAX_RANKED]
-    ]
     pictures = [
         f"{link(f'frame {one.ranked.frame}', report.frame_url(one.ranked.frame))}: "
         f"{', '.join(one.ranked.reasons)}\n\n"
@@ -160,8 +146,7 @@ def correct_first(report: EvaluationReport, gallery: Sequence[GalleryPicture] = 
     return [
         "### What to correct first",
         f"{counted(len(report.ranked), 'frame')} of {report.frame_count:,} differ from the truth.",
-        table(["frame", "file", "corrections", "why"], frames),
-        table(["job", "frames", "corrections", "for each frame"], jobs),
+        *ranking_tables(report.media, report.ranked, report.ranked_jobs),
         *(["Green: people. Orange: the function."] if pictures else []),
         *pictures,
     ]

@@ -1,0 +1,53 @@
+"""What the commands about the quality of detections print and write."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cvat_flows.flows.commands.terminal import line
+from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.tasks.evaluate.corrections import RankedFrame
+from cvat_flows.tasks.model.media import TaskMedia
+
+MAX_RANKED = 10
+"""Frames that are printed."""
+
+
+def add_output_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--output`."""
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for the report and its tables (markdown, CSV, JSON), which is created",
+    )
+
+
+def write_output(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into the folder of `--output`. Raises UsageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"--output {folder}: cannot be written ({error.strerror})") from error
+
+
+def show_ranked(media: TaskMedia, ranked: Sequence[RankedFrame]) -> None:
+    """Print the frames that need most corrections."""
+    if not ranked:
+        return
+    first = Table("frame", "name", "corrections", "why", title="what to correct first")
+    for one in ranked[:MAX_RANKED]:
+        first.add_row(
+            str(one.frame),
+            line(media.frame(one.frame).name),
+            f"{one.corrections:g}",
+            line(", ".join(one.reasons)),
+        )
+    Console().print(first)

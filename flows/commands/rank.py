@@ -1,0 +1,67 @@
+"""`cvat-flows rank`: list the frames that a person should correct first, as detections tell.
+Nothing is written to CVAT.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from cvat_flows.flows.commands.annotate import TerminalProgress, say_if_not_recorded
+from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.evaluation_output import (
+    add_output_argument,
+    show_ranked,
+    write_output,
+)
+from cvat_flows.flows.commands.exit_status import DONE, FAILED
+from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.task_arguments import (
+    add_function_arguments,
+    add_task_id_argument,
+    function_values,
+)
+from cvat_flows.flows.commands.terminal import say
+from cvat_flows.flows.evaluation.parameters import RankFramesParameters
+from cvat_flows.flows.evaluation.publish import files_of_ranking
+from cvat_flows.flows.in_process import rank_here
+from cvat_flows.flows.prefect_server import require_prefect
+from cvat_flows.flows.run.live import LiveInputs
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_task_id_argument(parser)
+    add_function_arguments(parser)
+    add_model_arguments(parser, RankFramesParameters)
+    add_output_argument(parser)
+    add_server_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    parameters = build(
+        RankFramesParameters,
+        {
+            "task_id": arguments.task_id,
+            **function_values(arguments),
+            **model_values(arguments, RankFramesParameters),
+        },
+    )
+    use_server_arguments(arguments)
+    require_prefect()
+    report = rank_here(parameters, LiveInputs(progress=TerminalProgress()))
+    show_ranked(report.media, report.ranked)
+    say(f"result       {report.sentence}")
+    for number, error in list(report.predictions.failed.items())[:1]:
+        say(f"failed       {len(report.predictions.failed)} frames; the first is {number}: {error}")
+    if arguments.output is not None:
+        write_output(arguments.output, files_of_ranking(report))
+        say(f"report       {(arguments.output / 'ranking.md').absolute()}")
+    say_if_not_recorded()
+    return FAILED if report.predictions.failed else DONE
+
+
+COMMAND = Command(
+    name="rank",
+    configure=configure,
+    run=run,
+)
