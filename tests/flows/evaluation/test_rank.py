@@ -34,7 +34,7 @@ def test_doubtful_frames_come_first(
     make_task: Callable[..., Any], plant: Any, rank: Callable[..., RankingReport]
 ) -> None:
     task = make_task(6, labels=["car", "dog"], segment_size=3)
-    found = {n: SURE for n in range(6)}
+    found: dict[int, Any] = dict.fromkeys(range(6), SURE)
     found[2] = []  # gone between the frames 1 and 3
     found[4] = [*SURE, ("car", B, 0.45)]  # unsure, below the threshold
     report = rank(task, conf_threshold=0.5, lowest_score=0.1, **plant(found))
@@ -70,5 +70,5 @@ def test_what_only_one_of_two_functions_detects(
 def test_a_function_that_fails_everywhere(
     make_task: Callable[..., Any], plant: Any, rank: Callable[..., RankingReport]
 ) -> None:
-    with pytest.raises(NoTruth, match="worked on no frame; the first error: .*cannot see"):
+    with pytest.raises(NoTruth, match=r"worked on no frame; the first error: .*cannot see"):
         rank(make_task(1), **plant({0: "fail"}, labels="car"))
