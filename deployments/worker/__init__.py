@@ -1,0 +1,1 @@
+"""Prefect workers of one machine, one for each GPU."""
