@@ -76,6 +76,8 @@ CASES = [
     ("setup", "", ["--dry-run", "--file", "no-such-file.yaml"], MISTAKE),
     ("setup", "Prefect away", ["--dry-run"], SERVER),
     ("webhook", "", ["--secret-file", "no-such-file"], MISTAKE),
+    ("worker", "", ["--gpus", "none", "--limit", "0"], MISTAKE),
+    ("worker", "Prefect away", ["--gpus", "none"], SERVER),
     ("sandbox", "", ["--data", "DATA", "--port", "x"], MISTAKE),
 ]
 
