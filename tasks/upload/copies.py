@@ -5,7 +5,7 @@ One read of the job tells. It is not decoded unless it contains ids that no answ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from attrs import frozen
 
@@ -31,6 +31,8 @@ class CopyFinder:
     creator: Creator
     items_of: Callable[[int], Iterable[ManifestItem]]
     """Returns a frame's items."""
+    doubtful_of: Callable[[int], Collection[str]]
+    """Returns the digests of a frame's requests that were sent again."""
     highest_ids: Mapping[Kind, int]
     """The highest ids in the job before anything was created. CVAT's ids rise."""
 
@@ -54,13 +56,21 @@ class CopyFinder:
         for numbers in frames.values():
             existing = self.reader.objects(numbers, snapshot)
             sent, candidates = {}, {}
+            known: set[Key] = set()
             for number in numbers:
                 items = [
                     i for i in self.items_of(number) if i.id in created[kind_of_digest(i.digest)]
                 ]
+                known.update((item.id, item.digest) for item in items)
                 sent[number] = [item.digest for item in items]
                 candidates[number] = self._candidates(items, existing.get(number, []))
-            traces = find_traces(sent, candidates, self.creator.run_id, only_whole_copies=True)
+            traces = find_traces(
+                sent,
+                candidates,
+                self.creator.run_id,
+                known=known,
+                sent_again=all({*self.doubtful_of(n)}.issuperset(sent[n]) for n in numbers),
+            )
             for number, surplus in traces.surplus.items() if traces else ():
                 copies[number] = {(one.id, one.digest) for one in surplus}
         return copies

@@ -201,7 +201,8 @@ class Creator:
             )
             for frame in request.frames
         }
-        traces = find_traces(sent, candidates, self.run_id)
+        sent_again = all(f.doubtful.issuperset(sent[f.number]) for f in request.frames)
+        traces = find_traces(sent, candidates, self.run_id, sent_again=sent_again)
         if traces is None and reply.may_come_late and looked_at < until:
             return []
         for frame in request.frames:
@@ -222,6 +223,7 @@ class Creator:
                 f"{request.frames[0].number} and later frames (last of {MAX_DOUBTFUL_ANSWERS} "
                 f"answers: {reply.text}); uploads so far are recorded, run this again later"
             )
+        self.record(request.frames)  # with what is sent again
         return [request]
 
     def _take(self, frame: PendingFrame, items: Sequence[ManifestItem]) -> None:

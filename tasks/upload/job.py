@@ -204,6 +204,7 @@ class _JobUpload:
             reader=self.reader,
             creator=self.creator,
             items_of=self._items,
+            doubtful_of=self._doubtful,
             highest_ids=self.before.highest_ids,
         )
         verifier = Verifier(reader=self.reader, deleter=self.deleter, finder=finder)
@@ -222,6 +223,11 @@ class _JobUpload:
             return frame.items
         record = self.manifest.record(self.channel.job_id, number)
         return record.items if record else ()
+
+    def _doubtful(self, number: int) -> Collection[str]:
+        """Return the digests of a frame's requests that were sent again."""
+        frame = self._unfinished.get(number)
+        return frame.doubtful if frame else ()
 
     def _record_intents(self, frames: Iterable[PendingFrame]) -> None:
         """Write what is about to happen to the frames."""

@@ -39,7 +39,8 @@ def find_traces(
     candidates: Candidates,
     run: str,
     *,
-    only_whole_copies: bool = False,
+    known: Collection[tuple[int, str]] | None = None,
+    sent_again: bool = False,
 ) -> Traces | None:
     """Return what is left of a request in the job, or None if nothing of it is there.
 
@@ -50,7 +51,9 @@ def find_traces(
         sent: By frame, the digests of the annotations in the request.
         candidates: Objects of these frames with these digests.
         run: Id of the run that sent the request.
-        only_whole_copies: Ignore what is there more than once, unless it is most of the request.
+        known: Ids and digests of one copy, if an answer has named them. Then other objects are
+            ignored, unless they are most of the request.
+        sent_again: The request was sent more than once, so that half of it is a copy, too.
     """
     wanted = {frame: Counter(digests) for frame, digests in sent.items()}
     found = {
@@ -60,7 +63,7 @@ def find_traces(
     }
     if not any(found.values()):
         return None
-    copies = _count_copies(wanted, found)
+    copies = _count_copies(wanted, found, known, sent_again=sent_again)
     items: dict[int, list[ManifestItem]] = {frame: [] for frame in sent}
     surplus: dict[int, list[ExistingObject]] = {frame: [] for frame in sent}
     for (frame, digest), objects in found.items():
@@ -69,26 +72,36 @@ def find_traces(
         kept = max(0, count - gone)
         ids = [one.id for one in objects[:kept]] + [0] * (count - kept)
         items[frame] += [ManifestItem(id=i, digest=digest, run=run) for i in ids]
-        surplus[frame] += objects[kept : copies * count if only_whole_copies else None]
+        surplus[frame] += objects[kept : None if known is None else copies * count]
     return Traces(items=items, surplus=surplus)
 
 
 def _count_copies(
     wanted: Mapping[int, Counter[str]],
     found: Mapping[tuple[int, str], Sequence[ExistingObject]],
+    known: Collection[tuple[int, str]] | None,
+    *,
+    sent_again: bool,
 ) -> int:
     """Return how often the request was carried out: a copy counts if most of it is there.
 
-    Less than that may be equal annotations of somebody else.
+    Less than that may be equal annotations of somebody else. See `find_traces` for the arguments.
     """
     total = sum(digests.total() for digests in wanted.values())
+    # With known objects, all the others are of second copies, whatever became of the first one.
+    others = {
+        (frame, digest): len(objects) - wanted[frame][digest]
+        if known is None
+        else sum((one.id, one.digest) not in known for one in objects)
+        for (frame, digest), objects in found.items()
+    }
     copies = 1
     while True:
         more = sum(
-            min(max(len(objects) - copies * wanted[frame][digest], 0), wanted[frame][digest])
-            for (frame, digest), objects in found.items()
+            min(max(count - (copies - 1) * wanted[frame][digest], 0), wanted[frame][digest])
+            for (frame, digest), count in others.items()
         )
-        if 2 * more <= total:
+        if 2 * more < total or (2 * more == total and not sent_again):
             return copies
         copies += 1
 
@@ -180,7 +193,8 @@ def _recover_request(
     }
     sent = {frame: record.pending for frame, record in frames.items()}
     run = next(iter(frames.values())).run.id
-    traces = find_traces(sent, candidates, run)
+    sent_again = all({*record.doubtful}.issuperset(record.pending) for record in frames.values())
+    traces = find_traces(sent, candidates, run, sent_again=sent_again)
     until = max(look.until(record) for record in frames.values())
     for frame, record in frames.items():
         if traces is None and look.at < until:
@@ -210,11 +224,15 @@ def _find_copies(
     """Find a second copy of a request that had an answer, if no look at the job followed it."""
     sent: dict[int, list[str]] = {}
     candidates: dict[int, dict[str, list[ExistingObject]]] = {}
+    known: set[tuple[int, str]] = set()
+    sent_again = True
     for frame, record in frames.items():
         objects = existing.get(frame, ())
         items = (*record.items, *record.deleting)
-        own = {(item.id, item.digest) for item in record.items if item.run == record.run.id}
+        own = [(item.id, item.digest) for item in record.items if item.run == record.run.id]
         sent[frame] = [digest for _, digest in own]
+        known.update(own)
+        sent_again = sent_again and {*record.doubtful}.issuperset(sent[frame])
         others = candidates_of(sent[frame], objects, items)
         there = [one for one in objects if (one.id, one.digest) in own]
         candidates[frame] = {
@@ -223,7 +241,7 @@ def _find_copies(
         }
         recovery.found[frame] = len(there)
     run = next(iter(frames.values())).run.id
-    traces = find_traces(sent, candidates, run, only_whole_copies=True)
+    traces = find_traces(sent, candidates, run, known=known, sent_again=sent_again)
     for frame, record in frames.items():
         recovery.changed[frame] = evolve(record, request="")
         if traces and traces.surplus[frame]:

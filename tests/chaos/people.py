@@ -82,18 +82,13 @@ class People:
 
     def _touch_one(self, job: int, made: list[tuple[str, Any]], act: str, fault: Fault) -> None:
         oracle = self.oracles[job]
-        content = self.cvat.annotations(job)
-        there = Counter(
-            facts_of_item(item, oracle.defaults) for item in content["tags"] + content["shapes"]
-        )
-        copies = fault.action == "repeat"
         choice = []
         for kind, item in made:
             facts = facts_of_item(item, oracle.defaults)
             is_one = oracle.expected[facts] == 1 and facts not in self._touched
             if is_one and (act == "delete" or item.get("type") == "rectangle"):
                 choice.append((kind, item, facts))
-        if not choice or (copies and len(made) < 3):
+        if not choice or (fault.action == "repeat" and len(made) < 3):
             return
         kind, item, facts = self.dice.choice(choice)
         self._touched.add(facts)
@@ -108,9 +103,6 @@ class People:
             oracle.changed(item, moved)
         if len(made) == 1:
             oracle.touched_completely([item])
-        elif there[facts] > 1 and not copies:
-            # A copy that came after its time. If the run has ended, the other one stays.
-            oracle.unknown[facts] = 1
 
 
 def run_with_people(

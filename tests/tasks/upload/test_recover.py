@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,3 +157,40 @@ def test_a_few_equal_objects_are_no_second_copy() -> None:
     recovery = look({0: pending("sa", "sb", "sc")}, {0: objects("sa", "sb", "sc", "sa")})
     assert ids(recovery.changed[0]) == [("sa", 1), ("sb", 2), ("sc", 3)]
     assert recovery.given_up == {0: ("sa",)}
+
+
+def answered(*ids_and_digests: tuple[int, str], doubtful: tuple[str, ...] = ()) -> FrameRecord:
+    """A frame whose request had an answer that named these objects."""
+    items = [ManifestItem(id=i, digest=digest, run="r1") for i, digest in ids_and_digests]
+    return FrameRecord(
+        state="pending",
+        run=RunStamp(id="r1"),
+        request="q",
+        items=tuple(items),
+        doubtful=doubtful,
+    )
+
+
+def test_a_copy_is_counted_without_the_objects_of_the_answer() -> None:
+    """A person removed ta from the late copy, and sa from the other one. Both copies count."""
+    record = answered((11, "sa"), (12, "sb"), (13, "ta"))
+    existing = objects("sa", "sb", first=1) + objects("sb", "ta", first=12)
+    changed = look({0: record}, {0: existing}).changed[0]
+    assert {i.digest: i.id for i in changed.items} == {"sa": 0, "sb": 12, "ta": 0}
+    assert set(changed.doubtful) == {"sa", "sb", "ta"}
+    # One object that the answer does not name is not most of a second copy.
+    existing = objects("sa", first=1) + objects("sb", "ta", first=12)
+    assert look({0: record}, {0: existing}).changed[0].items == record.items
+
+
+@pytest.mark.parametrize("sent_again", [False, True])
+def test_half_of_a_request_that_was_sent_again_is_a_copy(*, sent_again: bool) -> None:
+    """A person removed sb from the copy that came late. It is not kept in the other one."""
+    doubtful = ("sa", "sb") if sent_again else ()
+    existing = {0: objects("sa", first=1) + objects("sa", "sb", first=11)}
+    named = answered((11, "sa"), (12, "sb"), doubtful=doubtful)
+    ids_of_named = {i.digest: i.id for i in look({0: named}, existing).changed[0].items}
+    assert ids_of_named == {"sa": 11, "sb": 0 if sent_again else 12}
+    unanswered = evolve(pending("sa", "sb"), doubtful=doubtful)
+    of_unanswered = {i.digest: i.id for i in look({0: unanswered}, existing).changed[0].items}
+    assert of_unanswered == {"sa": 1, "sb": 0 if sent_again else 12}
