@@ -19,7 +19,7 @@ from aa_functions.inputs.watched import Watched
 from cvat_flows.tasks.check.remap import RemapOptions, remap_frame
 from cvat_flows.tasks.check.validate import ValidationOptions, check_detections, validate_frame
 from cvat_flows.tasks.detect.cache_writer import CacheWriter
-from cvat_flows.tasks.detect.call_notes import ENDED_TWICE, CallNotes
+from cvat_flows.tasks.detect.call_notes import DEADLY, CallNotes
 from cvat_flows.tasks.detect.present import PresentAnnotations
 from cvat_flows.tasks.detect.runner import FunctionRunner
 from cvat_flows.tasks.detect.turns import TurnQueue
@@ -158,31 +158,31 @@ class AnnotationRun:
     def _refuse_deadly(self, loaded: LoadedFrame) -> LoadedFrame:
         """Fail a frame on which the process has ended twice, so that it is not called again."""
         frame = loaded.frame
-        if self.notes is None or frame.number not in self.notes.ended_twice or not loaded.picture:
+        if self.notes is None or frame.number not in self.notes.deadly or not loaded.picture:
             return loaded
         failure = Failure(
-            step="detect", error=f"{frame}: {ENDED_TWICE}", error_type="ProcessEnded", final=True
+            step="detect", error=f"{frame}: {DEADLY}", error_type="ProcessEnded", final=True
         )
         return LoadedFrame(outcome=evolve(loaded.outcome, failure=failure))
 
     def _noting(self, loaded: list[LoadedFrame]) -> AbstractContextManager[None]:
-        """Note that the function gets these images, unless `_noting_suspect` notes it later."""
+        """Note that the function gets these images, unless `_noting_alone` notes it later."""
         called = _called(loaded)
-        if self.notes is None or self.notes.is_suspect(called):
+        if self.notes is None or self.notes.is_alone(called):
             return nullcontext()
         return self.notes.calling(called)
 
-    def _noting_suspect(self, loaded: list[LoadedFrame]) -> AbstractContextManager[None]:
-        """Note that the function gets nothing but this image, if it is a suspect."""
+    def _noting_alone(self, loaded: list[LoadedFrame]) -> AbstractContextManager[None]:
+        """Note that the function gets nothing but this image, if it is called alone."""
         called = _called(loaded)
-        if self.notes is None or not self.notes.is_suspect(called):
+        if self.notes is None or not self.notes.is_alone(called):
             return nullcontext()
         return self.notes.calling_alone(called[0])
 
     def _detect(
         self, loaded: list[LoadedFrame], advance: Callable[[int], None] = lambda frames: None
     ) -> list[Outcome]:
-        with self._function_lock, self._noting_suspect(loaded):
+        with self._function_lock, self._noting_alone(loaded):
             if not self.strict or self.runner.takes_batches:
                 return self.runner.run(
                     loaded, save=self._save, check=self.turns.check, advance=advance

@@ -42,12 +42,14 @@ def open_notes(context: RunContext) -> CallNotes:
         forgive=context.parameters.fresh,
         trusting=context.live.include_done,
     )
-    if notes.suspects:
-        run_logger().warning(
-            "An earlier run of %r died while the function had %s: they come last, one by one.",
-            context.function.title,
-            counted(len(notes.suspects), "frame"),
-        )
+    for frames, how in ((notes.once, "last"), (notes.twice, "last, one by one")):
+        if frames:
+            run_logger().warning(
+                "An earlier run of %r died while the function had %s: they come %s.",
+                context.function.title,
+                counted(len(frames), "frame"),
+                how,
+            )
     return notes
 
 
@@ -79,7 +81,7 @@ def make_plan(
         done=frozenset() if context.live.include_done else done,
         set_aside=frozenset() if context.live.include_done else set_aside,
     )
-    return with_last(plan, notes.suspects)
+    return with_last(plan, notes.once, notes.twice)
 
 
 def make_run(

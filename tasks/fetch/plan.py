@@ -40,7 +40,7 @@ class Plan:
     skipped: tuple[Outcome, ...]
     """Selected frames that are not annotated; `Outcome.skipped` is the reason."""
     last: tuple[Batch, ...] = ()
-    """Batches of one frame, to be processed after the others; see `with_last`."""
+    """Batches of one frame, to be processed when the others are uploaded; see `with_last`."""
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -60,19 +60,26 @@ class Plan:
         return self.frame_count + sum(outcome.skipped == DONE for outcome in self.skipped)
 
 
-def with_last(plan: Plan, numbers: Collection[int]) -> Plan:
-    """Return the plan with some frames in batches of their own, in `Plan.last`."""
-    if not any(frame.number in numbers for frame in plan.frames):
+def with_last(plan: Plan, numbers: Collection[int], alone: Collection[int]) -> Plan:
+    """Return the plan with some frames after all others.
+
+    Args:
+        plan: The plan.
+        numbers: Frames that come last among `Plan.batches`, in batches like others.
+        alone: Frames that come in batches of their own, in `Plan.last`.
+    """
+    if not any(frame.number in numbers or frame.number in alone for frame in plan.frames):
         return plan
-    batches = []
-    for batch in plan.batches:
-        frames = tuple(frame for frame in batch.frames if frame.number not in numbers)
-        if frames:
-            batches.append(evolve(batch, frames=frames))
-    first = len(plan.batches)
-    alone = (frame for frame in plan.frames if frame.number in numbers)
-    last = [Batch(index=first + n, frames=(frame,)) for n, frame in enumerate(alone)]
-    return evolve(plan, batches=tuple(batches), last=tuple(last))
+
+    def frames_of(batch: Batch, *, last: bool) -> tuple[Frame, ...]:
+        together = (frame for frame in batch.frames if frame.number not in alone)
+        return tuple(frame for frame in together if (frame.number in numbers) == last)
+
+    parts = [frames_of(batch, last=last) for last in (False, True) for batch in plan.batches]
+    single = [(frame,) for frame in plan.frames if frame.number in alone]
+    parts = [part for part in parts if part]
+    batches = [Batch(index=n, frames=part) for n, part in enumerate([*parts, *single])]
+    return evolve(plan, batches=tuple(batches[: len(parts)]), last=tuple(batches[len(parts) :]))
 
 
 def plan_frames(

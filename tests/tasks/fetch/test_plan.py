@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cvat_flows.tasks.fetch.plan import Plan, plan_frames
+from cvat_flows.tasks.fetch.plan import Plan, plan_frames, with_last
 from cvat_flows.tasks.fetch.selection import FrameSelectionError
 from cvat_flows.tasks.model.media import TaskMedia
 from tests.tasks.fetch.media_factory import make_media
@@ -39,6 +39,17 @@ def test_batches_end_at_jobs_and_chunks_and_after_frames_per_run() -> None:
     one_each = plan_of(media, frames_per_run=1)
     assert numbers(one_each) == [[n] for n in range(12)]
     assert [batch.index for batch in one_each.batches] == list(range(12))
+
+
+def test_some_frames_come_last_in_batches_and_some_alone() -> None:
+    media = make_media(12, chunk_size=5, segments=[(0, 6), (7, 11)])
+    plan = with_last(plan_of(media), {1, 2, 4, 5, 6}, {3, 11})
+    assert numbers(plan) == [[0], [7, 8, 9], [10], [1, 2, 4], [5, 6]]
+    assert [[frame.number for frame in batch.frames] for batch in plan.last] == [[3], [11]]
+    assert [batch.index for batch in (*plan.batches, *plan.last)] == list(range(7))
+    assert sorted(flat(plan)) == list(range(12))
+    unchanged = plan_of(media)
+    assert with_last(unchanged, {77}, ()) is unchanged
 
 
 def test_a_frame_of_overlapping_jobs_is_detected_once_and_knows_both_jobs() -> None:
