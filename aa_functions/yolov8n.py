@@ -5,8 +5,9 @@ The module itself is the function; `detect` and `detect_batch` are those of
 
     cvat-cli task auto-annotate 12 --function-module aa_functions.yolov8n
 
-The weights, `yolov8n.pt`, are not shipped. They are searched as `aa_functions.weights` describes;
-the environment variable CVAT_FLOWS_YOLOV8N can name another file. They are loaded on first use.
+The weights, `yolov8n.pt`, are not shipped. They are searched as `aa_functions.weights` describes,
+and downloaded if no folder has them and downloads are allowed. The environment variable
+CVAT_FLOWS_YOLOV8N can name another file. They are loaded on first use.
 Ultralytics and its models are licensed under AGPL-3.0.
 """
 
@@ -32,6 +33,6 @@ fingerprint_inputs = _function.fingerprint_inputs
 
 
 def __getattr__(name: str) -> Any:
-    if name == "spec":
-        return _function.spec
+    if name in ("spec", "device"):
+        return getattr(_function, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ from typing import Any
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+os.environ["CVAT_FLOWS_OFFLINE"] = "1"  # no test downloads weights by accident
 
 import pytest
 from cvat_sdk import Client, Config, models

@@ -9,31 +9,34 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
-import tempfile
-import urllib.request
+import re
 from collections.abc import Sequence
-from hashlib import file_digest
 from pathlib import Path
 
 from aa_functions.errors import WeightsNotFoundError
+from aa_functions.weights.download import (
+    download_weights,
+    is_offline,
+    may_download,
+    no_downloads,
+    weights_url,
+    why_not_downloaded,
+)
+
+__all__ = [
+    "FOLDERS_VARIABLE",
+    "SHIPPED_FOLDER",
+    "find_weights",
+    "may_download",
+    "no_downloads",
+    "user_weights_folder",
+    "weights_folders",
+]
 
 FOLDERS_VARIABLE = "CVAT_FLOWS_WEIGHTS"
 SHIPPED_FOLDER = Path(__file__).resolve().parent
-DOWNLOAD_URL = "https://github.com/ultralytics/assets/releases/download/v8.4.0"
-DOWNLOAD_TIMEOUT = 30.0
-"""Seconds without data after which a download fails."""
-KNOWN_DIGESTS = {
-    "yolo11m.pt": "d5ffc1a674953a08e11a8d21e022781b1b23a19b730afc309290bd9fb5305b95",
-    "yolo11n.pt": "0ebbc80d4a7680d14987a577cd21342b65ecfd94632bd9a8da63ae6417644ee1",
-    "yolo11s.pt": "85a76fe86dd8afe384648546b56a7a78580c7cb7b404fc595f97969322d502d5",
-    "yolo11x.pt": "7bc158aa95c0ebfdd87f70f01653c1131b93e92522dbe15c228bcd742e773a24",
-    "yolo26n.pt": "9b09cc8bf347f0fc8a5f7657480587f25db09b34bf33b0652110fb03a8ad4fef",
-    "yolov8m.pt": "5d4a90cdc7a21786cc59cd19778e9eafff836df9e2da32524737c7ee6efe4fe5",
-    "yolov8n.pt": "f59b3d833e2ff32e194b5bb8e08d211dc7c5bdf144b90d2c8412c47ccfc83b36",
-    "yolov8s.pt": "1f47a78bf100391c2a140b7ac73a1caae18c32779be7d310658112f7ac9aa78a",
-}
-"""SHA-256 of files of that release. Of other files only the length is checked."""
+_PUBLISHED = re.compile(r"(yolov?\d+\w*|rtdetr-\w+)(-\w+)?\.pt")
+"""Names that Ultralytics gives to its models."""
 
 
 def weights_folders() -> tuple[Path, ...]:
@@ -48,14 +51,14 @@ def user_weights_folder() -> Path:
     return weights_folders()[0]
 
 
-def find_weights(model: str | Path, *, download: bool = False) -> Path:
+def find_weights(model: str | Path, *, download: bool | None = None) -> Path:
     """Return the path of the weights file.
 
     Args:
         model: A path (any text with a folder in it, such as `./yolov8n.pt`), or a name with or
             without `.pt`. Names are searched in the weights folders.
-        download: If no folder has the name, download it from Ultralytics' releases. By default
-            nothing is ever downloaded.
+        download: Whether to download a name that no folder has. None: if Ultralytics publishes a
+            model of this name, and `may_download()`.
 
     Raises:
         WeightsNotFoundError: if there is no such file, or the download fails or is not the file
@@ -80,9 +83,16 @@ def find_weights(model: str | Path, *, download: bool = False) -> Path:
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    if download:
-        return _download(name, user_weights_folder())
+    if download is None:
+        download = _PUBLISHED.fullmatch(name) is not None and not _is_here(name) and may_download()
+    if download and not is_offline():
+        return download_weights(name, user_weights_folder())
     raise WeightsNotFoundError(_not_found(name, folders))
+
+
+def _is_here(name: str) -> bool:
+    """Return whether the current folder has the file: the user means that one, and must say so."""
+    return Path(name).is_file()
 
 
 def _not_found(name: str, folders: Sequence[Path]) -> str:
@@ -90,46 +100,12 @@ def _not_found(name: str, folders: Sequence[Path]) -> str:
     present = [path.name for folder in folders if folder.is_dir() for path in folder.glob("*.pt")]
     near = difflib.get_close_matches(name, present, n=1, cutoff=0.8)
     hint = f"Did you mean '{near[0]}'? " if near else ""
-    if Path(name).is_file():
+    if _is_here(name):
         hint = f"To use the one in the current folder, give its path: './{name}'. "
+    published = _PUBLISHED.fullmatch(name) is not None
+    source = f"Download {weights_url(name)} (AGPL-3.0), and put" if published else "Put"
     return (
-        f"There are no weights '{name}' in {searched}. {hint}"
-        f"Put the file into '{folders[0]}', give its path, or set {FOLDERS_VARIABLE} to its "
-        f"folder. Ultralytics publishes its models (AGPL-3.0) at {DOWNLOAD_URL}/; "
-        "aa_functions.yolo downloads them with -p download=bool:true."
+        f"There are no weights '{name}' in {searched}. {hint}{source} the file into "
+        f"'{folders[0]}', give its path, or set {FOLDERS_VARIABLE} to its folder."
+        f"{why_not_downloaded() if published else ''}"
     )
-
-
-def _download(name: str, folder: Path) -> Path:
-    url = f"{DOWNLOAD_URL}/{name}"
-    target = folder / name
-    part: Path | None = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT) as answer,
-            tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as opened,
-        ):
-            part = Path(opened.name)
-            shutil.copyfileobj(answer, opened)
-            expected = answer.headers.get("Content-Length")
-            if expected is not None and int(expected) != opened.tell():
-                raise OSError(f"{opened.tell()} of {expected} bytes received")
-        _check_digest(part, name)
-        part.replace(target)
-    except OSError as error:
-        if part is not None:
-            part.unlink(missing_ok=True)
-        raise WeightsNotFoundError(
-            f"The weights '{name}' could not be downloaded from {url} ({error}); "
-            f"put the file into '{folder}' yourself."
-        ) from error
-    return target
-
-
-def _check_digest(path: Path, name: str) -> None:
-    expected = KNOWN_DIGESTS.get(name)
-    with path.open("rb") as file:
-        found = file_digest(file, "sha256").hexdigest()
-    if expected not in (None, found):
-        raise OSError(f"the file has the SHA-256 {found}, not {expected}: it was replaced")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from aa_functions import weights
-from aa_functions.errors import WeightsNotFoundError
-from aa_functions.weights import SHIPPED_FOLDER, find_weights, weights_folders
+from aa_functions.errors import FunctionReferenceError, WeightsNotFoundError
+from aa_functions.reference import load_function
+from aa_functions.weights import SHIPPED_FOLDER, download, find_weights, weights_folders
+from aa_functions.weights.download import DOWNLOAD_URL, no_downloads
 
 
 @pytest.fixture
@@ -65,9 +67,11 @@ def test_missing_weights_say_where_to_put_them(folders):
     with pytest.raises(WeightsNotFoundError) as caught:
         find_weights("yolov8n.pt")
     text = str(caught.value)
-    for part in ("'yolov8n.pt'", str(own), str(in_home), str(SHIPPED_FOLDER), "download=bool:true"):
+    url = f"{DOWNLOAD_URL}/yolov8n.pt"
+    for part in ("'yolov8n.pt'", str(own), str(in_home), str(SHIPPED_FOLDER), url):
         assert part in text
     assert "CVAT_FLOWS_WEIGHTS" in text
+    assert "CVAT_FLOWS_OFFLINE is set" in text
     assert "Did you mean" not in text
 
 
@@ -102,7 +106,9 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[bytes
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        monkeypatch.setattr(weights, "DOWNLOAD_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.delenv("CVAT_FLOWS_OFFLINE")
+        monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
+        monkeypatch.setenv("CVAT_FLOWS_WEIGHTS_URL", f"http://127.0.0.1:{server.server_port}/")
         yield files
         server.shutdown()
         thread.join()
@@ -118,6 +124,50 @@ def test_download_only_if_requested(folders, published):
     assert find_weights("new.pt") == folders[0] / "new.pt"
 
 
+def test_a_published_name_is_downloaded_on_first_use(folders, published, monkeypatch, capsys):
+    content = (SHIPPED_FOLDER / "shapes-yolov8n.pt").read_bytes()
+    published["yolov8n.pt"] = (content, len(content))
+    digest = hashlib.sha256(content).hexdigest()
+    monkeypatch.setitem(download.KNOWN_DIGESTS, "yolov8n.pt", digest)
+    loaded = load_function("yolo", {"model": "yolov8n"})
+    assert loaded.function.title == "yolov8n"
+    said = capsys.readouterr().err
+    assert re.search(
+        r"downloading yolov8n\.pt \(6\.\d MB\) from http://127\.0\.0\.1:\d+/yolov8n", said
+    )
+    assert f"saved {folders[0] / 'yolov8n.pt'}, SHA-256 {digest} (as published)" in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "options", "reason"),
+    [
+        ({"CVAT_FLOWS_OFFLINE": "1"}, {}, "CVAT_FLOWS_OFFLINE is set"),
+        ({"CVAT_FLOWS_OFFLINE": "1"}, {"download": True}, "CVAT_FLOWS_OFFLINE is set"),
+        ({}, {"download": False}, ""),
+        ({"PREFECT__FLOW_RUN_ID": "a-run"}, {}, "setup --download-weights"),
+    ],
+)
+def test_what_forbids_a_download(folders, published, monkeypatch, variables, options, reason):
+    published["yolov8s.pt"] = (b"fetched", 7)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(FunctionReferenceError, match=rf"Download \S+/yolov8s\.pt .*{reason}"):
+        load_function("yolo", {"model": "yolov8s", **options})
+    assert list(folders[0].iterdir()) == []
+
+
+def test_a_worker_downloads_if_the_set_up_allows_it(folders, published, monkeypatch):
+    published["yolov8s.pt"] = (b"another", 7)
+    monkeypatch.setitem(
+        download.KNOWN_DIGESTS, "yolov8s.pt", hashlib.sha256(b"another").hexdigest()
+    )
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "a-run")
+    monkeypatch.setenv("CVAT_FLOWS_DOWNLOAD", "1")
+    with no_downloads(), pytest.raises(WeightsNotFoundError):
+        find_weights("yolov8s")
+    assert find_weights("yolov8s") == folders[0] / "yolov8s.pt"
+
+
 @pytest.mark.parametrize("answer", [None, (b"half", 8)])
 def test_a_failed_download_leaves_no_file(folders, published, answer):
     if answer:
@@ -130,7 +180,7 @@ def test_a_failed_download_leaves_no_file(folders, published, answer):
 def test_a_known_file_is_checked(folders, published, monkeypatch):
     published["known.pt"] = (b"fetched", 7)
     digest = hashlib.sha256(b"another").hexdigest()
-    monkeypatch.setitem(weights.KNOWN_DIGESTS, "known.pt", digest)
+    monkeypatch.setitem(download.KNOWN_DIGESTS, "known.pt", digest)
     with pytest.raises(WeightsNotFoundError, match=f"not {digest}: it was replaced"):
         find_weights("known.pt", download=True)
     assert list(folders[0].iterdir()) == []
