@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from cvat_flows.flows.option import Option
 from cvat_flows.flows.parameters import (
     DEFAULT_FUNCTION,
     AnnotateTaskParameters,
@@ -16,6 +17,7 @@ from cvat_flows.flows.parameters import (
     FunctionParameters,
     ServerBlock,
 )
+from cvat_flows.flows.sweep.rule_errors import describe_errors, nearest
 from cvat_flows.tasks.matching.strict_yaml import load_yaml
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
@@ -50,40 +52,40 @@ class SweepRule(BaseModel):
     )
 
     name: str = Field(title="Name", default="", description="Name of the rule, for reports")
-    projects: list[str] = Field(
+    projects: Annotated[list[str], Option(metavar="PROJECT")] = Field(
         title="Projects",
         default_factory=list,
         description="Names or ids of CVAT projects. Empty: all tasks.",
     )
-    task_name: str | None = Field(
+    task_name: Annotated[str | None, Option(metavar="PATTERN")] = Field(
         title="Name of the task",
         default=None,
         description="Pattern for the task's name, with the wildcards * and ?; ignores case",
     )
-    labels: list[str] = Field(
+    labels: Annotated[list[str], Option(metavar="LABEL")] = Field(
         title="Labels",
         default_factory=list,
         description="Labels that the task must have (all of them)",
     )
-    subsets: list[str] = Field(
+    subsets: Annotated[list[str], Option(metavar="SUBSET")] = Field(
         title="Subsets", default_factory=list, description="Subsets, for example Train. Empty: any."
     )
-    assignees: list[str] = Field(
+    assignees: Annotated[list[str], Option(metavar="USER")] = Field(
         title="Assignees", default_factory=list, description="User names of the assignee"
     )
-    statuses: list[Status] = Field(
+    statuses: Annotated[list[Status], Option(metavar="STATUS")] = Field(
         title="Stages",
         default_factory=list,
         description="Stages of the task. Empty: any. [annotation] leaves out tasks that people "
         "have completed.",
     )
-    organization: str | None = Field(
+    organization: Annotated[str | None, Option(metavar="SLUG")] = Field(
         title="Organization",
         default=None,
         description="Short name of the CVAT organization. Empty: the organization of the server "
         "block.",
     )
-    filter: str | None = Field(
+    filter: Annotated[str | None, Option(metavar="JSON")] = Field(
         title="CVAT filter",
         default=None,
         description="CVAT filter in JSON logic, as CVAT's task list creates it. Applies in "
@@ -105,14 +107,14 @@ class SweepRule(BaseModel):
         description="Annotate only frames that have no tag, no shape and no visible track, and "
         "frames that a changed function must annotate again. People's work is not touched.",
     )
-    again_when: list[Reason] = Field(
+    again_when: Annotated[list[Reason], Option(metavar="REASON")] = Field(
         title="When to annotate again",
         default=["failed", "frames"],
         description="When to annotate a finished task again: frames failed (failed), frames were "
         "added or restored (frames), or the function's code, weights, parameters or options "
         "changed (function; add existing: replace to the options to delete the old annotations)",
     )
-    limit: int | None = Field(
+    limit: Annotated[int | None, Option(metavar="TASKS")] = Field(
         title="Maximum number of tasks",
         default=None,
         ge=1,
@@ -125,6 +127,8 @@ class SweepRule(BaseModel):
     @field_validator("projects", mode="before")
     @classmethod
     def _ids_are_text(cls, value: Any) -> Any:
+        if not isinstance(value, list | None):
+            return value
         return [str(one) if isinstance(one, int) else one for one in value or []]
 
     @model_validator(mode="after")
@@ -177,25 +181,27 @@ class AnnotateNewTasksParameters(BaseModel):
         description="YAML file with more rules, on the machine that runs the sweep. Without any "
         "rules: the file that the worker's variable CVAT_FLOWS_RULES names.",
     )
-    task_ids: list[TaskId] | None = Field(
+    task_ids: Annotated[list[TaskId] | None, Option(metavar="ID")] = Field(
         title="CVAT tasks",
         default=None,
         description="Ids of CVAT tasks: look only at these, whatever the limits of the rules. "
         "Empty: all tasks.",
     )
-    server: ServerBlock = Field(title="CVATServer block", default=None)
+    server: Annotated[ServerBlock, Option(metavar="BLOCK")] = Field(
+        title="CVATServer block", default=None
+    )
     run_in: Literal["process", "deployment"] = Field(
         title="Where to annotate",
         default="process",
         description="Annotate in the sweep's process, one task after the other (process), or start "
         "a run of the deployment for each task (deployment)",
     )
-    deployment: str = Field(
+    deployment: Annotated[str, Option(metavar="FLOW/NAME")] = Field(
         title="Deployment",
         default="annotate-task/annotate-task",
         description="Deployment for run_in=deployment, as flow/deployment",
     )
-    limit: int | None = Field(
+    limit: Annotated[int | None, Option(metavar="TASKS")] = Field(
         title="Maximum number of tasks",
         default=None,
         ge=1,
@@ -227,8 +233,15 @@ def read_rules(path: Path) -> list[SweepRule]:
         raise RulesError(f"the rules file {path} is not YAML: {error}") from error
     rows = content.get("rules") if isinstance(content, dict) else content
     if not isinstance(rows, list) or not rows:
-        raise RulesError(f"the rules file {path} has no list of rules")
+        names = map(str, content) if isinstance(content, dict) else ()
+        other = next((f"; it has {name!r}{hint}" for name in names if (hint := _near(name))), "")
+        raise RulesError(f"the rules file {path} has no list 'rules'{other}")
     return [_rule(path, number, row) for number, row in enumerate(rows, 1)]
+
+
+def _near(name: str) -> str:
+    """Return a hint if the name is nearly `rules`."""
+    return "" if name == "rules" else nearest(name, ["rules"])
 
 
 def _rule(path: Path, number: int, row: Any) -> SweepRule:
@@ -236,9 +249,11 @@ def _rule(path: Path, number: int, row: Any) -> SweepRule:
         return SweepRule.model_validate(row)
     except ValidationError as error:
         name = row.get("name") if isinstance(row, dict) else None
-        problems = "; ".join(
-            ": ".join(filter(None, [".".join(map(str, one["loc"])), one["msg"]]))
-            for one in error.errors()
-        )
         where = f"rule {number}" + (f" ({name})" if name else "")
+        problems = describe_errors(
+            row,
+            error.errors(),
+            keys=SweepRule.model_fields,
+            options=AnnotateTaskParameters.model_fields.keys() - _NOT_IN_OPTIONS,
+        )
         raise RulesError(f"{where} of {path}: {problems}") from None

@@ -165,11 +165,25 @@ def test_rules_from_a_file(tmp_path: Path) -> None:
     [
         ("a: [", "is not YAML"),
         ("rules:\n- {projects: [a], projects: [b]}", "'projects' is given twice, again on line 2"),
-        ("", "has no list of rules"),
-        ("rules: 3", "has no list of rules"),
-        ("- projekts: [cars]", "rule 1 of .*: projekts: Extra inputs"),
-        ("- {name: cars, order: random}", r"rule 1 \(cars\) of .*: order: "),
-        ("- {options: {frames_per_run: 0}}", "frames_per_run"),
+        ("", "has no list 'rules'$"),
+        ("rules: 3", "has no list 'rules'$"),
+        ("rule: [{projects: [cars]}]", r"it has 'rule' \(did you mean 'rules'\?\)"),
+        (
+            "- projekts: [cars]",
+            r"rule 1 of .*: unknown key 'projekts' \(did you mean 'projects'\?\)",
+        ),
+        ("- {projects: 5}", "projects 5 should be a valid list"),
+        ("- cars", "must be a mapping such as .*, not 'cars'"),
+        ("- {name: cars, order: random}", r"rule 1 \(cars\) of .*: order 'random' should be "),
+        ("- {options: {frames_per_run: 0}}", "options.frames_per_run 0 should be greater"),
+        (
+            "- {options: {frames_per_rum: 1}}",
+            r"option 'frames_per_rum' \(did you mean 'frames_per_run",
+        ),
+        (
+            "- {conf_threshold: 0.4}",
+            "'conf_threshold' belongs under options: {conf_threshold: 0.4}",
+        ),
     ],
 )
 def test_a_wrong_file_is_explained(tmp_path: Path, content: str, message: str) -> None:
