@@ -37,6 +37,11 @@ class LazyFunction:
         """See `YoloDetection.spec`."""
         return self.function.spec
 
+    @property
+    def device(self) -> str:
+        """See `YoloDetection.device`."""
+        return self.function.device
+
     def detect(
         self, context: DetectionFunctionContext, image: PIL.Image.Image
     ) -> list[DetectionAnnotation]:

@@ -17,9 +17,11 @@ from typing import Any
 
 from aa_functions.errors import FunctionReferenceError, describe
 from aa_functions.identity import LOADED_FROM_FILE
+from aa_functions.installed import installed_functions
 from aa_functions.user_code import contained
 
 YOLO_PACKAGES = {"torch", "torchvision", "ultralytics"}
+"""Packages of the extra `yolo` whose absence has no other likely reason."""
 
 
 def import_module(name: str) -> ModuleType:
@@ -139,8 +141,9 @@ def _import_failed(subject: str, error: BaseException) -> FunctionReferenceError
     advice = ""
     if isinstance(error, ImportError):
         wanted = (error.name or "").partition(".")[0]
-        if wanted in YOLO_PACKAGES:
-            advice = " (to install it: pip install 'cvat-flows[yolo]')"
+        # The functions that ship need OpenCV, too. A user's own may mean another build of it.
+        if wanted in YOLO_PACKAGES or (wanted and subject.startswith("module 'aa_functions.")):
+            advice = f" (to install {wanted}: pip install 'cvat-flows[yolo]')"
     return FunctionReferenceError(f"The {subject} cannot be imported: {describe(error)}{advice}.")
 
 
@@ -171,7 +174,7 @@ def _module_hint(name: str, missing: str) -> str:
 
 def _module_names(parent: str) -> Iterable[str]:
     if not parent:
-        return [found.name for found in pkgutil.iter_modules()]
+        return [*installed_functions(), *(found.name for found in pkgutil.iter_modules())]
     package = sys.modules.get(parent)
     paths = getattr(package, "__path__", [])
     return [f"{parent}.{found.name}" for found in pkgutil.iter_modules(paths)]

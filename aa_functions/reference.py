@@ -21,6 +21,7 @@ from aa_functions.inputs.digest import FingerprintError
 from aa_functions.inputs.opened_files import FileObserver
 from aa_functions.inputs.sources import is_own, sources_of
 from aa_functions.inputs.watched import UnknownInputs, Watched, WatchedFunction, WatchedFunctions
+from aa_functions.installed import full_name, short_name
 from aa_functions.loading import call_create, import_file, import_module
 from aa_functions.user_code import contained
 
@@ -82,18 +83,21 @@ class FunctionReference:
         """Return the reference for a name: a file if it ends in `.py`, else a module.
 
         Args:
-            name: Name of a module, or path of a file.
+            name: Short name of an installed function, name of a module, or path of a file.
             parameters: Keyword arguments for the module's `create`.
             function_name: What records call the function, in place of its own name.
 
-        >>> FunctionReference.named("aa_functions.shapes").module
+        Raises:
+            FunctionReferenceError: if `name` is an installed function and another module, too.
+
+        >>> FunctionReference.named("shapes").module
         'aa_functions.shapes'
         >>> FunctionReference.named("my/detector.py").file.name
         'detector.py'
         """
         if name.endswith(".py"):
             return cls(file=Path(name), parameters=parameters, function_name=function_name)
-        return cls(module=name, parameters=parameters, function_name=function_name)
+        return cls(module=full_name(name), parameters=parameters, function_name=function_name)
 
     def __str__(self) -> str:
         return f"module '{self.module}'" if self.module else f"file '{self.file}'"
@@ -131,6 +135,12 @@ class LoadedFunction:
     """The function gets what is on the frame already, as `context.annotations`. It declares it with
     `needs_annotations = True`."""
 
+    @property
+    def label(self) -> str:
+        """The short name, and the title if that tells more: `shapes`, `yolo (best)`."""
+        name = short_name(self.name)
+        return name if self.title in name else f"{name} ({self.title})"
+
 
 def load_function(
     function: FunctionReference | str, parameters: Mapping[str, Any] = MappingProxyType({})
@@ -138,8 +148,8 @@ def load_function(
     """Import a function, create it and check that it is a detection function.
 
     Args:
-        function: A reference, the name of a module (`aa_functions.yolo`), or the path of a Python
-            file (`my.py`).
+        function: A reference, the short name of an installed function (`yolo`), the name of a
+            module (`aa_functions.yolo`), or the path of a Python file (`my.py`).
         parameters: Keyword arguments for the module's `create`, if `function` is a text.
 
     Returns:

@@ -31,6 +31,6 @@ fingerprint_inputs = _function.fingerprint_inputs
 
 
 def __getattr__(name: str) -> Any:
-    if name == "spec":
-        return _function.spec
+    if name in ("spec", "device"):
+        return getattr(_function, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

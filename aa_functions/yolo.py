@@ -56,7 +56,7 @@ def create(
     half: bool = False,
     batch: int | None = None,
     workers: int | None = None,
-    download: bool = False,
+    download: bool | None = None,
 ) -> YoloDetection:
     """Create a detection function from an Ultralytics detection checkpoint.
 
@@ -80,7 +80,8 @@ def create(
             CPU each core runs one image at a time.
         workers: Number of copies of the model on a CPU, or of threads that prepare images for a
             GPU. None: one for each core.
-        download: If the weights are not found, download them from Ultralytics' releases.
+        download: Whether to download weights that are not found from Ultralytics' releases. None:
+            if they have a name that Ultralytics publishes; see `aa_functions.weights.download`.
 
     Returns:
         The function. The ids of its labels are the class numbers. Its boxes are rectangles in
@@ -223,6 +224,11 @@ class YoloDetection:
             "precision": options.precision,
             "packages": ("cv2", "cvat_sdk", "torch", "torchvision", "ultralytics"),
         }
+
+    @property
+    def device(self) -> str:
+        """What runs the network, such as `cpu (openvino)` or `cuda:0 (torch)`."""
+        return f"{self._options.device} ({self._backend})"
 
     @property
     def _runner(self) -> CpuRunner | GpuRunner:

@@ -20,15 +20,17 @@ from cvat_flows.flows.commands.exit_status import (
     status_of,
 )
 from cvat_flows.flows.commands.listing import describe, find_commands
+from cvat_flows.flows.commands.logs import LEVELS, given_level, show_logs
 from cvat_flows.flows.own_output import keep_output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit status."""
-    if argv is None:
+    given = _words_to_complete() or (sys.argv[1:] if argv is None else list(argv))
+    if argv is None and not _is_completing():
         keep_output()
+    show_logs(given_level(given))
     set_prefect_defaults()
-    given = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(
         prog="cvat-flows",
         description="Annotate CVAT tasks with detection functions, as Prefect flows.",
@@ -48,7 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if chosen:
             command = entry.load()
             command.configure(subparser)
+            subparser.add_argument(
+                "--log-level", choices=LEVELS, help="print the log from this level on"
+            )
             subparser.set_defaults(run=command.run)
+    _complete(parser)
     if not given:
         parser.print_help()
         return MISTAKE
@@ -72,6 +78,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cvat-flows {arguments.command}: {clean(str(sentence))}", file=sys.stderr)
         return status_of(sentence)
     return status
+
+
+def _is_completing() -> bool:
+    """Return whether a shell asks for completions (argcomplete)."""
+    return "_ARGCOMPLETE" in os.environ
+
+
+def _words_to_complete() -> list[str]:
+    """Return the words that a shell wants completed, without the program's name."""
+    return os.environ.get("COMP_LINE", "").split()[1:] if _is_completing() else []
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Print completions and end the process if a shell asks for them. Needs argcomplete."""
+    if _is_completing():
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
 
 
 def _sentence_of(error: Exception) -> Exception | None:

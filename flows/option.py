@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 Group = Literal[
     "detections", "labels", "frames", "truth", "figures", "existing annotations", "run", "options"
 ]
+"""In the order in which `--help` lists them, after the essential options."""
 
 
 @frozen(kw_only=True)
@@ -24,14 +25,16 @@ class Option:
 
     Attributes:
         group: The heading under which `--help` lists the flag.
+        metavar: What `--help` calls the flag's value, such as `SECONDS`. Empty: the choices.
         changes_result: Whether another value can give other annotations on a frame. Frames that
             were annotated with another value are then done again.
         has_own_argument: The commands have an argument for it that is not made from the field.
-        is_alias: Another field says the same. The form in the Prefect UI leaves it out.
-        is_essential: The form shows it first, not in the group of advanced options.
+        is_alias: Another field says the same. The form in the Prefect UI and `--help` leave it out.
+        is_essential: The form and `--help` show it first, not in its group.
     """
 
     group: Group = "options"
+    metavar: str = ""
     changes_result: bool = True
     has_own_argument: bool = False
     is_alias: bool = False

@@ -13,22 +13,23 @@ from typing import Annotated, Any, Literal
 from attrs import evolve
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
+from aa_functions.installed import installed_functions
 from aa_functions.reference import FunctionReference
 from cvat_flows.flows.form import advanced_model
 from cvat_flows.flows.option import Option, fields_without_result
 
-SHIPPED_FUNCTIONS = ("aa_functions.yolov8n", "aa_functions.yolo", "aa_functions.shapes")
 FunctionName = Annotated[
     str,
     Field(
         min_length=1,
-        description="AA function: the qualified name of a Python module, or the path of a .py file",
+        description="AA function: the short name of an installed one (shapes), the qualified "
+        "name of a Python module, or the path of a .py file",
     ),
-    # In the form: a choice of the functions that ship, or any other name.
+    # In the form: a choice of the installed functions, or any other name.
     WithJsonSchema(
         {
             "anyOf": [
-                {"title": "Shipped", "type": "string", "enum": list(SHIPPED_FUNCTIONS)},
+                {"title": "Installed", "type": "string", "enum": list(installed_functions())},
                 {"title": "Other", "type": "string", "minLength": 1},
             ]
         }
@@ -44,7 +45,7 @@ ServerBlock = Annotated[
         "the block 'default', else the default profile of cvat-cli."
     ),
 ]
-DEFAULT_FUNCTION = "aa_functions.yolov8n"
+DEFAULT_FUNCTION = "yolov8n"
 FAILURES_ALLOWED_BY_A_SHARE = 10
 """Failed frames that any share in `max_failed_frames` allows. A few bad images do not mean that
 something is wrong with the whole run, even if the task is small."""
@@ -80,7 +81,9 @@ class AnnotateTaskParameters(BaseModel):
     function: Annotated[FunctionName, _OWN_ARGUMENT] = Field(
         title="AA function", default=DEFAULT_FUNCTION
     )
-    conf_threshold: Annotated[float | None, evolve(_DETECTIONS, is_essential=True)] = Field(
+    conf_threshold: Annotated[
+        float | None, evolve(_DETECTIONS, is_essential=True, metavar="SCORE")
+    ] = Field(
         title="Confidence threshold",
         default=None,
         ge=0,
@@ -107,10 +110,10 @@ class AnnotateTaskParameters(BaseModel):
     function_parameters: Annotated[FunctionParameters, _OWN_ARGUMENT] = Field(
         title="Function parameters", default_factory=dict
     )
-    server: Annotated[ServerBlock, evolve(_RUN, is_essential=True)] = Field(
+    server: Annotated[ServerBlock, evolve(_RUN, is_essential=True, metavar="BLOCK")] = Field(
         title="CVATServer block", default=None
     )
-    function_name: Annotated[str | None, _RUN] = Field(
+    function_name: Annotated[str | None, evolve(_RUN, metavar="NAME")] = Field(
         title="Name of the function in records",
         default=None,
         min_length=1,
@@ -146,13 +149,13 @@ class AnnotateTaskParameters(BaseModel):
         description="What to do with a skeleton that lacks keypoints: fail the frame (error), or "
         "add the missing keypoints as outside (outside)",
     )
-    max_shapes_per_frame: Annotated[int | None, _DETECTIONS] = Field(
+    max_shapes_per_frame: Annotated[int | None, evolve(_DETECTIONS, metavar="NUMBER")] = Field(
         title="Maximum annotations on a frame",
         default=10_000,
         ge=1,
         description="Fail a frame that has more annotations than this. Empty: no limit.",
     )
-    detect_timeout: Annotated[float | None, _TIMEOUT] = Field(
+    detect_timeout: Annotated[float | None, evolve(_TIMEOUT, metavar="SECONDS")] = Field(
         title="Time limit of one detection, in seconds",
         default=1800,
         gt=0,
@@ -164,12 +167,12 @@ class AnnotateTaskParameters(BaseModel):
     ] = Field(
         title="Clear existing annotations", default=False, description="Same as existing=clear"
     )
-    frames: Annotated[str | None, _FRAMES] = Field(
+    frames: Annotated[str | None, evolve(_FRAMES, metavar="RANGES")] = Field(
         title="Frames",
         default=None,
         description="Numbers of the frames to annotate, for example '0-20,30,45-'. Empty: all.",
     )
-    jobs: Annotated[list[int] | None, _FRAMES] = Field(
+    jobs: Annotated[list[int] | None, evolve(_FRAMES, metavar="ID")] = Field(
         title="Jobs",
         default=None,
         description="Ids of the jobs to annotate. Empty: all, except consensus replicas.",
@@ -197,7 +200,7 @@ class AnnotateTaskParameters(BaseModel):
         default=False,
         description="Also annotate ground-truth and honeypot frames",
     )
-    max_failed_frames: Annotated[float, _RUN] = Field(
+    max_failed_frames: Annotated[float, evolve(_RUN, metavar="SHARE|COUNT")] = Field(
         title="Limit of failed frames",
         default=0.1,
         ge=0,
@@ -211,7 +214,7 @@ class AnnotateTaskParameters(BaseModel):
         description="When to upload a job: as soon as its frames are done, or after the last frame "
         "of the run. With --max-failed-frames 0 always at the end.",
     )
-    frames_per_run: Annotated[int, _RUN] = Field(
+    frames_per_run: Annotated[int, evolve(_RUN, metavar="FRAMES")] = Field(
         title="Frames in one detect run",
         default=72,
         ge=1,
@@ -229,14 +232,14 @@ class AnnotateTaskParameters(BaseModel):
         description="jobs: let other workers detect on the task's later jobs at the same time. The "
         "result is the same. Needs the deployment detect-jobs and storage shared by all workers.",
     )
-    split_runs: Annotated[int, _RUN] = Field(
+    split_runs: Annotated[int, evolve(_RUN, metavar="RUNS")] = Field(
         title="Number of helper runs",
         default=3,
         ge=1,
         le=100,
         description="With split: maximum number of other flow runs",
     )
-    wait_for_writer: Annotated[float, _RUN] = Field(
+    wait_for_writer: Annotated[float, evolve(_RUN, metavar="SECONDS")] = Field(
         title="Seconds to wait for another run",
         default=600,
         ge=0,

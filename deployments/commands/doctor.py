@@ -5,7 +5,6 @@ on a failure.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,13 @@ from typing import TYPE_CHECKING
 from attrs import asdict
 
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.output import Output, add_output_arguments
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
-from cvat_flows.flows.commands.task_arguments import add_function_arguments, function_values
+from cvat_flows.flows.commands.task_arguments import (
+    add_function_arguments,
+    function_values,
+    has_function,
+)
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -39,7 +43,6 @@ STYLES = {"ok": "green", "warning": "yellow", "failure": "red"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON line for each result")
     parser.add_argument(
         "--strict", action="store_true", help="exit with status 1 for warnings, too"
     )
@@ -66,27 +69,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="your copy of deployments/prefect.yaml, as given to `cvat-flows setup`",
     )
     add_function_arguments(parser, required=False)
+    add_output_arguments(parser)
     add_server_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
-
     from cvat_flows.deployments.doctor.verdict import run_checks
-    from cvat_flows.flows.commands.terminal import line
-    from cvat_flows.tasks.model.text import clean
 
     use_server_arguments(arguments)
-    console = Console(highlight=False)
+    output = Output.of(arguments)
     levels: set[str] = set()
     for verdict in run_checks(_checks(arguments)):
         levels.add(verdict.level)
-        if arguments.json:
-            print(clean(json.dumps(asdict(verdict), ensure_ascii=False)))
-        else:
-            console.print(_format(verdict))
-            if verdict.advice:
-                console.print("         ", line(f"-> {verdict.advice}"))
+        output.row(asdict(verdict))
+        output.show(*format_verdict(verdict))
     bad = {"failure", "warning"} if arguments.strict else {"failure"}
     return 1 if levels & bad else 0
 
@@ -122,7 +118,7 @@ def _function_reference(arguments: argparse.Namespace) -> FunctionReference:
     from aa_functions.reference import FunctionReference
 
     name = DEFAULT_FUNCTION
-    if arguments.function_module or arguments.function_file:
+    if has_function(arguments):
         name = function_values(arguments)["function"]
     return FunctionReference.named(name, arguments.function_parameters or {})
 
@@ -134,17 +130,21 @@ def _with_client(check: Callable[[SyncPrefectClient], Iterable[Verdict]]) -> Ite
         yield from check(client)
 
 
-def _format(verdict: Verdict) -> Text:
+def format_verdict(verdict: Verdict) -> list[Text]:
+    """Return the lines about a verdict, with what to do about it."""
     from rich.text import Text
 
     from cvat_flows.flows.commands.terminal import line
 
-    return Text.assemble(
+    first = Text.assemble(
         (f"{verdict.level:8}", STYLES[verdict.level]),
         "  ",
         (line(verdict.what).plain, "bold"),
         ": ",
         line(verdict.text),
+    )
+    return (
+        [first, Text.assemble("          -> ", line(verdict.advice))] if verdict.advice else [first]
     )
 
 

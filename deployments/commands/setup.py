@@ -5,22 +5,17 @@ webhooks.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.confirm import add_yes_argument, confirm
+from cvat_flows.flows.commands.output import Output, add_output_arguments
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
-
-if TYPE_CHECKING:
-    from cvat_flows.deployments.setup.changes import Change
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show the changes, but make none")
-    parser.add_argument(
-        "--yes", "-y", action="store_true", help="make the changes without confirmation"
-    )
+    add_yes_argument(parser)
     parser.add_argument(
         "--file",
         type=Path,
@@ -86,6 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     webhook.add_argument(
         "--secret-file", type=Path, metavar="FILE", help="file with the webhook's secret"
     )
+    add_output_arguments(parser, of="change")
     add_server_arguments(parser)
 
 
@@ -93,44 +89,32 @@ def run(arguments: argparse.Namespace) -> int:
     from cvat_flows.deployments.setup.changes import pending
     from cvat_flows.deployments.setup.connection import prefect_client
     from cvat_flows.deployments.setup.plan import make_plan
-    from cvat_flows.tasks.model.text import clean, counted
+    from cvat_flows.tasks.model.text import counted
 
     use_server_arguments(arguments)
+    output = Output.of(arguments)
     with prefect_client() as client:
         changes = make_plan(client, arguments)
         for change in changes:
-            print(clean(str(change)))
+            output.say(str(change))
+            output.row({"verb": change.verb, "what": change.what, "detail": change.detail})
         todo = pending(changes)
         if not todo:
-            print("\nnothing to change")
+            output.say("nothing to change")
             return 0
         count = counted(len(todo), "change")
         if arguments.dry_run:
-            print(f"\n{count} to make; nothing was changed")
+            output.say(f"{count} to make; nothing was changed")
             return 0
-        if not arguments.yes and not _confirm(count):
-            print("nothing was changed")
+        if not confirm(f"make {count}?", yes=arguments.yes):
+            output.say("nothing was changed")
             return 1
-        _apply(todo)
+        for change in todo:
+            output.say(f"{change.what} ...")
+            assert change.apply
+            change.apply()
+        output.say("done")
     return 0
-
-
-def _confirm(count: str) -> bool:
-    if not sys.stdin.isatty():
-        print("\nthere is no terminal for a confirmation: use --yes", file=sys.stderr)
-        return False
-    return input(f"\nmake {count}? [y/N] ").strip().lower() in {"y", "yes"}
-
-
-def _apply(changes: list[Change]) -> None:
-    from cvat_flows.tasks.model.text import on_one_line
-
-    print()
-    for change in changes:
-        print(f"{on_one_line(change.what)} ...", end=" ", flush=True)
-        assert change.apply
-        change.apply()
-        print("done")
 
 
 COMMAND = Command(

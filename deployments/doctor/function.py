@@ -27,12 +27,12 @@ def check_function(reference: FunctionReference) -> Iterator[Verdict]:
     digest = (loaded.fingerprint or "none")[:12]
     yield ok(
         "function",
-        f"{loaded.title}, fingerprint {digest}, loaded in {time.monotonic() - started:.1f} s",
+        f"{loaded.label}, fingerprint {digest}, loaded in {time.monotonic() - started:.1f} s",
     )
     if loaded.unknown:
         yield warning(
             "fingerprint",
-            f"{loaded.title} has none ({loaded.unknown}): its detections are not cached",
+            f"{loaded.label} has none ({loaded.unknown}): its detections are not cached",
             "add fingerprint_inputs to the function: docs/functions.md",
         )
     context = DetectionContext(frame_name="doctor.png")
@@ -45,7 +45,7 @@ def check_function(reference: FunctionReference) -> Iterator[Verdict]:
     except Exception as error:
         yield failure(
             "detection",
-            f"{loaded.title} fails on an empty image ({error_text(error, 300)})",
+            f"{loaded.label} fails on an empty image ({error_text(error, 300)})",
             "check that its weights and its device are available",
         )
         return

@@ -8,18 +8,22 @@ import argparse
 import os
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import DONE, FAILED, SERVER, status_of
 from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
+from cvat_flows.flows.commands.output import Output, add_output_arguments
 from cvat_flows.flows.commands.server_options import (
     add_server_arguments,
     given_server_options,
     use_server_arguments,
 )
-from cvat_flows.flows.commands.task_arguments import add_function_arguments, function_values
+from cvat_flows.flows.commands.task_arguments import (
+    add_function_arguments,
+    function_values,
+    has_function,
+)
 from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.commands.usage_error import UsageError, flag
 from cvat_flows.flows.in_process import sweep_here
@@ -49,6 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(
         parser, AnnotateNewTasksParameters, title="sweep", exclude=_NOT_SWEEP_OPTIONS
     )
+    add_output_arguments(parser, of="task")
     add_server_arguments(parser)
 
 
@@ -68,29 +73,41 @@ def run(arguments: argparse.Namespace) -> int:
         )
     require_prefect()
     report = sweep_here(parameters)
-    show(report)
+    show(report, Output.of(arguments))
     if report.errors and all(status_of(error) == SERVER for error in report.errors):
         return SERVER
     return FAILED if report.failed else DONE
 
 
-def show(report: SweepReport) -> None:
+def show(report: SweepReport, output: Output) -> None:
     """Print the result of the sweep."""
-    console = Console()
+    for row in report.rows:
+        output.row(
+            {
+                "task": row.task.id,
+                "name": row.task.name,
+                "rule": row.rule,
+                "outcome": row.outcome,
+                "details": row.text,
+                "cvat_url": row.task.url,
+                "prefect_url": row.run_url,
+            }
+        )
+    output.row({"result": report.sentence, "failed": report.failed})
     if report.rows:
         table = Table("task", "name", "rule", "outcome", "details")
         for row in report.rows:
             table.add_row(
                 str(row.task.id), line(row.task.name), line(row.rule), row.outcome, line(row.text)
             )
-        console.print(table)
-    console.print(line(report.sentence))
+        output.show(table)
+    output.say(report.sentence)
 
 
 def _rules(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the parameters for a rules file, or for one rule made from the options."""
     rule = model_values(arguments, SweepRule, exclude=_NOT_RULE_OPTIONS)
-    if arguments.function_module or arguments.function_file:
+    if has_function(arguments):
         rule |= function_values(arguments)
     if not arguments.rules_file:
         if not rule.keys() - {"limit"} and os.environ.get(RULES_VARIABLE):

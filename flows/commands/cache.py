@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
-from rich.console import Console
+from attrs import asdict
 from rich.table import Table
 
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import DONE
-from cvat_flows.flows.commands.terminal import line, say
+from cvat_flows.flows.commands.output import Output, add_output_arguments
+from cvat_flows.flows.commands.terminal import line
+from cvat_flows.flows.commands.usage_error import flag
 from cvat_flows.flows.maintain import sentence
 from cvat_flows.tasks.detect.cache_usage import cache_usage
 from cvat_flows.tasks.detect.pruning import prune
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.storage import open_storage
 
 
@@ -31,10 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="GB",
         help="prune: then delete the oldest beyond this size",
     )
+    add_output_arguments(parser, of="function")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    storage = open_storage()
+    storage, output = open_storage(), Output.of(arguments)
     if arguments.action == "prune":
         age, size = arguments.max_age, arguments.max_size
         pruned = prune(
@@ -42,22 +47,39 @@ def run(arguments: argparse.Namespace) -> int:
             max_age=None if age is None else timedelta(days=age),
             max_bytes=None if size is None else int(size * 1e9),
         )
-        say(sentence(pruned))
+        output.say(sentence(pruned))
+        output.row(asdict(pruned))
         return DONE
     content = cache_usage(storage)
-    table = Table("function", "fingerprint", "parameters", "images", "MB", "newest")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("function", "version", "options"):
+        table.add_column(heading)
+    for heading in ("images", "MB", "newest (UTC)"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for function in content.functions:
         table.add_row(
             line(function.title),
-            function.fingerprint[:12],
-            line(json.dumps(dict(function.parameters))),
+            function.fingerprint[:8],
+            line(_options(function.parameters)),
             f"{function.images:,}",
             f"{function.size / 1e6:.1f}",
             f"{function.newest:%Y-%m-%d %H:%M}",
         )
-    Console().print(table)
-    say(f"{content.images:,} images, {content.size / 1e6:,.1f} MB in {storage}")
+        output.row(asdict(function))
+    if content.functions:
+        output.show(table)
+    images = counted(content.images, "image")
+    output.say(f"{images}, {content.size / 1e6:,.1f} MB in {storage}")
     return DONE
+
+
+def _options(parameters: Mapping[str, Any]) -> str:
+    """Return what the function was told on each call, as flags; "-" for nothing."""
+    given = {name: value for name, value in parameters.items() if value not in (None, False)}
+    words = (
+        flag(name) if value is True else f"{flag(name)} {value}" for name, value in given.items()
+    )
+    return " ".join(words) or "-"
 
 
 COMMAND = Command(

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
 from rich.table import Table
 
-from cvat_flows.flows.commands.annotate import TerminalProgress, say_if_not_recorded
+from cvat_flows.flows.commands.annotate import say_if_not_recorded
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.evaluation_output import (
     add_output_argument,
@@ -18,13 +17,15 @@ from cvat_flows.flows.commands.evaluation_output import (
 )
 from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
+from cvat_flows.flows.commands.output import Output, add_output_arguments
+from cvat_flows.flows.commands.run_output import progress_for
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.task_arguments import (
     add_function_arguments,
     add_task_id_argument,
     function_values,
 )
-from cvat_flows.flows.commands.terminal import line, say
+from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.evaluation.publish import PAGE, files_of, page_of
 from cvat_flows.flows.in_process import evaluate_here
@@ -39,6 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_function_arguments(parser)
     add_model_arguments(parser, EvaluateTaskParameters)
     add_output_argument(parser)
+    add_output_arguments(parser)
     add_server_arguments(parser)
 
 
@@ -53,17 +55,27 @@ def run(arguments: argparse.Namespace) -> int:
     )
     use_server_arguments(arguments)
     require_prefect()
-    report = evaluate_here(parameters, LiveInputs(progress=TerminalProgress()))
-    _show(report)
+    output = Output.of(arguments)
+    report = evaluate_here(parameters, LiveInputs(progress=progress_for(output)))
+    _show(report, output)
     if arguments.output is not None:
         write_output(arguments.output, {PAGE: page_of(report), **files_of(report)})
-        say(f"report       {(arguments.output / PAGE).absolute()}")
-    say_if_not_recorded()
+        output.say(f"report       {(arguments.output / PAGE).absolute()}")
+    say_if_not_recorded(output)
     return FAILED if report.predictions.failed else DONE
 
 
-def _show(report: EvaluationReport) -> None:
-    console = Console()
+def _show(report: EvaluationReport, output: Output) -> None:
+    output.row(
+        {
+            "task": report.media.task_id,
+            "function": report.function,
+            "result": report.sentence,
+            "notes": list(report.notes()),
+            "rows": [dict(zip(HEADINGS, row, strict=True)) for row in report.rows()],
+            "likely_mistakes": len(report.mistakes),
+        }
+    )
     facts = Table(show_header=False, box=None, pad_edge=False)
     facts.add_column(style="bold")
     facts.add_column(overflow="fold")
@@ -73,14 +85,13 @@ def _show(report: EvaluationReport) -> None:
     facts.add_row("result", line(report.sentence))
     for note in report.notes():
         facts.add_row("note", line(note))
-    console.print(facts)
     figures = Table(*HEADINGS)
     for row in report.rows():
         figures.add_row(*map(line, row), style="bold" if row[0] == "all" else None)
-    console.print(figures)
-    show_ranked(report.media, report.ranked)
+    output.show(facts, figures)
+    show_ranked(report.media, report.ranked, output)
     if report.mistakes:
-        say(
+        output.say(
             f"{counted(len(report.mistakes), 'likely mistake')} of people: confident detections "
             "that contradict them (mistakes.csv)"
         )

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from cvat_flows.flows.commands.output import Output
 from cvat_flows.flows.commands.terminal import line
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.tasks.evaluate.corrections import RankedFrame
@@ -38,7 +38,7 @@ def write_output(folder: Path, files: Mapping[str, bytes]) -> None:
         raise UsageError(f"--output {folder}: cannot be written ({error.strerror})") from error
 
 
-def show_ranked(media: TaskMedia, ranked: Sequence[RankedFrame]) -> None:
+def show_ranked(media: TaskMedia, ranked: Sequence[RankedFrame], output: Output) -> None:
     """Print the frames that need most corrections."""
     if not ranked:
         return
@@ -50,4 +50,4 @@ def show_ranked(media: TaskMedia, ranked: Sequence[RankedFrame]) -> None:
             f"{one.corrections:g}",
             line(", ".join(one.reasons)),
         )
-    Console().print(first)
+    output.show(first)

@@ -3,99 +3,132 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
+from collections.abc import Sequence
 
-from attrs import asdict
-from rich.console import Console
+from attrs import asdict, evolve
 from rich.table import Table
 
+from aa_functions.installed import short_name
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import DONE
+from cvat_flows.flows.commands.output import Output, add_output_arguments
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_id_argument, parse_task_id
-from cvat_flows.flows.commands.terminal import line, say
+from cvat_flows.flows.commands.terminal import line
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.settings import find_settings
 from cvat_flows.tasks.cvat.task import fetch_identity
+from cvat_flows.tasks.record.history import RunEntry, read_history
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
 from cvat_flows.tasks.storage import open_storage
+
+Row = tuple[int, int, FrameRecord]
+"""A job, a frame, and its record."""
+SHOWN_OF_ID = 8
+"""Characters of a run's id that are shown. `cvat-flows undo --run` accepts them."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_task_id_argument(parser)
     parser.add_argument("--frames", action="store_true", help="print a row for each frame")
-    parser.add_argument(
-        "--json", action="store_true", help="print everything as JSON, one line for each frame"
-    )
     parser.add_argument("--server", metavar="BLOCK", help="name of the CVATServer block")
+    add_output_arguments(parser, of="frame")
     add_server_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     task_id = parse_task_id(arguments)
     use_server_arguments(arguments)
+    output = Output.of(arguments)
     client = connect(find_settings(arguments.server))
     storage, task = open_storage(), fetch_identity(client, task_id)
     names = functions_of_task(storage, task)
     if not names:
         text = f"task {task_id} on {client.api_map.host}: no manifest, so nothing was uploaded"
-        say("; ".join(filter(None, [text, describe_namesakes(storage, task)])))
+        output.say("; ".join(filter(None, [text, describe_namesakes(storage, task)])))
     for name in names:
+        shown = short_name(name)
         manifest = Manifest(storage, task=task, function=name, run=RunStamp(id=""))
         rows = list(manifest.records())
-        if arguments.json:
-            for job_id, frame, record in rows:
-                print(
-                    json.dumps({"function": name, "job": job_id, "frame": frame, **asdict(record)})
-                )
-        elif arguments.frames:
-            Console().print(_frames(name, rows))
+        for job_id, frame, record in rows:
+            output.row({"function": shown, "job": job_id, "frame": frame, **asdict(record)})
+        if arguments.frames:
+            output.show(_frames(shown, rows))
         else:
-            Console().print(_runs(name, rows))
+            output.show(_runs(shown, rows, read_history(storage, task=task, function=name)))
+    if names and not arguments.frames:
+        output.say(
+            "now: annotations of the run that the record still lists; to delete those of one run: "
+            f"cvat-flows undo {task_id} --run RUN"
+        )
     return DONE
 
 
-Row = tuple[int, int, FrameRecord]
-
-
-def _runs(function: str, rows: list[Row]) -> Table:
-    """Make a table of the runs: the frames they wrote last, the annotations they created."""
-    table = Table(title=line(function))
-    table.add_column("run", no_wrap=True)
-    for heading in ("when", "fingerprint", "frames written last", "annotations"):
-        table.add_column(heading)
-    last: dict[str, list[FrameRecord]] = {}
-    created: Counter[str] = Counter()
-    for _, _, record in rows:
-        last.setdefault(record.run.id, []).append(record)
-        created.update(item.run for item in record.items if item.run)
-    for run_id in sorted(
-        {*last, *created}, key=lambda i: max((r.when for r in last.get(i, [])), default="")
-    ):
-        records = last.get(run_id, [])
-        states = Counter(record.state for record in records)
+def _runs(function: str, rows: Sequence[Row], history: Sequence[RunEntry]) -> Table:
+    """Make a table of the runs, the latest last."""
+    table = Table(
+        title=line(function), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for heading in ("run", "when (UTC)", "version"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("frames")
+    for heading in ("created", "deleted", "now"):
+        table.add_column(heading, justify="right")
+    now = Counter(item.run for _, _, record in rows for item in record.items if item.run)
+    for entry in _with_unlisted(history, rows, now):
+        frames = {"annotated": entry.annotated, "failed": entry.failed}
+        text = ", ".join(f"{count:,} {state}" for state, count in frames.items() if count)
         table.add_row(
-            run_id,
-            max((record.when for record in records), default=""),
-            records[0].run.fingerprint[:12] if records else "",
-            ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "-",
-            str(created[run_id]),
+            entry.run[:SHOWN_OF_ID],
+            entry.ended[:16].replace("T", " "),
+            entry.fingerprint[:8],
+            "undo" if entry.action == "undo" else line(text or entry.stopped or "-"),
+            f"{entry.created:,}",
+            f"{entry.deleted:,}",
+            f"{now[entry.run]:,}",
         )
     return table
 
 
-def _frames(function: str, rows: list[Row]) -> Table:
-    table = Table("frame", "job", "state", "annotations", "when", "run", title=line(function))
+def _with_unlisted(
+    history: Sequence[RunEntry], rows: Sequence[Row], now: Counter[str]
+) -> list[RunEntry]:
+    """Add the runs that are only in the records: interrupted ones, and those of old versions."""
+    found = {entry.run: entry for entry in history}
+    unlisted: dict[str, RunEntry] = {run: RunEntry(run=run) for run in now if run not in found}
+    for _, _, record in rows:
+        if record.run.id in found:
+            continue
+        known = unlisted.get(record.run.id, RunEntry(run=record.run.id))
+        unlisted[record.run.id] = evolve(
+            known,
+            ended=max(known.ended, record.when),
+            fingerprint=record.run.fingerprint,
+            annotated=known.annotated + (record.state == "annotated"),
+            failed=known.failed + (record.state == "failed"),
+        )
+    listed = (evolve(entry, created=now[run]) for run, entry in unlisted.items())
+    return sorted([*history, *listed], key=lambda entry: entry.ended)
+
+
+def _frames(function: str, rows: Sequence[Row]) -> Table:
+    table = Table(
+        *("frame", "job", "state", "annotations", "when (UTC)", "run"),
+        title=line(function),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
     for job_id, frame, record in sorted(rows, key=lambda row: (row[1], row[0])):
         table.add_row(
             str(frame),
             str(job_id),
             line(f"{record.state}: {record.error}" if record.error else record.state),
             str(len(record.items)),
-            record.when,
-            record.run.id[:8],
+            record.when[:16].replace("T", " "),
+            record.run.id[:SHOWN_OF_ID],
         )
     return table
 

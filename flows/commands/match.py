@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
+from attrs import asdict
 from rich.table import Table
 
+from aa_functions.installed import short_name
 from aa_functions.reference import load_function
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import DONE, MISTAKE
 from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.output import Output
 from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
 from cvat_flows.flows.commands.terminal import line
@@ -48,25 +50,29 @@ def run(arguments: argparse.Namespace) -> int:
         conv_mask_to_poly=parameters.conv_mask_to_poly,
         mapping=load_mapping(parameters.label_mapping),
     )
-    console = Console()
-    console.print(match_table(comparison.rows, title=f"{function.title} and {media}"))
+    output = Output.of(arguments)
     used = [label for label in comparison.match.labels.values() if label is not None]
+    output.show(match_table(comparison.rows, title=f"{short_name(function.name)} and {media}"))
+    for row in comparison.rows:
+        output.row({**asdict(row), "fits": row.status not in MISMATCHES})
     if comparison.mismatches:
-        console.print(
+        result = (
             f"{counted(len(comparison.mismatches), 'mismatch', 'mismatches')}: rename labels in "
             "CVAT, or use --label-mapping or --allow-unmatched-labels"
         )
-        return MISTAKE
-    if not used:
-        console.print(
+    elif not used:
+        result = (
             "no label of the function is in the task or mapped to it, so nothing would be "
             "annotated: add labels in CVAT, or use --label-mapping"
         )
-        return MISTAKE
-    dropped = len(comparison.match.labels) - len(used)
-    rest = f"; {counted(dropped, 'label')} of the function would be dropped" if dropped else ""
-    console.print(f"the function fits the task{rest}")
-    return DONE
+    else:
+        dropped = len(comparison.match.labels) - len(used)
+        rest = f"; {counted(dropped, 'label')} of the function would be dropped" if dropped else ""
+        result = f"the function fits the task{rest}"
+    fits = bool(used) and not comparison.mismatches
+    output.say(result)
+    output.row({"result": result, "fits": fits})
+    return DONE if fits else MISTAKE
 
 
 def match_table(rows: tuple[MatchRow, ...], *, title: str) -> Table:

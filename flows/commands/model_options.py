@@ -20,6 +20,8 @@ from cvat_flows.flows.option import Group, option_of
 from cvat_flows.tasks.matching.strict_yaml import load_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
+ESSENTIAL = "essential options"
+"""Heading of the options that come first."""
 
 
 def add_model_arguments(
@@ -31,15 +33,21 @@ def add_model_arguments(
 ) -> None:
     """Add an option for each field of the model, except those in `exclude`, in the fields' groups.
 
-    Fields without a group are under `title`. A field that has its own argument gets no other.
+    Essential options come first. Fields without a group are under `title`. A field that has its own
+    argument gets no other.
     """
     fields = list(_option_fields(model, exclude))
-    for name_of_group in get_args(Group):
-        members = [(n, field) for n, field in fields if option_of(field).group == name_of_group]
-        shown = title if name_of_group == "options" else name_of_group
-        group = parser.add_argument_group(shown) if members else None
-        for name, field in members:
-            _add_field(group, name, field)
+    groups: dict[str, list[tuple[str, FieldInfo]]] = {ESSENTIAL: []}
+    groups |= {title if name == "options" else name: [] for name in get_args(Group)}
+    for name, field in fields:
+        option = option_of(field)
+        group = title if option.group == "options" else option.group
+        groups[ESSENTIAL if option.is_essential else group].append((name, field))
+    for heading, members in groups.items():
+        if members:
+            shown = parser.add_argument_group(heading)
+            for name, field in members:
+                _add_field(shown, name, field)
 
 
 def model_values(
@@ -78,20 +86,23 @@ def _describe_error(row: Any) -> str:
 
 
 def _add_field(group: Any, name: str, field: FieldInfo) -> None:
-    kind = _without_none(field.annotation)
+    kind, option = _without_none(field.annotation), option_of(field)
     text = (field.description or "").replace("%", "%%")
+    if option.is_alias:
+        group.add_argument(flag(name), action="store_true", default=None, help=argparse.SUPPRESS)
+        return
     if kind is bool:
         action: Any = argparse.BooleanOptionalAction if field.default else "store_true"
         group.add_argument(flag(name), action=action, default=None, help=text)
     elif get_origin(kind) is Literal:
         group.add_argument(flag(name), choices=get_args(kind), help=text + _default_text(field))
     elif get_origin(kind) is list:
-        metavar = "ID" if get_args(kind) == (int,) else "VALUE"
-        group.add_argument(flag(name), nargs="+", metavar=metavar, help=text)
+        group.add_argument(flag(name), nargs="+", metavar=option.metavar or "VALUE", help=text)
     elif _is_mapping(field):
         group.add_argument(flag(name), metavar="YAML|FILE", help=text)
     else:
-        group.add_argument(flag(name), metavar="VALUE", help=text + _default_text(field))
+        metavar = option.metavar or "VALUE"
+        group.add_argument(flag(name), metavar=metavar, help=text + _default_text(field))
 
 
 def _default_text(field: FieldInfo) -> str:

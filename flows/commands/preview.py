@@ -8,13 +8,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cvat_flows.flows.commands.annotate import TerminalProgress, show
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.output import Output
+from cvat_flows.flows.commands.run_output import progress_for, show_run
 from cvat_flows.flows.commands.server_options import use_server_arguments
 from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
-from cvat_flows.flows.commands.terminal import say
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
@@ -63,22 +63,23 @@ def run(arguments: argparse.Namespace) -> int:
     )
     use_server_arguments(arguments)
     require_prefect()
+    destination = Output.of(arguments)
     finished = run_here(
         parameters,
-        LiveInputs(progress=TerminalProgress(), include_done=True, max_frames=MAX_PICTURES),
+        LiveInputs(progress=progress_for(destination), include_done=True, max_frames=MAX_PICTURES),
     )
     report = finished.report_or_raise()
-    show(report, finished.url)
     page = next((path for _, path in report.files if path.endswith(".html")), None)
     content = open_storage().read(page) if page else None
     if content is None:
         raise RuntimeError("the page could not be written to the storage: see the run's log")
     output = arguments.output or Path(f"preview-{parameters.task_id}.html")
+    show_run(destination, report, finished.url, page=str(output.absolute()))
     try:
         output.write_bytes(content)
     except OSError as error:
         raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from error
-    say(f"page         {output.absolute()}")
+    destination.say(f"page         {output.absolute()}")
     return FAILED if finished.error else DONE
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import argparse
 
-from cvat_flows.flows.commands.annotate import TerminalProgress, say_if_not_recorded
+from attrs import asdict
+
+from cvat_flows.flows.commands.annotate import say_if_not_recorded
 from cvat_flows.flows.commands.command import Command
 from cvat_flows.flows.commands.evaluation_output import (
     add_output_argument,
@@ -15,13 +17,14 @@ from cvat_flows.flows.commands.evaluation_output import (
 )
 from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
+from cvat_flows.flows.commands.output import Output, add_output_arguments
+from cvat_flows.flows.commands.run_output import progress_for
 from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
 from cvat_flows.flows.commands.task_arguments import (
     add_function_arguments,
     add_task_id_argument,
     function_values,
 )
-from cvat_flows.flows.commands.terminal import say
 from cvat_flows.flows.evaluation.parameters import RankFramesParameters
 from cvat_flows.flows.evaluation.publish import files_of_ranking
 from cvat_flows.flows.in_process import rank_here
@@ -34,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_function_arguments(parser)
     add_model_arguments(parser, RankFramesParameters)
     add_output_argument(parser)
+    add_output_arguments(parser)
     add_server_arguments(parser)
 
 
@@ -48,15 +52,21 @@ def run(arguments: argparse.Namespace) -> int:
     )
     use_server_arguments(arguments)
     require_prefect()
-    report = rank_here(parameters, LiveInputs(progress=TerminalProgress()))
-    show_ranked(report.media, report.ranked)
-    say(f"result       {report.sentence}")
+    output = Output.of(arguments)
+    report = rank_here(parameters, LiveInputs(progress=progress_for(output)))
+    show_ranked(report.media, report.ranked, output)
+    for one in report.ranked:
+        output.row({"name": report.media.frame(one.frame).name, **asdict(one)})
+    output.say(f"result       {report.sentence}")
     for number, error in list(report.predictions.failed.items())[:1]:
-        say(f"failed       {len(report.predictions.failed)} frames; the first is {number}: {error}")
+        output.say(
+            f"failed       {len(report.predictions.failed)} frames; the first is {number}: {error}"
+        )
+    output.row({"result": report.sentence, "failed": len(report.predictions.failed)})
     if arguments.output is not None:
         write_output(arguments.output, files_of_ranking(report))
-        say(f"report       {(arguments.output / 'ranking.md').absolute()}")
-    say_if_not_recorded()
+        output.say(f"report       {(arguments.output / 'ranking.md').absolute()}")
+    say_if_not_recorded(output)
     return FAILED if report.predictions.failed else DONE
 
 

@@ -18,16 +18,17 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
-from cvat_flows.flows.commands.annotate import TerminalProgress, show
 from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.confirm import add_yes_argument, confirm
 from cvat_flows.flows.commands.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.output import Output, add_output_arguments
+from cvat_flows.flows.commands.run_output import progress_for, show_run
 from cvat_flows.flows.commands.server_options import (
     add_server_arguments,
     given_server_options,
     use_server_arguments,
 )
-from cvat_flows.flows.commands.terminal import say
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import annotate_task_flow, run_again_here
@@ -35,6 +36,7 @@ from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.known_runs import UNSUCCESSFUL_STATES, in_states, parameters_of
+from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
@@ -59,14 +61,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run in this process, even if the run belongs to a deployment",
     )
+    add_yes_argument(parser)
+    add_output_arguments(parser, of="run")
     add_server_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not prefect_is_configured():
+        raise CannotRetry(
+            "without a Prefect server no run is recorded: repeat the command of the run, such as "
+            "`cvat-flows annotate`, which does only what is missing, or set PREFECT_API_URL"
+        )
     require_prefect()
+    output = Output.of(arguments)
     with get_client(sync_client=True) as client:
         found = find_run(client, arguments.flow_run)
         parameters = check(client, found)
+        if arguments.flow_run is None:
+            output.note(describe(found))
+            if not confirm("run it again?", yes=arguments.yes):
+                output.say("nothing was changed")
+                return FAILED
         if found.deployment_id is not None and not arguments.here:
             given = given_server_options(arguments)
             if given:
@@ -77,13 +92,23 @@ def run(arguments: argparse.Namespace) -> int:
             client.set_flow_run_state(
                 found.id, Scheduled(message="Retried by cvat-flows"), force=True
             )
-            say(f"{found.name}: waiting for a worker {flow_run_url(found.id) or ''}")
+            url = flow_run_url(found.id)
+            output.say(f"{found.name}: waiting for a worker {url or ''}")
+            output.row({"run": str(found.id), "name": found.name, "prefect_url": url})
             return DONE
     use_server_arguments(arguments, block=parameters.server)
-    say(f"running again: {found.name}", error=True)
-    finished = run_again_here(found, parameters, LiveInputs(progress=TerminalProgress()))
-    show(finished.report_or_raise(), finished.url)
+    output.note(f"running again: {found.name}")
+    finished = run_again_here(found, parameters, LiveInputs(progress=progress_for(output)))
+    show_run(output, finished.report_or_raise(), finished.url, run=str(found.id))
     return FAILED if finished.error else DONE
+
+
+def describe(run: FlowRun) -> str:
+    """Say which run this is: its name, how it ended, and when."""
+    state = run.state
+    ended = f", {state.name} at {run.end_time:%Y-%m-%d %H:%M} UTC" if state and run.end_time else ""
+    why = f": {state.message}" if state and state.message else ""
+    return f"the latest failed run is {run.name!r} ({run.id}){ended}{why}"
 
 
 def find_run(client: SyncPrefectClient, wanted: str | None) -> FlowRun:

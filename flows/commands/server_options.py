@@ -23,7 +23,11 @@ _ALL = (*_SELECTING, "organization", "insecure")
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cvat-cli` for the server, the credentials and the organization."""
-    configure_client_auth_arguments(parser.add_argument_group("CVAT server"))
+    group = parser.add_argument_group("CVAT server")
+    configure_client_auth_arguments(group)
+    for action in group._group_actions:
+        if action.nargs != 0 and action.metavar is None:
+            action.metavar = action.dest.rpartition("_")[2].upper()  # HOST, PORT
 
 
 def use_server_arguments(arguments: argparse.Namespace, *, block: str | None = None) -> None:

@@ -9,19 +9,32 @@ from typing import Any
 from cvat_cli._internal.parsers import BuildDictAction, parse_function_parameter
 
 from cvat_flows.flows.commands.model_options import add_model_arguments, model_values
+from cvat_flows.flows.commands.output import add_output_arguments
 from cvat_flows.flows.commands.server_options import add_server_arguments
 from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 
 
 def add_function_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the options of `cvat-cli task auto-annotate` that select an AA function."""
+    """Add `--function`, and the options of `cvat-cli task auto-annotate` that select a function."""
     group = parser.add_argument_group("function")
     name = group.add_mutually_exclusive_group(required=required)
     name.add_argument(
-        "--function-module", metavar="MODULE", help="qualified name of a module to use"
+        "--function",
+        "-f",
+        metavar="NAME",
+        help="an installed function (`cvat-flows functions` lists them), the qualified name of a "
+        "module, or the path of a .py file",
     )
-    name.add_argument("--function-file", metavar="PATH", help="path of a Python file to use")
+    name.add_argument(
+        "--function-module", metavar="MODULE", help="qualified name of a module, as in cvat-cli"
+    )
+    name.add_argument("--function-file", metavar="PATH", help="path of a .py file, as in cvat-cli")
+    add_parameter_argument(group)
+
+
+def add_parameter_argument(group: Any) -> None:
+    """Add the option of `cvat-cli task auto-annotate` for a function's parameters."""
     group.add_argument(
         "--function-parameter",
         "-p",
@@ -35,12 +48,15 @@ def add_function_arguments(parser: argparse.ArgumentParser, *, required: bool = 
 
 def function_values(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of the parameter model that select the function. Raises UsageError."""
-    function = arguments.function_module
-    if function is None:
-        function = arguments.function_file
-        if not function.endswith(".py"):
-            raise UsageError(f"--function-file {function}: the file name must end in .py")
+    function = arguments.function or arguments.function_module or arguments.function_file
+    if arguments.function_file and not function.endswith(".py"):
+        raise UsageError(f"--function-file {function}: the file name must end in .py")
     return {"function": function, "function_parameters": arguments.function_parameters}
+
+
+def has_function(arguments: argparse.Namespace) -> bool:
+    """Return whether an option selects a function."""
+    return bool(arguments.function or arguments.function_module or arguments.function_file)
 
 
 def add_task_arguments(parser: argparse.ArgumentParser, *, exclude: Set[str] = frozenset()) -> None:
@@ -48,15 +64,22 @@ def add_task_arguments(parser: argparse.ArgumentParser, *, exclude: Set[str] = f
     add_task_id_argument(parser)
     add_function_arguments(parser)
     add_model_arguments(parser, AnnotateTaskParameters, exclude=exclude)
+    add_output_arguments(parser)
     add_server_arguments(parser)
 
 
 def task_values(
-    arguments: argparse.Namespace, *, exclude: Set[str] = frozenset()
+    arguments: argparse.Namespace,
+    *,
+    task_id: int | str | None = None,
+    exclude: Set[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Return the values of `add_task_arguments` by field of AnnotateTaskParameters."""
+    """Return the values of `add_task_arguments` by field of AnnotateTaskParameters.
+
+    `task_id` is the task of a command that has no single TASK_ID.
+    """
     return {
-        "task_id": arguments.task_id,
+        "task_id": arguments.task_id if task_id is None else task_id,
         **function_values(arguments),
         **model_values(arguments, AnnotateTaskParameters, exclude=exclude),
     }

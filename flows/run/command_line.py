@@ -35,8 +35,7 @@ def command_for(
     """
     values = parameters.model_dump() | changed
     words = ["cvat-flows", command, str(parameters.task_id)]
-    kind = "--function-file" if parameters.function.endswith(".py") else "--function-module"
-    words += [kind, parameters.function]
+    words += ["--function", parameters.function]
     options = {
         name: values[name]
         for name, field in AnnotateTaskParameters.model_fields.items()

@@ -161,6 +161,6 @@ def _open_cache(context: RunContext, present: PresentAnnotations | None) -> Dete
         fingerprint=function.fingerprint,
         options=_call_options(parameters),
         image_only=function.image_only,
-        title=function.title,
+        title=function.label,
         present=present,
     )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
+from aa_functions.installed import short_name
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.command_line import command_for
@@ -77,7 +78,7 @@ def new_report(context: RunContext, plan: Plan) -> RunReport:
     """Return the report of a run that begins; it holds the frames that the plan skips."""
     report = RunReport(
         media=context.media,
-        function=context.function.name,
+        function=short_name(context.function.name),
         fingerprint=context.function.fingerprint,
         labels=context.labels,
         match=context.match.rows,

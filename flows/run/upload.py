@@ -20,6 +20,8 @@ from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.fetch.plan import ANNOTATED, DONE, SET_ASIDE
 from cvat_flows.tasks.model.frames import Batch, Frame
 from cvat_flows.tasks.model.text import counted
+from cvat_flows.tasks.record.history import add_to_history, entry_of
+from cvat_flows.tasks.record.manifest_file import now
 from cvat_flows.tasks.record.manifest_summary import write_summary
 from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
@@ -72,6 +74,7 @@ class Uploads:
         if self.report.stopped:
             self._stop()
             self.report.stopped = f"{self._describe()}: {self.report.stopped}"
+            self._write_history()
         else:
             self._finish()
 
@@ -97,6 +100,7 @@ class Uploads:
         self.run.spool.clear()
         if not self.record.context.parameters.dry_run:
             self._write_summary()
+        self._write_history()
 
     def _stop(self) -> None:
         """Start no further upload, and wait for the one under way."""
@@ -170,6 +174,22 @@ class Uploads:
             f"{len(self._uploaded):,} of {jobs} uploaded before the run stopped (to delete their "
             f"annotations: cvat-flows undo {task_id} --run {current_engine().run_id})"
         )
+
+    def _write_history(self) -> None:
+        report, manifest = self.report, self.record.manifest
+        if report.dry_run:
+            return
+        entry = entry_of(
+            manifest.run,
+            ended=now(),
+            annotated=report.count("annotated"),
+            failed=report.failed_count,
+            skipped=report.count("skipped"),
+            created=report.created,
+            deleted=report.deleted,
+            stopped=report.stopped or "",
+        )
+        add_to_history(manifest.storage, entry, task=manifest.task, function=manifest.function)
 
     def _write_summary(self) -> None:
         context = self.record.context

@@ -44,7 +44,7 @@ class RunReport:
 
     media: TaskMedia
     function: str
-    """Title of the function."""
+    """What people call the function; see `aa_functions.installed`."""
     fingerprint: str | None
     labels: tuple[Label, ...] = field(repr=False)
     match: tuple[MatchRow, ...] = field(default=(), repr=False)

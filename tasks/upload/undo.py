@@ -11,11 +11,13 @@ from attrs import evolve, frozen
 from cvat_sdk import Client
 
 from aa_functions.identity import named_alike
+from aa_functions.installed import installed_functions, short_name
 from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.labels import fetch_labels
 from cvat_flows.tasks.cvat.task import fetch_identity, fetch_updated
 from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.record.history import add_to_history, entry_of
 from cvat_flows.tasks.record.lease import task_lease
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp, now
@@ -34,7 +36,11 @@ class NothingToUndo(CvatFlowsError):
 
 
 class AmbiguousName(CvatFlowsError):
-    """Several functions have the name, up to the hash of their paths."""
+    """Several functions have the name up to the hash of their paths, or several runs the id."""
+
+
+LENGTH_OF_ID = 36
+"""Characters of a run's id."""
 
 
 @frozen(kw_only=True)
@@ -72,7 +78,7 @@ def undo(
         task_id: Id of the CVAT task.
         storage: The storage of the manifests.
         stamp: Identifies this undo in the lease and the manifest.
-        run: Id of the run; None for all runs.
+        run: Id of the run, or its first characters; None for all runs.
         function: Name of the function; None for all functions. The hash of a file's name can be
             left out.
         options: `dry_run` and the limits of requests.
@@ -80,13 +86,18 @@ def undo(
 
     Raises:
         NothingToUndo: The manifest contains nothing of the run.
-        AmbiguousName: Several functions of the task have this file name.
+        AmbiguousName: Several functions of the task have this file name, or several runs begin
+            with these characters.
         TaskIsBusy: Another run writes to the task.
         CvatUnavailable, CvatRefused: CVAT does not carry out the requests.
     """
     options = options or UploadOptions()
     task = fetch_identity(client, task_id)
     names = _names(functions_of_task(storage, task), function)
+    if run and len(run) < LENGTH_OF_ID:
+        run = _full_run_id(
+            run, [Manifest(storage, task=task, function=n, run=stamp) for n in names]
+        )
     undone: list[UndoneJob] = []
     with task_lease(storage, task=task, run=stamp, wait=wait) as lease:
         options = evolve(options, check=lease.check, quiet_since=lease.quiet_since)
@@ -94,6 +105,10 @@ def undo(
             manifest = Manifest(storage, task=task, function=name, run=stamp)
             for job_id, records in _records_by_job(manifest, run):
                 undone.append(_undo_job(client, job_id, manifest, records, run, options))
+            deleted = sum(job.deleted for job in undone if job.function == name)
+            if deleted and not options.dry_run:
+                entry = entry_of(stamp, action="undo", ended=now(), deleted=deleted)
+                add_to_history(storage, entry, task=task, function=name)
             summary = read_summary(storage, task=task, function=name)
             if summary and not options.dry_run:
                 write_summary(
@@ -115,14 +130,31 @@ def undo(
 def _names(known: list[str], wanted: str | None) -> list[str]:
     if wanted is None:
         return known
-    if wanted in known:
-        return [wanted]
+    full = installed_functions().get(wanted, wanted)
+    if wanted in known or full in known:
+        return [wanted if wanted in known else full]
     alike = named_alike(wanted, known) if "@" not in wanted else []
     if len(alike) > 1:
         raise AmbiguousName(
             f"--function {wanted}: the task has annotations of {' and '.join(alike)}; name one"
         )
+    if known and not alike:
+        names = " and ".join(short_name(name) for name in known)
+        raise NothingToUndo(
+            f"--function {wanted}: the task has annotations of {names}, but none of this function"
+        )
     return alike
+
+
+def _full_run_id(start: str, manifests: Iterable[Manifest]) -> str:
+    """Return the id of the one run that begins with `start`; `start` if there is none."""
+    records = [record for manifest in manifests for _, _, record in manifest.records()]
+    ids = {record.run.id for record in records}
+    ids.update(item.run for record in records for item in record.items if item.run)
+    found = sorted(one for one in ids if one.startswith(start))
+    if len(found) > 1:
+        raise AmbiguousName(f"--run {start}: begins the ids of {' and '.join(found)}; name one")
+    return found[0] if found else start
 
 
 def _records_by_job(

@@ -89,7 +89,7 @@ def test_one_name_everywhere(
     assert main(["undo", str(task.id), "--function", "another.py"]) == 2
     assert main(["undo", str(task.id), "--function", f"{function_file.name}@00000000"]) == 2
     assert frames_of(task) == [0, 1]
-    assert main(["undo", str(task.id), "--function", name]) == 0
+    assert main(["undo", str(task.id), "--yes", "--function", name]) == 0
     assert frames_of(task) == []
 
 
@@ -107,7 +107,7 @@ def test_undo_by_file_name_unless_it_is_ambiguous(
     copy.write_text(FUNCTION)
     annotate(task)
     annotate(task, function=str(copy), function_parameters={"width": 2.0})
-    undo = ["undo", str(task.id), "--function", function_file.name]
+    undo = ["undo", str(task.id), "--yes", "--function", function_file.name]
     assert main(undo) == 2
     error = capsys.readouterr().err
     assert all(load_function(str(file)).name in error for file in (function_file, copy))

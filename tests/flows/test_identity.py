@@ -86,7 +86,7 @@ def test_undo_and_manifest_by_another_address(
         monkeypatch.setenv(f"CVAT_{name}", value)
     assert main(["manifest", str(task.id), "--json"]) == 0
     assert capsys.readouterr().out.count('"state": "annotated"') == 2
-    assert main(["undo", str(task.id)]) == 0
+    assert main(["undo", str(task.id), "--yes"]) == 0
     assert frames_of(task) == []
 
 

@@ -80,7 +80,7 @@ def test_a_second_run_and_an_undo(
     annotate(task)
     assert content(task) == once
     assert frames_of(task) == [0, 1, 1, 2, 3]
-    assert main(["undo", str(task.id)]) == 0, capsys.readouterr()
+    assert main(["undo", str(task.id), "--yes"]) == 0, capsys.readouterr()
     assert frames_of(task) == [1]
 
 

@@ -38,8 +38,10 @@ def test_it_is_in_the_form() -> None:
 def test_it_is_on_the_command_line_in_its_group(parser: argparse.ArgumentParser) -> None:
     text = " ".join(parser.format_help().split())
     groups = {group.title: group for group in parser._action_groups if group._group_actions}
-    titles = ["detections", "labels", "frames", "existing annotations", "run", "options"]
-    assert [title for title in groups if title in titles[:-1]] == titles[:-1]
+    titles = ["essential options", "detections", "labels", "frames", "run"]
+    assert [title for title in groups if title in titles] == titles
+    assert "clear-existing" not in text  # for those who come from cvat-cli, not for others
+    assert parser.parse_args(["--clear-existing"]).clear_existing
     assert "--smooth" in groups["detections"]._group_actions[-1].option_strings
     assert "--note" in groups["run"]._group_actions[-1].option_strings
     assert "Smooth boxes (default: 0.0)" in text

@@ -153,7 +153,7 @@ def test_a_dry_run_changes_nothing(stack: Stack) -> None:
 
 def test_without_a_terminal_it_needs_yes(stack: Stack) -> None:
     done = stack.prefect.cvat_flows("setup", "--gpus", "9", **stack.env)
-    assert (done.returncode, "--yes" in done.stderr) == (1, True)
+    assert (done.returncode, "--yes" in done.stderr) == (2, True)
 
 
 def test_the_block_keeps_its_secret(stack: Stack) -> None:

@@ -55,7 +55,7 @@ def test_credentials_in_the_address_are_refused(
 ) -> None:
     address = sandbox.url.replace("://", "://somebody:pa55word@")
     options = ("--server-host", address, "--auth", "admin:admin")
-    results = [cli("annotate", 1, *options), cli("undo", 1, *options, function=False)]
+    results = [cli("annotate", 1, *options), cli("undo", 1, "--yes", *options, function=False)]
     monkeypatch.setenv("CVAT_HOST", address)
     results += [cli("annotate", 1), cli("manifest", 1, function=False), cli("match", 1)]
     for status, out, err in results:

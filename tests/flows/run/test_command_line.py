@@ -41,7 +41,9 @@ def parsed(call: str) -> AnnotateTaskParameters:
     parser = argparse.ArgumentParser()
     COMMAND.configure(parser)
     arguments = parser.parse_args(words)
-    return build(AnnotateTaskParameters, task_values(arguments, exclude=EXCLUDED))
+    (task_id,) = arguments.task_ids
+    values = task_values(arguments, task_id=task_id, exclude=EXCLUDED)
+    return build(AnnotateTaskParameters, values)
 
 
 @pytest.mark.parametrize("options", CASES, ids=range(len(CASES)))

@@ -1,0 +1,1 @@
+"""`cvat-flows functions`: what is installed, and whether a function keeps the protocol."""
