@@ -98,6 +98,10 @@ One of 400,000,000 pixels takes 1.2 GB of memory | `178956970`, Pillow's limit |
 | `CVAT_FLOWS_REQUEST_LIFETIME` | Seconds for which CVAT may go on with a request that had \
 no answer: the longest time for which your gateways let it work ([upload](upload.md)) | 60 |
 | `CVAT_FLOWS_WEIGHTS` | Folders with weights, separated as in `PATH` | `~/.cvat-flows/weights` |
+| `CVAT_FLOWS_OFFLINE` | `1`: never download weights | - |
+| `CVAT_FLOWS_DOWNLOAD` | `1`: runs of workers may download weights; `cvat-flows setup \
+--download-weights` sets it | - |
+| `CVAT_FLOWS_WEIGHTS_URL` | Address of a mirror of Ultralytics' releases | GitHub |
 | `CVAT_FLOWS_YOLOV8N` | Weights that `aa_functions.yolov8n` uses in place of `yolov8n.pt` | - |
 | `CVAT_FLOWS_NUCLIO_AUTHORIZATION` | `Authorization` header for [Nuclio functions](nuclio.md) | - |
 | `CVAT_FLOWS_RULES` | Rules file of the sweeps, on the machine that sweeps | - |
@@ -205,7 +209,11 @@ def _default(value: Any) -> str:
 
 
 def _flags(parser: argparse.ArgumentParser, name: str) -> str:
-    wanted = {"function": {"function_module", "function_file"}}.get(name, {name})
+    several = {
+        "function": {"function", "function_module", "function_file"},
+        "task_id": {"task_id", "task_ids"},
+    }
+    wanted = several.get(name, {name})
     flags = [_names(action) for action in parser._actions if action.dest in wanted]
     return " ".join(flags) or "-"
 

@@ -25,16 +25,15 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from rich.text import Text
 
-    from aa_functions.reference import FunctionReference
     from cvat_flows.deployments.doctor.verdict import Check, Verdict
 
-DEFAULT_FUNCTION = "aa_functions.shapes"
 CHECKS = [
     "cvat",
     "storage",
     "function",
     "prefect",
     "schedules",
+    "rules",
     "workers",
     "limits",
     "automations",
@@ -91,9 +90,9 @@ def _checks(arguments: argparse.Namespace) -> list[tuple[str, Check]]:
     """Return the selected checks by name, in the order in which they run."""
     from cvat_flows.deployments.doctor.automations import check_automations
     from cvat_flows.deployments.doctor.cvat import check_cvat
-    from cvat_flows.deployments.doctor.function import check_function
     from cvat_flows.deployments.doctor.limits import check_limits
     from cvat_flows.deployments.doctor.prefect_server import check_server
+    from cvat_flows.deployments.doctor.rules import check_rules
     from cvat_flows.deployments.doctor.schedules import check_schedules
     from cvat_flows.deployments.doctor.storage import check_storage
     from cvat_flows.deployments.doctor.workers import check_workers
@@ -103,9 +102,10 @@ def _checks(arguments: argparse.Namespace) -> list[tuple[str, Check]]:
     checks: dict[str, Check] = {
         "cvat": check_cvat,
         "storage": check_storage,
-        "function": partial(check_function, _function_reference(arguments)),
+        "function": partial(_check_functions, arguments),
         "prefect": partial(_with_client, check_server),
         "schedules": partial(_with_client, partial(check_schedules, file=file)),
+        "rules": partial(_with_client, check_rules),
         "workers": partial(_with_client, partial(check_workers, file=file)),
         "limits": partial(_with_client, check_limits),
         "automations": partial(_with_client, check_automations),
@@ -114,13 +114,19 @@ def _checks(arguments: argparse.Namespace) -> list[tuple[str, Check]]:
     return [(name, checks[name]) for name in CHECKS if name in selected]
 
 
-def _function_reference(arguments: argparse.Namespace) -> FunctionReference:
+def _check_functions(arguments: argparse.Namespace) -> Iterator[Verdict]:
+    """Check the function of the options, or those that the deployments use."""
     from aa_functions.reference import FunctionReference
+    from cvat_flows.deployments.doctor.function import check_device, check_function
+    from cvat_flows.deployments.doctor.rules import functions_in_use
 
-    name = DEFAULT_FUNCTION
+    references = functions_in_use()
     if has_function(arguments):
         name = function_values(arguments)["function"]
-    return FunctionReference.named(name, arguments.function_parameters or {})
+        references = [FunctionReference.named(name, arguments.function_parameters or {})]
+    for reference in references:
+        yield from check_function(reference)
+    yield from check_device()
 
 
 def _with_client(check: Callable[[SyncPrefectClient], Iterable[Verdict]]) -> Iterator[Verdict]:

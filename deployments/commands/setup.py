@@ -23,6 +23,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="your copy of deployments/prefect.yaml. Without it, existing deployments keep their "
         "schedules, parameters, descriptions and limits",
     )
+    nightly = parser.add_argument_group("nightly sweep")
+    nightly.add_argument(
+        "--rules",
+        type=Path,
+        metavar="FILE",
+        help="YAML file that says which tasks get which function. Its content becomes the "
+        "deployment's parameter: run setup again after a change",
+    )
+    nightly.add_argument("--at", metavar="HH:MM", help="when it starts (default: 02:00)")
+    nightly.add_argument(
+        "--timezone", metavar="ZONE", help="for example Europe/Berlin (default: UTC)"
+    )
+    parser.add_argument(
+        "--download-weights",
+        action="store_true",
+        help="let the runs of workers download weights that Ultralytics publishes",
+    )
     parser.add_argument(
         "--gpus",
         nargs="+",

@@ -24,6 +24,7 @@ from cvat_flows.deployments.setup.deployment_file import (
     WantedDeployment,
     read_deployments,
 )
+from cvat_flows.deployments.setup.nightly import Choices
 from cvat_flows.deployments.setup.prefect_deploy import DeployBatch
 
 Pair = tuple[WantedDeployment, DeploymentResponse | None]
@@ -41,7 +42,11 @@ def read_deployment(
 
 
 def wanted_deployments(
-    client: SyncPrefectClient, file: Path | None, *, gpu_pool: str | None
+    client: SyncPrefectClient,
+    file: Path | None,
+    *,
+    gpu_pool: str | None,
+    choices: Choices | None = None,
 ) -> list[Pair]:
     """Decide how each deployment should be. Raises SetupError.
 
@@ -62,6 +67,8 @@ def wanted_deployments(
             wanted = wanted.move_to(on_server.work_pool_name, queue)
         if on_server and file is None:
             wanted = keep_server_choices(wanted, on_server)
+        if choices:
+            wanted = choices.apply(wanted, on_server)
         result.append((wanted, on_server))
     return result
 

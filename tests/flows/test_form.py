@@ -39,9 +39,11 @@ def test_the_form_starts_with_what_people_set_and_ends_with_a_closed_group() -> 
     assert nothing == {"type": "null"}
 
 
-def test_the_form_offers_the_functions_that_ship_and_takes_any_other() -> None:
-    shipped, other = form_of(annotate_task_flow)["properties"]["function"]["anyOf"]
-    assert "aa_functions.yolov8n" in shipped["enum"]
+def test_the_form_offers_the_installed_functions_and_takes_any_other() -> None:
+    field = form_of(annotate_task_flow)["properties"]["function"]
+    installed, other = field["anyOf"]
+    assert field["default"] in installed["enum"]
+    assert {"shapes", "yolo", "yolov8n"} <= set(installed["enum"])
     assert other == {"title": "Other", "type": "string", "minLength": 1}
 
 
