@@ -6,8 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from attrs import evolve
-
+from cvat_flows.flows.run.collect import Collector
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.flows.run.live import Progress
 from cvat_flows.tasks.detect.turns import TurnQueue
@@ -15,19 +14,14 @@ from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.engine.engine import StepRun
 from cvat_flows.tasks.engine.step import Step
 from cvat_flows.tasks.fetch.plan import Plan
-from cvat_flows.tasks.model.frames import Batch, Frame, Outcome
-from cvat_flows.tasks.model.text import counted
-from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
+from cvat_flows.tasks.model.frames import Batch, Frame
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun, BatchWork
 from cvat_flows.tasks.steps import (
     detect,
     fetch_frames,
-    is_worth_retrying,
     read_cached,
     remap,
-    retry_frame,
-    show_failure,
     validate,
 )
 
@@ -59,19 +53,23 @@ def detect_all(
     Stops early and sets `report.stopped` if more frames fail than `max_failed_frames` allows.
     Raises the error that failed a whole batch, for example when CVAT is unavailable.
     """
-    allowed = context.parameters.failed_frames_allowed(plan.budget_base)
-
-    def finish(work: BatchWork) -> bool:
-        _collect(work, run, report, allowed)
-        progress.advance(len(work.batch.frames) - work.shown)
-        if report.failed_count <= allowed:
-            frames_done(work.batch.frames)
-        if report.failed_count > allowed:
-            report.stopped = _why_stopped(report, allowed, planned=plan.frame_count)
-        return report.stopped is None
-
+    collector = Collector(
+        run=run,
+        plan=plan,
+        report=report,
+        progress=progress,
+        allowed=context.parameters.failed_frames_allowed(plan.budget_base),
+        frames_done=frames_done,
+    )
     run.advance = progress.advance
-    run_batches(run, batches, then=(validate, remap), finish=finish)
+    run_batches(
+        run,
+        batches,
+        then=(validate, remap),
+        finish=collector.finish,
+        settle=collector.settle,
+        retries=collector.steps,
+    )
 
 
 def run_batches(
@@ -80,6 +78,8 @@ def run_batches(
     *,
     then: Sequence[_Step] = (),
     finish: Callable[[BatchWork], bool] = lambda work: True,
+    settle: Callable[[], object] = lambda: None,
+    retries: Callable[[], Sequence[StepRun]] = lambda: (),
 ) -> None:
     """Fetch and detect on every batch, several batches at a time.
 
@@ -88,8 +88,11 @@ def run_batches(
         batches: In the order in which they are processed.
         then: Steps after the detection.
         finish: Called with each batch, in order, after its last step. Returns whether to go on.
+        settle: Called when all batches are finished.
+        retries: Returns other steps that are under way and use the function.
     """
     in_flight: deque[_Chain] = deque()
+    seconds: float | None = None
     run.turns = TurnQueue()
 
     def finish_first() -> bool:
@@ -102,25 +105,27 @@ def run_batches(
                 return
             detected = [chain.detected for chain in in_flight]
             in_flight.append(_Chain(run, BatchWork(batch), detected, then))
-        while in_flight and finish_first():
-            pass
-    except Exception:
-        _abandon(run, in_flight)
+        while in_flight:
+            if not finish_first():
+                return
+        settle()
+    except BaseException as error:
+        # A person who interrupts the run does not want to wait.
+        seconds = None if isinstance(error, Exception) else INTERRUPT_GRACE
         raise
-    except BaseException:  # A person interrupts the run, and does not want to wait.
-        _abandon(run, in_flight, seconds=INTERRUPT_GRACE)
-        run.save_detected()
-        raise
-    _abandon(run, in_flight)
+    finally:
+        steps = [step for chain in in_flight for step in chain.steps]
+        _abandon(run, [*steps, *retries()], seconds)
+        if seconds is not None:
+            run.save_detected()
 
 
-def _abandon(run: AnnotationRun, chains: Iterable[_Chain], seconds: float | None = None) -> None:
+def _abandon(run: AnnotationRun, steps: Iterable[StepRun], seconds: float | None) -> None:
     """End the steps that are running, and wait for them. Their results are dropped."""
     run.turns.cancel()
     end = None if seconds is None else time.monotonic() + seconds
-    for chain in chains:
-        for step in chain.steps:
-            step.wait(None if end is None else max(0.0, end - time.monotonic()))
+    for step in steps:
+        step.wait(None if end is None else max(0.0, end - time.monotonic()))
 
 
 class _Chain:
@@ -158,55 +163,3 @@ class _Chain:
         if not last.completed():
             for step in self.steps:
                 step.result()
-
-
-def _collect(work: BatchWork, run: AnnotationRun, report: RunReport, allowed: int) -> None:
-    """Retry a batch's failed frames, and write its outcomes to the spool and the report."""
-    outcomes = {outcome.frame.number: outcome for outcome in work.outcomes}
-    # Prefect may keep the steps' arguments for a while.
-    work.outcomes = []
-    failed = [outcome for outcome in outcomes.values() if outcome.failure]
-    if not run.strict:
-        # One more failed frame than allowed is enough to know that the run must stop. And after
-        # the first hundred failed frames, no others are retried and shown.
-        room = run.pictures.failed.room if run.pictures else MAX_SHOWN
-        for outcome in _retry(run, failed[: min(allowed - report.failed_count + 1, room)]):
-            outcomes[outcome.frame.number] = outcome
-    report.add(outcomes.values())
-    if run.pictures:
-        run.pictures.add_outcomes(outcomes.values())
-    run.spool.write(work.batch, (evolve(o, detections=None) for o in outcomes.values()))
-
-
-def _retry(run: AnnotationRun, failed: list[Outcome]) -> list[Outcome]:
-    """Show each failed frame as a failed task run, which tries it again first if that may help."""
-    retried: dict[int, Outcome] = {}
-
-    def keep(outcome: Outcome) -> None:
-        retried[outcome.frame.number] = outcome
-
-    tried = [
-        retry_frame.submit(run, outcome.frame, outcome.failure, keep)
-        if is_worth_retrying(outcome)
-        else show_failure.submit(run, outcome, outcome.failure)
-        for outcome in failed
-        if outcome.failure
-    ]
-    for one in tried:
-        one.wait()
-    return list(retried.values())
-
-
-def _why_stopped(report: RunReport, allowed: int, *, planned: int) -> str:
-    first = report.failed[0]
-    processed = report.failed_count + report.count("annotated")
-    rest = ""
-    if planned > processed:
-        were = "was" if planned - processed == 1 else "were"
-        rest = f" {counted(planned - processed, 'frame')} {were} not looked at."
-    return (
-        f"{report.failed_count:,} of {counted(processed, 'frame')} failed, the limit is "
-        f"{allowed:,}, so something may be wrong with the whole run. If not, raise "
-        f"--max-failed-frames.{rest} The first failed frame is {first.frame} {first.name}: "
-        f"{first.error}"
-    )

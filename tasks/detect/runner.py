@@ -263,7 +263,9 @@ class FunctionRunner:
                 error=f"the function failed on {loaded.frame}: {text}",
                 error_type=type(raised).__name__,
                 detail=traceback_text(error),
-                final=isinstance(error, CallTimedOut | BadFunctionError | PictureError),
+                final=isinstance(
+                    error, CallTimedOut | BadFunctionError | PictureError | FunctionExit
+                ),
             ),
         )
 

@@ -17,6 +17,9 @@ class StepRun(Protocol):
     def wait(self, seconds: float | None = None) -> None:
         """Wait until the run has ended, but no longer than `seconds`. Raises nothing."""
 
+    def is_over(self) -> bool:
+        """Return whether the run has ended."""
+
     def completed(self) -> bool:
         """Return whether the run has ended without an error."""
 

@@ -39,6 +39,9 @@ class PlainStepRun:
     def wait(self, seconds: float | None = None) -> None:
         wait([self.future], seconds)
 
+    def is_over(self) -> bool:
+        return self.future.done()
+
     def completed(self) -> bool:
         return self.future.done() and self.future.exception() is None
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, wraps
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
@@ -31,6 +31,13 @@ class RecordedStepRun:
     """A step as a Prefect task run."""
 
     future: PrefectFuture[Any]
+    over: threading.Event = field(factory=threading.Event)
+
+    def __attrs_post_init__(self) -> None:
+        self.future.add_done_callback(lambda future: self.over.set())
+
+    def is_over(self) -> bool:
+        return self.over.is_set()
 
     def wait(self, seconds: float | None = None) -> None:
         self.future.wait(seconds)
@@ -145,7 +152,9 @@ def _task(step: StepDefinition, *, tagged: bool) -> Task[..., Any]:
         task_run_name=step.run_name,
         tags=[step.tag] if step.tag and tagged else [],
         retries=len(step.retry_delays),
-        retry_delay_seconds=list(step.retry_delays) or 0,
+        # A run that holds a slot does not pause: others may be waiting for it, and the wait for the
+        # slot was a pause.
+        retry_delay_seconds=0 if step.tag and tagged else list(step.retry_delays) or 0,
         retry_jitter_factor=step.jitter or None,
         retry_condition_fn=should_retry if step.retry_delays else None,
         cache_policy=NO_CACHE,

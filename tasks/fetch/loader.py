@@ -188,6 +188,8 @@ def _failed_frame(frame: Frame, error: Exception, message: str) -> LoadedFrame:
                 error=message,
                 error_type=type(error).__name__,
                 detail=str(error.__cause__ or ""),
+                # A damaged image stays damaged. An internal error of CVAT may pass.
+                final=not isinstance(error, CvatUnavailable),
             ),
         )
     )
