@@ -22,6 +22,8 @@ from aa_functions.user_code import contained
 
 YOLO_PACKAGES = {"torch", "torchvision", "ultralytics"}
 """Packages of the extra `yolo` whose absence has no other likely reason."""
+SDK_FUNCTIONS = "cvat_sdk.auto_annotation.functions."
+SDK_FUNCTION_PACKAGES = {"skimage", "torch", "torchvision"}
 
 
 def import_module(name: str) -> ModuleType:
@@ -32,7 +34,7 @@ def import_module(name: str) -> ModuleType:
     """
     if not all(part.isidentifier() for part in name.split(".")) or name.endswith(".py"):
         raise FunctionReferenceError(f"'{name}' is not a module name" + _file_hint(name) + ".")
-    if name.startswith("cvat_sdk.auto_annotation.functions."):
+    if name.startswith(SDK_FUNCTIONS):
         _make_torchvision_importable()
     try:
         with contained():
@@ -141,8 +143,10 @@ def _import_failed(subject: str, error: BaseException) -> FunctionReferenceError
     advice = ""
     if isinstance(error, ImportError):
         wanted = (error.name or "").partition(".")[0]
+        if SDK_FUNCTIONS in subject and wanted in SDK_FUNCTION_PACKAGES:
+            advice = f" (to install {wanted}: pip install 'cvat-flows[torchvision]')"
         # The functions that ship need OpenCV, too. A user's own may mean another build of it.
-        if wanted in YOLO_PACKAGES or (wanted and subject.startswith("module 'aa_functions.")):
+        elif wanted in YOLO_PACKAGES or (wanted and subject.startswith("module 'aa_functions.")):
             advice = f" (to install {wanted}: pip install 'cvat-flows[yolo]')"
     return FunctionReferenceError(f"The {subject} cannot be imported: {describe(error)}{advice}.")
 

@@ -15,6 +15,7 @@ import aa_functions
 from aa_functions import (
     FunctionReference,
     FunctionReferenceError,
+    LoadedFunction,
     load_function,
     wrap_function,
 )
@@ -119,7 +120,14 @@ def test_dataclasses_work_in_a_file(write):
     assert load_function(FunctionReference(file=write(source))).function.detect(None, None) == []
 
 
-def test_the_functions_of_the_sdk_can_be_imported(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("classification", "squeezenet1_1"),
+        ("detection", "ssdlite320_mobilenet_v3_large"),
+    ],
+)
+def test_the_functions_of_the_sdk_work_by_name(kind, model, tmp_path, monkeypatch, make_context):
     torch = pytest.importorskip("torch")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     checkpoints = tmp_path / "hub" / "checkpoints"
@@ -130,17 +138,38 @@ def test_the_functions_of_the_sdk_can_be_imported(tmp_path, monkeypatch):
     import torchvision.models
 
     # Random weights under the name of the published ones: nothing is fetched.
-    url = torchvision.models.get_model_weights("squeezenet1_1")["DEFAULT"].url
-    random_weights = torchvision.models.squeezenet1_1(weights=None).state_dict()
-    torch.save(random_weights, checkpoints / url.rpartition("/")[2])
-    loaded = load_function(
-        FunctionReference(
-            module="cvat_sdk.auto_annotation.functions.torchvision_classification",
-            parameters={"model_name": "squeezenet1_1"},
+    published = torchvision.models.get_model_weights(model)["DEFAULT"]
+    path = checkpoints / published.url.rpartition("/")[2]
+
+    options = {"weights_backbone": None} if kind == "detection" else {}
+    weights = torchvision.models.get_model(model, weights=None, **options).state_dict()
+
+    def load() -> LoadedFunction:
+        torch.save(weights, path)
+        return load_function(
+            f"cvat_sdk.auto_annotation.functions.torchvision_{kind}", {"model_name": model}
         )
-    )
-    assert len(loaded.function.spec.labels) == 1000
-    assert loaded.title == "torchvision_classification"
+
+    loaded = load()
+    names = {label.name for label in loaded.function.spec.labels}
+    assert names == set(published.meta["categories"]) - {"N/A"}
+    assert loaded.title == f"torchvision_{kind}"
+    picture = PIL.Image.effect_noise((64, 48), 90).convert("RGB")
+    assert loaded.function.detect(make_context(), picture)
+    assert len(loaded.fingerprint) == 64
+    next(iter(weights.values())).add_(1)
+    assert load().fingerprint != loaded.fingerprint
+
+
+@pytest.mark.parametrize("package", ["torchvision", "skimage"])
+def test_a_package_that_a_function_of_the_sdk_lacks(package, monkeypatch):
+    name = "cvat_sdk.auto_annotation.functions.torchvision_instance_segmentation"
+    for module in (name, "cvat_sdk.auto_annotation.functions._torchvision"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    text = error_of(module=name)
+    assert "pip install 'cvat-flows[torchvision]'" in text
+    assert package in text
 
 
 def test_module_and_file_exclude_each_other():
