@@ -19,10 +19,15 @@ from cvat_flows.tasks.reports.run_report import RunReport
 
 if TYPE_CHECKING:
     from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters, RankFramesParameters
+    from cvat_flows.flows.evaluation.review_parameters import (
+        ReviewFinishedTasksParameters,
+        ReviewTaskParameters,
+    )
     from cvat_flows.flows.sweep.report import SweepReport
     from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
     from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
     from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
+    from cvat_flows.tasks.reports.evaluation.review_report import ReviewReport
 
 NOT_RECORDED = (
     "This run is not recorded, because no Prefect server is configured. To record runs, start one "
@@ -80,6 +85,25 @@ def rank_here(parameters: RankFramesParameters, inputs: LiveInputs | None = None
 
     with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
         return rank(parameters)
+
+
+def review_here(
+    parameters: ReviewTaskParameters | ReviewFinishedTasksParameters,
+    inputs: LiveInputs | None = None,
+) -> ReviewReport:
+    """Review uploaded annotations. Raises the error of a review that ended early."""
+    if prefect_is_configured():
+        from cvat_flows.flows.prefect_flows import run_review_flow
+
+        with prefect_errors():
+            return run_review_flow(parameters, inputs or LiveInputs())
+    from cvat_flows.flows.evaluation.review_parameters import ReviewTaskParameters
+    from cvat_flows.flows.review import review_finished_tasks, review_task
+
+    with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
+        if isinstance(parameters, ReviewTaskParameters):
+            return review_task(parameters)
+        return review_finished_tasks(parameters)
 
 
 def sweep_here(parameters: AnnotateNewTasksParameters) -> SweepReport:

@@ -22,11 +22,16 @@ from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.annotate_new import SweepFailed, sweep
 from cvat_flows.flows.evaluate import evaluate
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters, RankFramesParameters
+from cvat_flows.flows.evaluation.review_parameters import (
+    ReviewFinishedTasksParameters,
+    ReviewTaskParameters,
+)
 from cvat_flows.flows.finished import Finished, finished
 from cvat_flows.flows.form import flow_parameters, read_parameters, takes_fields_of
 from cvat_flows.flows.maintain import MaintainParameters, maintain, sentence
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.rank import rank
+from cvat_flows.flows.review import review_finished_tasks, review_task
 from cvat_flows.flows.run.detect import THREADS
 from cvat_flows.flows.run.hooks import log_how_to_continue
 from cvat_flows.flows.run.links import flow_run_url
@@ -41,6 +46,7 @@ from cvat_flows.tasks.model.text import clean, counted, escape_markdown
 from cvat_flows.tasks.reports.artifacts import add_markdown
 from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
+from cvat_flows.tasks.reports.evaluation.review_report import ReviewReport
 
 _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
 
@@ -170,16 +176,54 @@ def evaluate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
     name="rank-frames",
     description="Rank the frames of one CVAT task by the doubts that detections raise. Nothing is "
     "written to CVAT.",
-    flow_run_name="rank frames of {parameters.task_id}",
+    flow_run_name="rank frames of {task_id}",
     task_runner=_RUNNER,
     persist_result=False,
 )
-def rank_frames_flow(parameters: RankFramesParameters) -> State[Any]:
+@takes_fields_of(RankFramesParameters)
+def rank_frames_flow(parameters: Mapping[str, Any]) -> State[Any]:
     """Rank the frames of one CVAT task: which a person should correct first."""
     try:
         with use_engine(RecordedEngine()):
-            report = rank(parameters)
+            report = rank(read_parameters(RankFramesParameters, parameters))
     except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=clean(str(error)), data=error)
+    return Completed(message=clean(report.sentence), data=report)
+
+
+@flow(
+    name="review-task",
+    description="Say what became of the annotations that were uploaded to one CVAT task.",
+    flow_run_name="review {task_id}",
+    task_runner=_RUNNER,
+    persist_result=False,
+)
+@takes_fields_of(ReviewTaskParameters)
+def review_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
+    """Say what became of the annotations that were uploaded to one CVAT task."""
+    try:
+        with use_engine(RecordedEngine()):
+            report = review_task(read_parameters(ReviewTaskParameters, parameters))
+    except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=clean(str(error)), data=error)
+    return Completed(message=clean(report.sentence), data=report)
+
+
+@flow(
+    name="review-finished-tasks",
+    description="Say what became of uploaded annotations in all jobs that people have finished.",
+    flow_run_name="review finished tasks",
+    persist_result=False,
+)
+@takes_fields_of(ReviewFinishedTasksParameters)
+def review_finished_tasks_flow(parameters: Mapping[str, Any]) -> State[Any]:
+    """Say what became of uploaded annotations in all jobs that people have finished."""
+    try:
+        with use_engine(RecordedEngine()):
+            report = review_finished_tasks(
+                read_parameters(ReviewFinishedTasksParameters, parameters)
+            )
+    except CvatFlowsError as error:
         return Failed(message=clean(str(error)), data=error)
     return Completed(message=clean(report.sentence), data=report)
 
@@ -271,11 +315,26 @@ def run_evaluation_flow(parameters: EvaluateTaskParameters, inputs: LiveInputs) 
 def run_ranking_flow(parameters: RankFramesParameters, inputs: LiveInputs) -> RankingReport:
     """Run `rank-frames` in this process. Raises the error of a ranking that ended early."""
     with use_live_inputs(inputs), _no_heartbeats():
-        state = cast(State[Any], rank_frames_flow(parameters, return_state=True))
+        state: Any = rank_frames_flow(**flow_parameters(parameters), return_state=True)
     result = _result_of(state)
     if isinstance(result, BaseException):
         raise result
     assert isinstance(result, RankingReport)
+    return result
+
+
+def run_review_flow(
+    parameters: ReviewTaskParameters | ReviewFinishedTasksParameters, inputs: LiveInputs
+) -> ReviewReport:
+    """Run a review in this process. Raises the error of a review that ended early."""
+    with use_live_inputs(inputs), _no_heartbeats():
+        is_one = isinstance(parameters, ReviewTaskParameters)
+        review_flow = review_task_flow if is_one else review_finished_tasks_flow
+        state: Any = review_flow(**flow_parameters(parameters), return_state=True)
+    result = _result_of(state)
+    if isinstance(result, BaseException):
+        raise result
+    assert isinstance(result, ReviewReport)
     return result
 
 

@@ -51,7 +51,9 @@ def test_every_shipped_deployment_has_a_description() -> None:
     assert [one["name"] for one in content["deployments"]] == [
         "annotate-task",
         "detect-jobs",
+        "evaluate-task",
         "annotate-new-tasks",
+        "review-finished-tasks",
         "maintain",
     ]
     assert all(one["description"] for one in content["deployments"])

@@ -1,0 +1,114 @@
+"""`cvat-flows review`: show what became of uploaded annotations: kept, moved, relabelled, deleted,
+and what people added. Nothing is written to CVAT.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.table import Table
+
+from cvat_flows.flows.commands.annotate import say_if_not_recorded
+from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.evaluation_output import add_output_argument, write_output
+from cvat_flows.flows.commands.exit_status import DONE, FAILED
+from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
+from cvat_flows.flows.commands.output import Output, add_output_arguments
+from cvat_flows.flows.commands.run_output import progress_for
+from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.task_arguments import (
+    add_function_arguments,
+    function_values,
+    has_function,
+)
+from cvat_flows.flows.commands.terminal import line
+from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.evaluation.publish import files_of_review
+from cvat_flows.flows.evaluation.review_parameters import (
+    ReviewFinishedTasksParameters,
+    ReviewTaskParameters,
+)
+from cvat_flows.flows.in_process import review_here
+from cvat_flows.flows.prefect_server import require_prefect
+from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.tasks.reports.evaluation.review_report import HEADINGS, ReviewReport
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "task_id",
+        metavar="TASK_ID",
+        nargs="?",
+        help="id of the CVAT task (default: all tasks with uploads and finished jobs)",
+    )
+    add_function_arguments(parser, required=False)
+    add_model_arguments(parser, ReviewTaskParameters)
+    parser.add_argument(
+        "--days",
+        type=int,
+        metavar="N",
+        help="without TASK_ID: review what was uploaded in the last N days (default: 90)",
+    )
+    add_output_argument(parser)
+    add_output_arguments(parser)
+    add_server_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    parameters = _parameters(arguments)
+    use_server_arguments(arguments)
+    require_prefect()
+    output = Output.of(arguments)
+    report = review_here(parameters, LiveInputs(progress=progress_for(output)))
+    _show(report, output)
+    if arguments.output is not None:
+        write_output(arguments.output, files_of_review(report))
+        output.say(f"report       {(arguments.output / 'review.md').absolute()}")
+    say_if_not_recorded(output)
+    return FAILED if report.notes else DONE
+
+
+def _parameters(
+    arguments: argparse.Namespace,
+) -> ReviewTaskParameters | ReviewFinishedTasksParameters:
+    values = model_values(arguments, ReviewTaskParameters)
+    if has_function(arguments):
+        values |= function_values(arguments)
+    elif arguments.function_parameters:
+        raise UsageError("--function-parameter: needs --function")
+    if arguments.task_id is not None:
+        if arguments.days is not None:
+            raise UsageError("--days: only without TASK_ID; a review of one task has no limit")
+        return build(ReviewTaskParameters, {"task_id": arguments.task_id, **values})
+    if has_function(arguments):
+        raise UsageError("--function: only with TASK_ID")
+    others = sorted(set(values) - {"server"})
+    if others:
+        raise UsageError(f"--{others[0].replace('_', '-')}: only with TASK_ID")
+    if arguments.days is not None:
+        values["days"] = arguments.days
+    return build(ReviewFinishedTasksParameters, values)
+
+
+def _show(report: ReviewReport, output: Output) -> None:
+    output.row(
+        {
+            "title": report.title,
+            "result": report.sentence,
+            "notes": list(report.notes),
+            "rows": [dict(zip(HEADINGS, row, strict=True)) for row in report.table()],
+        }
+    )
+    figures = Table(*HEADINGS, title=line(report.title))
+    for row in report.table():
+        figures.add_row(*map(line, row), style="bold" if row[0] == "all" else None)
+    output.show(figures, line(report.sentence))
+    for note in report.notes:
+        output.say(f"left out: {note}")
+
+
+COMMAND = Command(
+    name="review",
+    configure=configure,
+    run=run,
+)

@@ -1,0 +1,1 @@
+"""What became of the annotations that this project uploaded."""

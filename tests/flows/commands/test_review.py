@@ -1,0 +1,46 @@
+"""`cvat-flows review`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cvat_sdk import models
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+def test_one_task_and_all_tasks(cli: Cli, make_task: Callable[..., Any], tmp_path: Path) -> None:
+    task = make_task(2)
+    assert cli("annotate", task.id)[0] == 0
+    status, _, err = cli("review", task.id, function=False)
+    assert status == 2
+    assert "nothing was uploaded to 0 finished jobs" in err
+    (job,) = task.get_jobs()
+    job.update(models.PatchedJobWriteRequest(state="completed"))
+    status, out, _ = cli("review", task.id)
+    assert status == 0
+    assert "2 of 2 uploaded annotations kept, 0 moved" in out
+    status, out, _ = cli("review", "--output", tmp_path, function=False)
+    assert status == 0
+    assert "1 task, uploads of the last 90 days" in out
+    (row,) = csv.DictReader((tmp_path / "review.csv").read_text().splitlines())
+    assert (row["task"], row["label"], row["kept"]) == (str(task.id), "car", "2")
+    assert (tmp_path / "review.parquet").exists()
+
+
+def test_mistakes(cli: Cli) -> None:
+    status, _, err = cli("review")
+    assert status == 2
+    assert "--function: only with TASK_ID" in err
+    for arguments, message in (
+        (("12", "--days", "3"), "--days: only without TASK_ID"),
+        (("--jobs", "3"), "--jobs: only with TASK_ID"),
+        (("-p", "a=int:1"), "--function-parameter: needs --function"),
+        (("12", "--conf-threshold", "0.5"), "conf_threshold without a function"),
+    ):
+        status, _, err = cli("review", *arguments, function=False)
+        assert status == 2
+        assert message in err
