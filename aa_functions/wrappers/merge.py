@@ -45,6 +45,8 @@ def merge(found: Iterable[Found], *, threshold: float) -> list[Any]:
     everything = list(found)
     places = {id(one): place for place, one in enumerate(everything)}
     for alike in by_label_and_kind(everything):
+        # Of equal scores the larger first: it is less likely to be cut off by a border.
+        alike = sorted(alike, key=lambda one: -one.area)
         scores = np.array([one.score for one in alike])
         if alike[0].kind == TAG:
             groups = [[alike[int(np.argmax(scores))]]]

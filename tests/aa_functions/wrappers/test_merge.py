@@ -120,8 +120,10 @@ def test_groups_of_different_parts_stay_apart():
     assert groups == [1, 1, 2, 0, 3]
 
 
-def test_without_scores_the_earlier_one_counts_more():
-    found = merged((rectangle(1, [0, 0, 9, 9]), 0, 0), (rectangle(1, [0, 0, 8, 9]), 0, 0))
+def test_of_equal_scores_the_larger_counts_more():
+    # The first and the last part are cut off by the borders of tiles and share nothing.
+    parts = [rectangle(1, [0, 0, right, 9]) for right in (5, 9)]
+    found = merged((parts[0], 0, 0), (parts[1], 0, 0), (rectangle(1, [0, 0, 2, 9]), 7, 0))
     assert [one.points for one in found] == [[0, 0, 9, 9]]
     assert "score" not in found[0]
 
