@@ -15,14 +15,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvat_flows.deployments.demo.accuracy import Accuracy, Box, measure_accuracy, read_boxes
 from cvat_flows.deployments.demo.contact_sheet import save_contact_sheet
 from cvat_flows.deployments.demo.demo_tasks import TASKS, create_task
+from cvat_flows.deployments.demo.truth import Box, read_boxes, write_truth
 from cvat_flows.flows.cli import set_prefect_defaults
 
 if TYPE_CHECKING:
     from cvat_sdk import Client
 
+    from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
     from cvat_flows.tasks.reports.run_report import RunReport
 
 OUTPUT = Path("demo-output")
@@ -67,7 +68,7 @@ def _annotate_all(stack: ExitStack) -> bool:
     user, password = sandbox.admin
     client = connect(ServerSettings(host=sandbox.url, username=user, password=password))
     client.config.status_check_period = 0.2
-    reports, accuracies = [], []
+    reports, evaluations = [], []
     images: list[tuple[Path, list[Box]]] = []
     for task in TASKS:
         print(f"creating the CVAT task {task.name!r} with {task.frames} images ...")
@@ -77,11 +78,14 @@ def _annotate_all(stack: ExitStack) -> bool:
             sandbox.set_faults([fault])
         reports.append(_annotate(client, created.task_id))
         found = read_boxes(client, created.task_id)
-        accuracies.append(measure_accuracy(found, created.drawn))
+        truth = write_truth(created, OUTPUT / f"truth-{created.task_id}.json")
+        evaluations.append(_evaluate(client, created.task_id, truth))
         shown = range(0, task.frames, task.frames // IMAGES_ON_SHEET)
         images += [(created.images[n], found[n]) for n in shown]
     sheet = save_contact_sheet(images, OUTPUT / "contact-sheet.png")
-    _print_table(reports, accuracies)
+    _print_table(reports, evaluations)
+    pages = _write_pages(evaluations)
+    print(f"\nevaluations    {', '.join(map(str, pages))}", end="")
     print(f"\ncontact sheet  {sheet}\nCVAT           {sandbox.url} (admin/admin, during the demo)")
     return all(
         len(report.failed) == (task.unreadable is not None) and not report.stopped
@@ -102,25 +106,58 @@ def _annotate(client: Client, task_id: int) -> RunReport:
     return finished.report_or_raise()
 
 
-def _print_table(reports: list[RunReport], accuracies: list[Accuracy]) -> None:
+def _evaluate(client: Client, task_id: int, truth: Path) -> EvaluationReport:
+    """Compare the detections, which are cached by now, with what was drawn."""
+    from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
+    from cvat_flows.flows.in_process import evaluate_here
+    from cvat_flows.flows.run.live import LiveInputs
+
+    return evaluate_here(
+        EvaluateTaskParameters(task_id=task_id, function=FUNCTION, truth_file=str(truth)),
+        LiveInputs(client=client),
+    )
+
+
+def _write_pages(evaluations: list[EvaluationReport]) -> list[Path]:
+    from cvat_flows.tasks.reports.evaluation.markdown import evaluation_markdown
+
+    pages = []
+    for report in evaluations:
+        pages.append(OUTPUT / f"evaluation-{report.media.task_id}.md")
+        pages[-1].write_text(evaluation_markdown(report))
+    return pages
+
+
+def _print_table(reports: list[RunReport], evaluations: list[EvaluationReport]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cvat_flows.tasks.reports.evaluation.report import number
+
     table = Table(
-        "CVAT task", "frames", "shapes by label", "failed", "frames/s", "recall", "precision"
+        "CVAT task",
+        "frames",
+        "shapes by label",
+        "failed",
+        "frames/s",
+        "recall",
+        "precision",
+        "AP50-95",
     )
-    for report, accuracy in zip(reports, accuracies, strict=True):
+    for report, evaluation in zip(reports, evaluations, strict=True):
+        overall = evaluation.evaluation.overall
         table.add_row(
             f"{report.media.task_id} {report.media.name}",
             f"{report.count('annotated')} of {len(report.rows)}",
             "\n".join(f"{name} {count}" for name, count in sorted(report.shapes_by_label.items())),
             "\n".join(row.error for row in report.failed) or "-",
             f"{report.frames_per_second:.1f}",
-            f"{accuracy.recall:.1%} of {accuracy.drawn}",
-            f"{accuracy.precision:.1%} of {accuracy.found}",
+            f"{number(overall.counts.recall)} of {overall.counts.true}",
+            f"{number(overall.counts.precision)} of {overall.counts.detected}",
+            number(overall.ap50_95),
         )
     Console().print("", table)
-    print("recall and precision: boxes in CVAT against the drawn ones, same label, IoU >= 0.5")
+    print("recall and precision: detections against the drawn boxes, same label, IoU >= 0.5")
 
 
 def _wait_for_interrupt() -> None:

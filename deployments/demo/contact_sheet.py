@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from cvat_flows.deployments.demo.accuracy import Box
+from cvat_flows.deployments.demo.truth import Box
 
 COLUMNS = 4
 CELL = (320, 240)
