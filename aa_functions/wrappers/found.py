@@ -27,6 +27,8 @@ class Found:
     """How far the part lies below the top of the image, in pixels."""
     source: int = 0
     """Number of the part or of the function. Groups of different sources differ."""
+    place: int = 0
+    """Decides the order of annotations with equal scores."""
 
     @cached_property
     def kind(self) -> str:

@@ -5,11 +5,13 @@ share enough with it, and so on with the rest. What a group becomes:
 
 - rectangles: the box around them; with a rotation, the smallest one that has the rotation of the
   most confident;
-- polygons: the outline of their union, within one pixel;
+- polygons: the outline of their union, within about one pixel;
 - masks: their union;
 - other shapes and skeletons, compared by the boxes around them: the most confident.
 
-A merged shape has the score, the attributes and the other fields of the most confident one.
+A merged shape has the score, the attributes and the other fields of the most confident one. A part
+that lies in a merged shape, but shares little with the most confident one, joins it afterwards: it
+is a piece of an object that is larger than a tile.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from attrs import evolve
 
 from aa_functions.wrappers.found import TAG, Found, Groups, arrays_of, by_label_and_kind
 from aa_functions.wrappers.geometry import (
@@ -28,6 +31,9 @@ from aa_functions.wrappers.geometry import (
     union_of,
 )
 from aa_functions.wrappers.sweep import Metric, greedy_groups
+
+_INSIDE = 0.9
+"""A shape lies in a merged one if it shares this part of its area with it."""
 
 
 def merge(found: Iterable[Found], *, threshold: float) -> list[Any]:
@@ -41,24 +47,28 @@ def merge(found: Iterable[Found], *, threshold: float) -> list[Any]:
         Annotations in pixels of the image: by falling score, those of equal score in the order in
         which they were found.
     """
-    merged: list[tuple[float, int, Found, dict[str, Any]]] = []
-    everything = list(found)
-    places = {id(one): place for place, one in enumerate(everything)}
-    for alike in by_label_and_kind(everything):
-        # Of equal scores the larger first: it is less likely to be cut off by a border.
-        alike = sorted(alike, key=lambda one: -one.area)
-        scores = np.array([one.score for one in alike])
+    merged: list[Found] = []
+    for alike in by_label_and_kind(evolve(one, place=place) for place, one in enumerate(found)):
         if alike[0].kind == TAG:
-            groups = [[alike[int(np.argmax(scores))]]]
+            merged.append(max(alike, key=lambda one: one.score))
         else:
-            groups = groups_by(scores, alike, threshold=threshold, metric="smaller")
-        for group in groups:
-            top = group[0]
-            changes = _union(group) if len(group) > 1 else {}
-            merged.append((-top.score, places[id(top)], top, changes))
-    merged.sort(key=lambda one: one[:2])
+            merged += _merge_shapes(alike, threshold)
+    merged.sort(key=lambda one: (-one.score, one.place))
     numbers = Groups()
-    return [top.to_annotation(**{**numbers.change(top), **change}) for _, _, top, change in merged]
+    return [one.to_annotation(**numbers.change(one)) for one in merged]
+
+
+def _merge_shapes(alike: Sequence[Found], threshold: float) -> list[Found]:
+    """Merge shapes of one label and type."""
+    # Of equal scores the larger first: it is less likely to be cut off by a border.
+    shapes = sorted(alike, key=lambda one: -one.area)
+    while True:
+        scores = np.array([one.score for one in shapes])
+        groups = groups_by(scores, shapes, threshold=threshold, metric="smaller")
+        if all(len(group) == 1 for group in groups):
+            return shapes
+        shapes = [_union(group) for group in groups]
+        threshold = max(threshold, _INSIDE)
 
 
 def groups_by(
@@ -102,13 +112,18 @@ class _SharedPixels:
         return float(self._bitmap.shared(self._masks[other].bitmap()))
 
 
-def _union(group: Sequence[Found]) -> dict[str, Any]:
+def _union(group: Sequence[Found]) -> Found:
+    """Return what a group becomes; the most confident one is first."""
     top = group[0]
+    if len(group) == 1:
+        return top
     if top.kind == "rectangle":
         corners = np.concatenate([one.outline for one in group])
-        return {"points": enclosing_rectangle(corners, top.rotation)}
-    if top.kind == "polygon":
-        return {"points": polygon_union([one.outline for one in group]).ravel().tolist()}
-    if top.kind == "mask":
-        return {"points": union_of([one.bitmap() for one in group]).to_mask()}
-    return {}
+        points = enclosing_rectangle(corners, top.rotation)
+    elif top.kind == "polygon":
+        points = polygon_union([one.outline for one in group]).ravel().tolist()
+    elif top.kind == "mask":
+        points = union_of([one.bitmap() for one in group]).to_mask()
+    else:
+        return top
+    return evolve(top, item=top.to_annotation(points=points), dx=0, dy=0)

@@ -42,6 +42,19 @@ def test_boxes_of_one_object_become_the_box_around_them():
     assert second.points == [0, 10, 20, 30]
 
 
+def test_the_pieces_of_an_object_that_is_larger_than_a_tile_are_one():
+    whole = rectangle(1, [0, 0, 100, 20], score=0.5)
+    pieces = [
+        rectangle(1, [left, 0, left + 40, 20], score=0.9 - left / 100) for left in (0, 30, 60)
+    ]
+    # The first piece takes the whole, and the others share too little with that piece.
+    (found,) = merged((whole, 0, 0), *((piece, 0, 0) for piece in pieces))
+    assert (found.points, found.score) == ([0, 0, 100, 20], 0.9)
+    # A neighbour is no piece.
+    near = rectangle(1, [92, 0, 112, 20], score=0.2)
+    assert len(merged((whole, 0, 0), (pieces[0], 0, 0), (near, 0, 0))) == 2
+
+
 def test_labels_types_and_small_overlaps_stay_apart():
     rows = [
         rectangle(1, [0, 0, 10, 10], score=0.5),
