@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-ui test test-all check lint docs setup bench chaos clean
+.PHONY: demo demo-ui test test-all check lint docs setup wheel smoke bench chaos clean
 
 demo: $(READY)
 	$(BIN)/python -m cvat_flows.deployments.demo
@@ -36,6 +36,16 @@ docs: $(READY)
 
 setup: $(READY)
 
+# dist/cvat_flows-VERSION-py3-none-any.whl
+wheel: $(READY)
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+# The wheel, with the newest dependencies that it allows, on each Python that this machine has.
+smoke: wheel
+	$(BIN)/python -m tests.smoke dist/*.whl
+
 bench: $(READY)
 	$(BIN)/python -m bench
 
@@ -43,7 +53,7 @@ chaos: $(READY)
 	$(BIN)/python -m tests.chaos --schedules 500
 
 clean:
-	rm -rf $(VENV) demo-output bench-output
+	rm -rf $(VENV) build dist demo-output bench-output
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

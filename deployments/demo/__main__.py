@@ -23,11 +23,12 @@ from cvat_flows.flows.cli import set_prefect_defaults
 if TYPE_CHECKING:
     from cvat_sdk import Client
 
+    from cvat_flows.deployments.sandbox.process import SandboxProcess
     from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
     from cvat_flows.tasks.reports.run_report import RunReport
 
 OUTPUT = Path("demo-output")
-FUNCTION = "aa_functions.shapes"
+FUNCTION = "shapes"
 IMAGES_ON_SHEET = 8
 """Number of images of each task on the contact sheet."""
 
@@ -50,21 +51,41 @@ def main() -> int:
             from cvat_flows.deployments.demo.local_prefect import local_prefect
 
             ui = stack.enter_context(local_prefect(OUTPUT))
-        as_expected = _annotate_all(stack)
+        sandbox = _start_sandbox(stack)
+        as_expected = _annotate_all(sandbox)
         if arguments.ui:
-            print(f"\nPrefect UI  {ui}\nPress Ctrl-C to stop both servers.")
+            from cvat_flows.deployments.demo.local_deployments import local_deployments
+
+            print("creating the deployments, and starting a worker ...")
+            deployments = local_deployments(OUTPUT, host=sandbox.url, account=sandbox.admin)
+            stack.enter_context(deployments)
+            print(
+                f"\nCVAT        {sandbox.url}/tasks (to look only; admin/admin for the API)\n"
+                f"Prefect UI  {ui}\n"
+                f"To start a run with the form: {ui}/deployments, annotate-task, Run, Custom run\n"
+                "Press Ctrl-C to stop all servers."
+            )
             _wait_for_interrupt()
+        else:
+            print(
+                "\nThe sandbox ends now. To look at its tasks and the failed frame in a browser: "
+                "make demo-ui"
+            )
     return 0 if as_expected else 1
 
 
-def _annotate_all(stack: ExitStack) -> bool:
-    """Create and annotate the tasks. Returns whether only the damaged frame failed."""
+def _start_sandbox(stack: ExitStack) -> SandboxProcess:
     from cvat_flows.deployments.sandbox.process import SandboxProcess
+
+    print("starting the sandbox, a small CVAT-compatible server ...")
+    return stack.enter_context(SandboxProcess(OUTPUT / "sandbox"))
+
+
+def _annotate_all(sandbox: SandboxProcess) -> bool:
+    """Create and annotate the tasks. Returns whether only the damaged frame failed."""
     from cvat_flows.tasks.cvat.client.connection import connect
     from cvat_flows.tasks.cvat.client.server import ServerSettings
 
-    print("starting the sandbox, a small CVAT-compatible server ...")
-    sandbox = stack.enter_context(SandboxProcess(OUTPUT / "sandbox"))
     user, password = sandbox.admin
     client = connect(ServerSettings(host=sandbox.url, username=user, password=password))
     client.config.status_check_period = 0.2
@@ -85,8 +106,7 @@ def _annotate_all(stack: ExitStack) -> bool:
     sheet = save_contact_sheet(images, OUTPUT / "contact-sheet.png")
     _print_table(reports, evaluations)
     pages = _write_pages(evaluations)
-    print(f"\nevaluations    {', '.join(map(str, pages))}", end="")
-    print(f"\ncontact sheet  {sheet}\nCVAT           {sandbox.url} (admin/admin, during the demo)")
+    print(f"\nevaluations    {', '.join(map(str, pages))}\ncontact sheet  {sheet}")
     return all(
         len(report.failed) == (task.unreadable is not None) and not report.stopped
         for report, task in zip(reports, TASKS, strict=True)

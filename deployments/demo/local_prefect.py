@@ -51,16 +51,23 @@ def local_prefect(folder: Path) -> Iterator[str]:
             stdout=log,
             stderr=log,
         )
-    try:
+    with ending(server):
         _wait_until_healthy(url, server, log_path)
         os.environ["PREFECT_API_URL"] = f"{url}/api"
         yield url
+
+
+@contextmanager
+def ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End a process when the block ends."""
+    try:
+        yield
     finally:
-        server.terminate()
+        process.terminate()
         try:
-            server.wait(15)
+            process.wait(15)
         except subprocess.TimeoutExpired:
-            server.kill()
+            process.kill()
 
 
 def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

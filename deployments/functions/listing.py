@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from attrs import evolve, field, frozen
 
 from aa_functions.errors import FunctionReferenceError, WeightsNotFoundError
 from aa_functions.installed import installed_functions
+from aa_functions.loading import import_module
 from aa_functions.reference import FunctionReference, load_function
 from aa_functions.weights import may_download, no_downloads
 from cvat_flows.tasks.model.labels import labels_of_spec
@@ -67,8 +67,6 @@ def describe_function(name: str, module: str) -> InstalledFunction:
         if isinstance(error.__cause__, WeightsNotFoundError):
             return InstalledFunction(name=name, module=module, missing=str(error.__cause__))
         return InstalledFunction(name=name, module=module, problem=str(error))
-    except ImportError as error:
-        return InstalledFunction(name=name, module=module, problem=f"cannot be imported: {error}")
     labels = labels_of_spec(function.spec)
     return InstalledFunction(
         name=name,
