@@ -7,12 +7,14 @@ from functools import cache, partial
 from attrs import evolve
 from cvat_sdk import Client
 
+from aa_functions.installed import short_name
 from aa_functions.reference import LoadedFunction, load_function
 from cvat_flows.flows.run.connect import connect_for_run
 from cvat_flows.flows.sweep.find import RESTORED, Judge, Verdict, judge
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.client.settings import find_settings
+from cvat_flows.tasks.record.manifest import functions_of_task
 from cvat_flows.tasks.record.manifest_summary import read_summary
 from cvat_flows.tasks.storage import Storage
 
@@ -51,12 +53,17 @@ def judge_for(rule: SweepRule, loaded: dict[str, LoadedFunction], storage: Stora
         summary = read_summary(storage, task=task.identity, function=function.name)
         if summary is not None and summary.is_later_than(task.updated):
             return Verdict(state="new", reason=RESTORED)
-        return judge(
+        verdict = judge(
             summary,
             frames=task.frames,
             fingerprint=function.fingerprint or "",
             options=options,
             again_when=rule.again_when,
         )
+        others = () if summary else functions_of_task(storage, task.identity)
+        if others:
+            names = ", ".join(map(short_name, others))
+            return evolve(verdict, reason=f"annotated by {names}, not by this function")
+        return verdict
 
     return check

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections import Counter
@@ -83,6 +84,21 @@ def test_annotates_each_new_task_once(project: Any, make_task: Any, function_fil
     second = run(rule)
     assert (second.rows, second.done) == ([], 2)
     assert [shapes_of(task) for task in tasks] == [[0, 1], [0, 1, 2]]
+
+
+def test_a_task_that_another_function_annotated_is_not_called_untouched(
+    project: Any, make_task: Any, function_file: Path
+) -> None:
+    task = make_task(count=1, project_id=project.id)
+    make_task(count=1, project_id=project.id)
+    assert run({"projects": ["cars"], "function": str(function_file), "limit": 1}).rows
+    other = function_file.with_name("other.py")
+    other.write_text(function_file.read_text())
+    report = run({"projects": ["cars"], "function": str(other)}, dry_run=True)
+    first, second = report.rows
+    assert first.task.id == task.id
+    assert re.fullmatch(r"annotated by one_\w+\.py@\w{8}, not by this function", first.text)
+    assert second.text == "never annotated"
 
 
 def test_a_failing_task_does_not_stop_the_others(
