@@ -53,6 +53,6 @@ def test_commands_work_in_the_order_of_the_page(tmp_path: Path) -> None:
     assert "19 of 20 frames annotated, 1 failed" in output
     assert "exit status 1" in output
     assert "1 of 1 frame annotated, 19 skipped (19 done before)" in output
-    deleted = re.findall(r"aa_functions.shapes\W+1\W+20\W+(\d+)\W+0\b", output)
+    deleted = re.findall(r"shapes\W+1\W+20\W+(\d+)\W+0\b", output)
     assert len(deleted) == 2, output  # the dry run and the undo
     assert deleted[0] == deleted[1] != "0"
