@@ -55,16 +55,19 @@ def main() -> int:
 def check(python: str, wheel: Path, work: Path, sandbox: SandboxProcess) -> str:
     """Return what is wrong; "" if the wheel works with this Python."""
     environment = work / "environment"
+    # Without this checkout, which pip would take for the installed package.
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for step in (
         [python, "-m", "venv", str(environment)],
         [str(environment / "bin" / "pip"), "install", "--quiet", f"{wheel}[yolo]"],
     ):
-        done = subprocess.run(step, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            step, cwd=work, env=variables, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             return f"{' '.join(step[1:4])} failed: {last_line(done.stderr)}"
     task = make_task(work / "pictures", sandbox)
     user, password = sandbox.admin
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(environment / "bin" / "cvat-flows"), "annotate", str(task), "-f", "shapes", "--json"],
         cwd=work,
