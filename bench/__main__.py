@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def _measure() -> int:
-    from bench import process_rows, rows, tiled_row, yolo_rows
+    from bench import nuclio_row, process_rows, rows, tiled_row, yolo_rows
     from bench.stage import open_stage
     from bench.table import Row, print_table
 
@@ -37,6 +37,7 @@ def _measure() -> int:
         "same-function": yolo_rows.yolo_same_function,
         "bf16": yolo_rows.yolo_bf16,
         "tiled": tiled_row.tiled,
+        "nuclio": nuclio_row.nuclio,
         "second-run": rows.second_run,
         "cached": rows.cached_run,
         "killed": rows.killed_and_resumed,
