@@ -27,6 +27,7 @@ from aa_functions.wrappers.found import Found, is_annotation
 from aa_functions.wrappers.labels import Labels, common_labels
 from aa_functions.wrappers.member import (
     call,
+    check_number,
     declared_dependence,
     load_member,
     read_json,
@@ -86,14 +87,9 @@ def create(
     >>> [label.name for label in both.spec.labels]
     ['circle', 'square', 'triangle', 'star']
     """
-    if not 0 < threshold < 1:
-        raise WrapperOptionError(
-            f"The option threshold is {threshold:g}, but must be above 0 and below 1."
-        )
-    if member_conf is not None and not 0 <= member_conf <= 1:
-        raise WrapperOptionError(
-            f"The option member_conf is {member_conf:g}, but must be from 0 to 1."
-        )
+    check_number("threshold", threshold, lambda it: 0 < it < 1, "above 0 and below 1")
+    if member_conf is not None:
+        check_number("member_conf", member_conf, lambda it: 0 <= it <= 1, "from 0 to 1")
     members = [_member(entry, f"functions[{n}]") for n, entry in enumerate(_entries(functions))]
     if len(members) < 2:
         raise WrapperOptionError(

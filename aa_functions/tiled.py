@@ -27,7 +27,13 @@ from cvat_sdk.auto_annotation import (
 from aa_functions.errors import WrapperOptionError
 from aa_functions.reference import LoadedFunction
 from aa_functions.wrappers.found import TAG, Found, is_annotation
-from aa_functions.wrappers.member import call, declared_dependence, load_member, takes_batches
+from aa_functions.wrappers.member import (
+    call,
+    check_number,
+    declared_dependence,
+    load_member,
+    takes_batches,
+)
 from aa_functions.wrappers.merge import merge
 from aa_functions.wrappers.tiles import Tile, ready_to_cut, tiles_of
 
@@ -74,18 +80,11 @@ def create(
     >>> [label.name for label in function.spec.labels]
     ['circle', 'square', 'triangle', 'star']
     """
-    if tile < MIN_TILE:
-        raise WrapperOptionError(f"The option tile is {tile}, but must be at least {MIN_TILE}.")
-    if not 0 <= overlap <= MAX_OVERLAP:
-        raise WrapperOptionError(
-            f"The option overlap is {overlap:g}, but must be from 0 to {MAX_OVERLAP}."
-        )
-    if not 0 < threshold <= 1:
-        raise WrapperOptionError(
-            f"The option threshold is {threshold:g}, but must be above 0 and at most 1."
-        )
-    if batch < 1:
-        raise WrapperOptionError(f"The option batch is {batch}, but must be at least 1.")
+    at_least = f"a whole number of at least {MIN_TILE}"
+    check_number("tile", tile, lambda it: it >= MIN_TILE, at_least, whole=True)
+    check_number("batch", batch, lambda it: it >= 1, "a whole number of at least 1", whole=True)
+    check_number("overlap", overlap, lambda it: 0 <= it <= MAX_OVERLAP, f"from 0 to {MAX_OVERLAP}")
+    check_number("threshold", threshold, lambda it: 0 < it <= 1, "above 0 and at most 1")
     member = load_member(function, parameters)
     if member.needs_annotations:
         raise WrapperOptionError(

@@ -41,6 +41,26 @@ def load_member(function: Any, parameters: Mapping[str, Any] | str | None) -> Lo
     return wrap_function(function)
 
 
+def check_number(
+    name: str, value: Any, fits: Callable[[Any], bool], wanted: str, *, whole: bool = False
+) -> None:
+    """Check an option that is a number.
+
+    Args:
+        name: Name of the option.
+        value: Its value.
+        fits: Returns whether a number is in the range of the option.
+        wanted: The range, for the error.
+        whole: Only whole numbers are allowed.
+
+    Raises:
+        WrapperOptionError: if it is another type, or outside its range.
+    """
+    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not is_number or not fits(value):
+        raise WrapperOptionError(f"The option {name} is {value!r}, but must be {wanted}.")
+
+
 def read_json(value: Any, option: str, kind: type) -> Any:
     """Return the value of an option, which may be given as JSON. Raises WrapperOptionError."""
     wanted = "an object" if kind is Mapping else "a list"

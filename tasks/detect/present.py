@@ -107,7 +107,7 @@ def read_present(
                 recorded=recorded,
             )
             for item, digest in reader.items():
-                if not _is_own(item["id"], digest, recorded(item["frame"])):
+                if not is_own(item["id"], digest, recorded(item["frame"])):
                     present.add(item["frame"], _to_facts(item, names))
     except BaseException:
         present.close()
@@ -115,7 +115,7 @@ def read_present(
     return present
 
 
-def _is_own(number: int, digest: str, record: FrameRecord | None) -> bool:
+def is_own(number: int, digest: str, record: FrameRecord | None) -> bool:
     """Return whether the function has uploaded an object, or may have."""
     if record is None:
         return False

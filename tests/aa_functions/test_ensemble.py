@@ -248,7 +248,7 @@ BLUE = label_spec("car", 0, attributes=[select_attribute_spec("colour", 0, ["blu
         (
             [member("car")] * 2,
             {"threshold": 1.0},
-            "threshold is 1, but must be above 0 and below 1",
+            "threshold is 1.0, but must be above 0 and below 1",
         ),
         ([member("car")] * 2, {"member_conf": 2}, "member_conf is 2, but must be from 0 to 1"),
         (

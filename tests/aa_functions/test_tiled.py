@@ -248,10 +248,12 @@ def test_a_live_object_has_no_fingerprint():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tile": 5}, "The option tile is 5, but must be at least 32"),
+        ({"tile": 5}, "The option tile is 5, but must be a whole number of at least 32"),
+        ({"tile": "640"}, "The option tile is '640', but must be a whole number of at least 32"),
+        ({"overlap": True}, "The option overlap is True, but must be from 0 to 0.9"),
         ({"overlap": 0.95}, "The option overlap is 0.95, but must be from 0 to 0.9"),
         ({"threshold": 0}, "The option threshold is 0, but must be above 0 and at most 1"),
-        ({"batch": 0}, "The option batch is 0, but must be at least 1"),
+        ({"batch": 0}, "The option batch is 0, but must be a whole number of at least 1"),
         ({"function": "no.such"}, "There is no module 'no.such'"),
         ({"function": ""}, "The option function is empty: name a module or a .py file"),
         ({"parameters": "{"}, "The option parameters is not JSON"),

@@ -137,7 +137,11 @@ def test_both_run_in_the_driver_of_the_sdk(
 @pytest.mark.parametrize(
     ("module", "parameters", "message"),
     [
-        ("tiled", ["function=str:BLOBS", "tile=int:8"], "tile is 8, but must be at least 32"),
+        (
+            "tiled",
+            ["function=str:BLOBS", "tile=int:8"],
+            "tile is 8, but must be a whole number of at least 32",
+        ),
         ("tiled", ["tile=int:640"], "missing a required argument: 'function'"),
         ("tiled", ["function=str:no_such.py"], "There is no file 'no_such.py'"),
         ("ensemble", ["functions=str:BLOBS,OTHER"], "shares no label with the others; it has: "),
