@@ -114,6 +114,19 @@ class PendingFrame:
             doubtful=tuple(sorted({*self.history.doubtful, *self.doubtful})),
         )
 
+    def record_surplus(
+        self, surplus: Collection[tuple[int, str]], run: RunStamp, when: str
+    ) -> FrameRecord:
+        """Return the record to write before surplus copies (ids and digests) are deleted.
+
+        The outcome of the frame's request is known then. What is deleted of this upload's objects
+        was touched by a person in another copy.
+        """
+        self.created = [_forget(item, surplus) for item in self.created]
+        self.doubtful.update(digest for _, digest in surplus)
+        record = self.record_before(run, when)
+        return evolve(record, pending=(), request="", until=None)
+
     def record_interrupted(self, run: RunStamp, when: str) -> FrameRecord:
         """Return the record to write if the upload ends before the frame's request is answered."""
         record = self.record_before(run, when)
@@ -174,6 +187,20 @@ class PendingFrame:
             items=items,
             groups=self.groups,
         )
+
+
+def without_surplus(record: FrameRecord, surplus: Collection[tuple[int, str]]) -> FrameRecord:
+    """Return the record of a frame before surplus copies (ids and digests) are deleted."""
+    return evolve(
+        record,
+        items=tuple(_forget(item, surplus) for item in record.items),
+        request="",
+        doubtful=tuple(sorted({*record.doubtful, *(digest for _, digest in surplus)})),
+    )
+
+
+def _forget(item: ManifestItem, surplus: Collection[tuple[int, str]]) -> ManifestItem:
+    return evolve(item, id=0) if (item.id, item.digest) in surplus else item
 
 
 def encode_frame(

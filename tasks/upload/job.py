@@ -8,7 +8,7 @@ docs/upload.md explains why.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -28,8 +28,8 @@ from cvat_flows.tasks.record.ownership import ManifestItem
 from cvat_flows.tasks.upload.before import JobBefore, has_groups
 from cvat_flows.tasks.upload.copies import CopyFinder
 from cvat_flows.tasks.upload.create import Creator
-from cvat_flows.tasks.upload.delete import Deleter
-from cvat_flows.tasks.upload.frame import PendingFrame, encode_frame
+from cvat_flows.tasks.upload.delete import Deleter, Key
+from cvat_flows.tasks.upload.frame import PendingFrame, encode_frame, without_surplus
 from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.recover import Recovery
 from cvat_flows.tasks.upload.result import FrameUpload, UploadOptions, UploadReport
@@ -119,6 +119,8 @@ class _JobUpload:
     """Frames with a request that may still be carried out, and until when."""
     _unfinished: dict[int, PendingFrame] = field(factory=dict, init=False)
     """Frames with something to delete or verify after everything is sent."""
+    _cleaned: set[int] = field(factory=set, init=False)
+    """Other frames with something that is there twice."""
 
     def __attrs_post_init__(self) -> None:
         self.reader = JobReader(
@@ -207,7 +209,9 @@ class _JobUpload:
             doubtful_of=self._doubtful,
             highest_ids=self.before.highest_ids,
         )
-        verifier = Verifier(reader=self.reader, deleter=self.deleter, finder=finder)
+        verifier = Verifier(
+            reader=self.reader, deleter=self.deleter, finder=finder, record=self._record_surplus
+        )
         verifier.verify(self._unfinished)
         self._confirm()
         self._complete(list(self._unfinished.values()))
@@ -233,6 +237,22 @@ class _JobUpload:
         """Write what is about to happen to the frames."""
         self._record({f.number: f.record_before(self.manifest.run, now()) for f in frames})
 
+    def _record_surplus(self, surplus: Mapping[int, Collection[Key]]) -> None:
+        """Write what is about to be deleted because it is there twice."""
+        records = {}
+        for number, keys in surplus.items():
+            frame = self._unfinished.get(number)
+            if not keys:
+                continue
+            if frame is None:
+                record = self.manifest.record(self.channel.job_id, number)
+                if record:
+                    records[number] = without_surplus(record, keys)
+                    self._cleaned.add(number)
+            elif not frame.failure:
+                records[number] = frame.record_surplus(keys, self.manifest.run, now())
+        self._record(records)
+
     def _confirm(self) -> None:
         """Record that the frames that were sent are annotated: nothing of them is there twice."""
         sent = self.creator.sent
@@ -242,7 +262,8 @@ class _JobUpload:
                 {
                     number: evolve(record, state="annotated", request="")
                     for number, record in records.items()
-                    if record.request and record.request == sent.get(number) and not record.pending
+                    if number in self._cleaned
+                    or (record.request == sent.get(number) and not record.pending)
                 }
             )
 

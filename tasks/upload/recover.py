@@ -145,10 +145,11 @@ class Look:
     def until(self, record: FrameRecord) -> float:
         """Return until when the open request of a frame may be carried out.
 
-        Without a time in the record, the run that sent the request was interrupted.
+        Without a time in the record, the run that sent the request was interrupted. No request can
+        be carried out later than its lifetime from now, whatever clock the time is from.
         """
         if record.until is not None:
-            return record.until
+            return min(record.until, self.at + self.lifetime)
         if record.run.id == self.run or self.quiet_since is None:
             return self.at + self.lifetime
         return min(self.at, self.quiet_since) + self.lifetime

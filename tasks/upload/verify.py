@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
 from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.upload.copies import CopyFinder
-from cvat_flows.tasks.upload.delete import Deleter, ObjectToDelete
+from cvat_flows.tasks.upload.delete import Deleter, Key, ObjectToDelete
 from cvat_flows.tasks.upload.frame import PendingFrame
 from cvat_flows.tasks.upload.plan import find_duplicates
 from cvat_flows.tasks.upload.read import JobReader
@@ -24,6 +24,9 @@ class Verifier:
     reader: JobReader
     deleter: Deleter
     finder: CopyFinder
+    record: Callable[[Mapping[int, set[Key]]], None]
+    """Writes which surplus copies are about to be deleted, by frame. Otherwise a run after a kill
+    would take those that are gone for a person's work."""
 
     def verify(self, frames: Mapping[int, PendingFrame]) -> None:
         """Delete superseded objects of the frames, and all copies that the finder finds.
@@ -66,8 +69,15 @@ class Verifier:
                 duplicates = find_duplicates(
                     existing.get(frame.number, []), frame.items, frame.doubtful
                 )
-                keys = targets.setdefault(frame.number, set())
-                keys.update((o.id, o.digest) for o in (*frame.to_delete, *duplicates))
+                if duplicates:
+                    keys = targets.setdefault(frame.number, set())
+                    keys.update((o.id, o.digest) for o in duplicates)
                 is_last = is_last and not frame.doubtful
+        if targets:
+            self.record(targets)
+        for frame in frames.values():
+            if frame.number not in self.deleter.undeletable:
+                keys = targets.setdefault(frame.number, set())
+                keys.update((o.id, o.digest) for o in frame.to_delete)
         objects = self.reader.find(targets, snapshot)
         return objects, is_last or not objects

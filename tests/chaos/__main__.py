@@ -11,13 +11,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from tests.chaos.people import run_with_people
 from tests.chaos.schedule import Result, run_schedule
 from tests.chaos.uploader import Uploader
-from tests.chaos.world import Cvat, login, make_layouts
+from tests.chaos.world import make_server
 
 
 def main() -> int:
@@ -33,22 +34,15 @@ def main() -> int:
         folder = Path(name)
         # It forks, so it starts before this process has threads.
         uploader = Uploader(folder / "worker")
-        with SandboxProcess(folder / "sandbox") as sandbox:
-            token = login(sandbox.url)
-            cvat = Cvat(sandbox.url, token)
-            layouts = make_layouts(cvat, folder / "images")
+        with SandboxProcess(folder / "first") as first, SandboxProcess(folder / "new") as second:
+            server = make_server(first.url, folder / "images")
+            new = make_server(second.url, folder / "other-images")
             for seed in range(options.seed, options.seed + options.schedules):
                 if options.seconds and time.monotonic() - started > options.seconds:
                     break
-                for run in (run_schedule, run_with_people):
-                    result = run(
-                        seed,
-                        cvat=cvat,
-                        token=token,
-                        layouts=layouts,
-                        uploader=uploader,
-                        folder=folder / f"schedule-{seed}",
-                    )
+                for run in (run_schedule, partial(run_with_people, new=new)):
+                    place = folder / f"schedule-{seed}"
+                    result = run(seed, server=server, uploader=uploader, folder=place)
                     results.append(result)
                     if result.problems or not options.quiet:
                         _show(result)
@@ -75,9 +69,12 @@ def _show(result: Result) -> None:
 def _summary(results: list[Result], seconds: float) -> int:
     faults: Counter[str] = sum((result.faults for result in results), Counter())
     acts: Counter[str] = sum((result.acts for result in results), Counter())
+    changes = Counter(result.change for result in results if result.change)
     failed = [result.seed for result in results if result.problems]
     print(", ".join(f"{name}: {count}" for name, count in sorted(faults.items())))
     print("people: " + ", ".join(f"{name}: {count}" for name, count in sorted(acts.items())))
+    print("second runs after: " + ", ".join(f"{name}: {n}" for name, n in sorted(changes.items())))
+    print(f"attempts with a wrong clock: {sum(r.steps_of_clock for r in results)}")
     print(
         f"{len(results)} schedules in {seconds:.0f} s: {faults.total()} faults, "
         f"{sum(r.kills for r in results)} kills, {sum(r.attempts for r in results)} attempts, "

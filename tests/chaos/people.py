@@ -18,13 +18,12 @@ from typing import Any, cast
 
 from attrs import define, evolve, field
 
-from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.record.manifest_file import RunStamp
 from tests.chaos.dice import FaultDice
 from tests.chaos.schedule import Result, make_attempt, run_with_faults
+from tests.chaos.second_run import make_oracles, run_again
 from tests.chaos.uploader import Uploader
-from tests.chaos.worker import DONE
-from tests.chaos.world import Cvat, Layout, outcomes_of, reset
+from tests.chaos.world import Cvat, Server, outcomes_of, reset
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import Fault
 from tests.support.oracle import Facts, Oracle, facts_of_item
@@ -106,28 +105,28 @@ class People:
 
 
 def run_with_people(
-    seed: int, *, cvat: Cvat, token: str, layouts: list[Layout], uploader: Uploader, folder: Path
+    seed: int, *, server: Server, new: Server, uploader: Uploader, folder: Path
 ) -> Result:
-    """Run one schedule, and ask the oracle."""
+    """Run one schedule, ask the oracle, and run again.
+
+    Args:
+        seed: Decides what happens.
+        server: Where it happens.
+        new: The server after it was installed anew.
+        uploader: Uploads.
+        folder: An empty folder.
+    """
     started = time.monotonic()
     dice = random.Random(f"people at work {seed}")
-    layout = dice.choice(layouts)
+    cvat, layout = server.cvat, dice.choice(server.layouts)
     result = Result(seed=seed, steps=[])
     outcomes = outcomes_of(layout, seed, 0)
     reset(cvat, layout, seed)
-    defaults = {
-        label.id: {attribute.id: attribute.default for attribute in label.attributes}
-        for label in layout.task_labels
-    }
-    oracles = {}
-    for job, _, _ in layout.jobs:
-        oracles[job] = Oracle(defaults=defaults)
-        oracles[job].there(cvat.annotations(job))
-        oracles[job].annotated(o for o in outcomes if job in o.frame.job_ids and _is_good(o))
+    oracles = make_oracles(cvat, layout, outcomes)
     people = People(cvat=cvat, dice=dice, oracles=oracles)
     faults = FaultDice(dice=random.Random(f"accidents {seed}"), drawn=result.faults)
     attempt = evolve(
-        make_attempt(dice, cvat, token, layout, folder / "people"),
+        make_attempt(dice, server, layout, folder / "people"),
         outcomes=outcomes,
         existing=dice.choice(["keep", "replace"]),
         run=RunStamp(id="run-0", fingerprint="version 0"),
@@ -143,14 +142,9 @@ def run_with_people(
     result.acts = people.acts
     _ask(result, "after the run", oracles, cvat)
     if not result.problems:
-        # Nothing is left to do.
-        before = cvat.content(layout)
-        again = RunStamp(id="run-1", fingerprint="version 0")
-        code = uploader.run(evolve(attempt, run=again, lease_seconds=60.0))
-        if code != DONE:
-            result.problems.append(f"a second run ended with {code}: {uploader.errors()}")
-        if cvat.content(layout) != before:
-            result.problems.append("a second run changed something")
+        result.change, result.problems = run_again(
+            seed, server=server, layout=layout, new=new, attempt=attempt, uploader=uploader
+        )
     shutil.rmtree(folder / "people", ignore_errors=True)
     result.seconds = time.monotonic() - started
     return result
@@ -162,8 +156,3 @@ def _ask(result: Result, when: str, oracles: dict[int, Oracle], cvat: Cvat) -> N
             result.duplicates += problem.startswith("extra")
             result.losses += problem.startswith("missing")
             result.problems.append(f"{when}, job {job}: {problem}")
-
-
-def _is_good(outcome: Outcome) -> bool:
-    """Return whether CVAT accepts the annotations of the frame."""
-    return all(annotation.label_id < 2**31 - 7 for annotation in outcome.annotations or ())

@@ -22,7 +22,7 @@ from cvat_flows.tasks.storage import FolderStorage
 from tests.chaos.dice import RETRY_POLICY, FaultDice
 from tests.chaos.uploader import Uploader
 from tests.chaos.worker import BROKEN, DONE, INTERRUPTED, Attempt, upload
-from tests.chaos.world import Content, Cvat, Layout, interfere, outcomes_of, reset
+from tests.chaos.world import Content, Cvat, Layout, Server, interfere, outcomes_of, reset
 from tests.support.fault_proxy import FaultProxy
 
 LEASE_SECONDS = 0.5
@@ -50,6 +50,10 @@ class Result:
     faults: Counter[str] = field(factory=Counter)
     acts: Counter[str] = field(factory=Counter)
     """What a person did between a create and its answer."""
+    change: str = ""
+    """What was changed before the second run, if there was one; see `second_run`."""
+    steps_of_clock: int = 0
+    """Attempts on a machine with a wrong clock."""
     kills: int = 0
     attempts: int = 0
     duplicates: int = 0
@@ -58,15 +62,13 @@ class Result:
     seconds: float = 0.0
 
 
-def run_schedule(
-    seed: int, *, cvat: Cvat, token: str, layouts: list[Layout], uploader: Uploader, folder: Path
-) -> Result:
+def run_schedule(seed: int, *, server: Server, uploader: Uploader, folder: Path) -> Result:
     """Run the schedule of `seed` without faults, then with faults, and compare."""
     started = time.monotonic()
     dice = random.Random(seed)
-    layout = dice.choice(layouts)
+    cvat, layout = server.cvat, dice.choice(server.layouts)
     result = Result(seed=seed, steps=_draw_steps(dice))
-    attempt = make_attempt(dice, cvat, token, layout, folder / "reference")
+    attempt = make_attempt(dice, server, layout, folder / "reference")
     expected: list[tuple[Content, Records]] = []
     reset(cvat, layout, seed)
     without_faults = evolve(attempt, lease_seconds=60.0)
@@ -102,13 +104,11 @@ def run_schedule(
     return result
 
 
-def make_attempt(
-    dice: random.Random, cvat: Cvat, token: str, layout: Layout, folder: Path
-) -> Attempt:
+def make_attempt(dice: random.Random, server: Server, layout: Layout, folder: Path) -> Attempt:
     """Make an attempt that uploads nothing yet."""
     return Attempt(
-        url=cvat.client.api_map.host,
-        token=token,
+        url=server.cvat.client.api_map.host,
+        token=server.token,
         folder=str(folder),
         task=layout.identity,
         jobs=tuple(job for job, _, _ in layout.jobs),
@@ -169,11 +169,12 @@ def run_with_faults(
     for trial in range(ATTEMPTS_WITH_FAULTS + 4):
         faults.enabled = trial < ATTEMPTS_WITH_FAULTS
         faults.faults_left = faults.dice.randrange(8)
-        one = attempt
+        one = evolve(attempt, url=faults.address(attempt.url), clock=faults.clock())
+        result.steps_of_clock += one.clock != 0
         if faults.enabled and faults.kills_left and faults.dice.random() < 0.3:
             faults.kills_left -= 1
             one = evolve(
-                attempt,
+                one,
                 kill_at_write=faults.dice.randrange(2 * len(attempt.jobs) + 2),
                 kill_phase=faults.dice.choice(["before", "middle", "after"]),
             )

@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Collection
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
+from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.client.retry import RetryPolicy
 from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.model.frames import Outcome
@@ -35,6 +36,7 @@ from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
 
 DONE, INTERRUPTED, BROKEN = 0, 3, 9
+REFUSED = 403
 
 
 @frozen(kw_only=True)
@@ -53,6 +55,8 @@ class Attempt:
     max_shapes: int
     lease_seconds: float
     retry_policy: RetryPolicy
+    clock: float = 0.0
+    """Seconds by which the clock is wrong."""
     kill_at_write: int | None = None
     """Kill the process at this write to the storage."""
     kill_phase: str = "before"
@@ -66,17 +70,17 @@ class KillingStorage(FolderStorage):
         super().__init__(root)
         self._left, self._phase = at, phase
 
-    def write(self, path: str, content: bytes) -> None:
+    def write(self, path: str, content: bytes, *, durable: bool = True) -> None:
         # The lease is renewed in a thread, so its writes are not counted.
         if self._left is None or path.startswith("leases/"):
-            return super().write(path, content)
+            return super().write(path, content, durable=durable)
         if self._left > 0:
             self._left -= 1
-            return super().write(path, content)
+            return super().write(path, content, durable=durable)
         if self._phase == "middle":
             self._write_temporary(self._full_path(path), content[: len(content) // 2])
         if self._phase == "after":
-            super().write(path, content)
+            super().write(path, content, durable=durable)
         os.kill(os.getpid(), signal.SIGKILL)
         return None
 
@@ -132,15 +136,26 @@ def main() -> None:
 
 
 def _attempt(attempt: Attempt) -> int:
+    _set_clock(attempt.clock)
     storage = KillingStorage(Path(attempt.folder), attempt.kill_at_write, attempt.kill_phase)
     try:
         upload(attempt, storage)
     except (CvatUnavailable, LeaseLost):
         return INTERRUPTED
+    except CvatRefused as error:
+        if error.status == REFUSED:
+            return INTERRUPTED
+        traceback.print_exc()
+        return BROKEN
     except BaseException:
         traceback.print_exc()
         return BROKEN
     return DONE
+
+
+def _set_clock(offset: float) -> None:
+    right = time.time
+    time.time = lambda: right() + offset
 
 
 if __name__ == "__main__":

@@ -21,6 +21,35 @@ from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.model.labels import Label, labels_of_rows
 from tests.support.identity import identity_of
 
+LABELS: list[dict[str, Any]] = [
+    {
+        "name": "car",
+        "attributes": [
+            {
+                "name": "kind", "mutable": False, "input_type": "select",
+                "default_value": "a", "values": ["a", "b"],
+            },
+            {
+                "name": "age", "mutable": True, "input_type": "number",
+                "default_value": "0", "values": ["0", "9", "1"],
+            },
+        ],
+    },
+    {"name": "sunny", "type": "tag", "attributes": []},
+    {
+        "name": "pose",
+        "type": "skeleton",
+        "attributes": [],
+        "svg": '<circle data-type="element node" data-element-id="1" data-node-id="1" '
+        'data-label-name="head"/><circle data-type="element node" '
+        'data-element-id="2" data-node-id="2" data-label-name="tail"/>',
+        "sublabels": [
+            {"name": "head", "type": "points", "attributes": []},
+            {"name": "tail", "type": "points", "attributes": []},
+        ],
+    },
+]  # fmt: skip
+
 Content = dict[int, Counter[str]]
 """By job, how often it contains each object (as JSON without id)."""
 
@@ -36,6 +65,8 @@ class Layout:
     attributes: dict[str, int]
     task_labels: tuple[Label, ...]
     frames: int
+    project: int | None = None
+    """The project that the task was moved into."""
 
     def jobs_of(self, frame: int) -> tuple[int, ...]:
         return tuple(job for job, first, last in self.jobs if first <= frame <= last)
@@ -72,6 +103,22 @@ class Cvat:
         return {job: counted(self.annotations(job)) for job, _, _ in layout.jobs}
 
 
+@frozen(kw_only=True)
+class Server:
+    """A CVAT with the tasks of the schedules."""
+
+    cvat: Cvat
+    token: str
+    layouts: list[Layout]
+
+
+def make_server(url: str, folder: Path) -> Server:
+    """Make the tasks of the schedules on a server."""
+    token = login(url)
+    cvat = Cvat(url, token)
+    return Server(cvat=cvat, token=token, layouts=make_layouts(cvat, folder))
+
+
 def login(url: str) -> str:
     """Log in as the administrator and return a token."""
     with Client(url, check_server_version=False) as client:
@@ -99,53 +146,33 @@ def make_layouts(cvat: Cvat, folder: Path) -> list[Layout]:
 
 def _make_layout(cvat: Cvat, images: list[Path], options: dict[str, int]) -> Layout:
     cvat.client.config.status_check_period = 0.02
-    attribute = models.AttributeRequest
     task = cvat.client.tasks.create_from_data(
         spec=models.TaskWriteRequest(
             name="chaos",
-            labels=[
-                models.PatchedLabelRequest(
-                    name="car",
-                    attributes=[
-                        attribute(
-                            name="kind", mutable=False, input_type="select",
-                            default_value="a", values=["a", "b"],
-                        ),
-                        attribute(
-                            name="age", mutable=True, input_type="number",
-                            default_value="0", values=["0", "9", "1"],
-                        ),
-                    ],
-                ),
-                models.PatchedLabelRequest(name="sunny", type="tag"),
-                models.PatchedLabelRequest(
-                    name="pose",
-                    type="skeleton",
-                    svg='<circle data-type="element node" data-element-id="1" data-node-id="1" '
-                    'data-label-name="head"/><circle data-type="element node" '
-                    'data-element-id="2" data-node-id="2" data-label-name="tail"/>',
-                    sublabels=[
-                        models.SublabelRequest(name="head", type="points"),
-                        models.SublabelRequest(name="tail", type="points"),
-                    ],
-                ),
-            ],
+            labels=[models.PatchedLabelRequest(**label) for label in LABELS],
             **options,
         ),
         resources=images,
-    )  # fmt: skip
-    rows = cvat.call("GET", f"/api/labels?task_id={task.id}")["results"]
-    labels = {row["name"]: row["id"] for row in rows}
-    labels |= {sub["name"]: sub["id"] for row in rows for sub in row["sublabels"]}
+    )
     jobs = sorted((job.id, job.start_frame, job.stop_frame) for job in task.get_jobs())
     return Layout(
         identity=identity_of(task),
         jobs=tuple(jobs),
-        labels=labels,
-        attributes={a["name"]: a["id"] for row in rows for a in row["attributes"]},
-        task_labels=labels_of_rows(rows),
         frames=len(images),
+        **read_labels(cvat, task.id),
     )
+
+
+def read_labels(cvat: Cvat, task: int) -> dict[str, Any]:
+    """Return what a layout says about the labels of its task."""
+    rows = cvat.call("GET", f"/api/labels?task_id={task}")["results"]
+    labels = {row["name"]: row["id"] for row in rows}
+    labels |= {sub["name"]: sub["id"] for row in rows for sub in row["sublabels"]}
+    return {
+        "labels": labels,
+        "attributes": {a["name"]: a["id"] for row in rows for a in row["attributes"]},
+        "task_labels": labels_of_rows(rows),
+    }
 
 
 def counted(annotations: dict[str, list[dict[str, Any]]]) -> Counter[str]:

@@ -331,6 +331,22 @@ def test_a_run_is_killed_before_it_has_seen_that_a_request_was_carried_out_twice
     assert bench.manifest("run-3").is_done(bench.frame(1))
 
 
+@pytest.mark.parametrize("check", [7, 8, 10])
+def test_a_run_is_killed_while_it_deletes_second_copies(
+    bench: Bench, oracle: Oracle, sandbox_faults: Callable[..., None], check: int
+) -> None:
+    """What it has deleted of a copy is not taken for the work of a person."""
+    sandbox_faults(action="repeat")
+    outcomes = outcomes_of(bench)
+    oracle.annotated(outcomes)
+    with pytest.raises(Killed):
+        bench.upload(*outcomes, max_shapes=1, check=kill_at(check))
+    report = bench.upload(*outcomes, run="run-2")
+    assert (report.created, report.kept, report.withheld) == (0, 8, 0)
+    assert oracle.problems(bench.annotations(0)) == []
+    assert bench.upload(*outcomes, run="run-3").requests == 0
+
+
 def test_an_unseen_request_of_a_killed_run_is_no_reason_to_delete_the_work_of_others(
     bench: Bench, oracle: Oracle
 ) -> None:

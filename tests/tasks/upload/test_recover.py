@@ -64,6 +64,7 @@ def test_what_is_missing_of_a_request_was_removed_by_a_person() -> None:
         # The run was killed: nobody knows when its last request ended.
         (None, NOW, NOW + LIFETIME),
         (NOW + 1, NOW, NOW + 1),
+        (NOW + 3600, NOW, NOW + LIFETIME),  # the clock was set back by an hour
         (NOW, NOW, None),
         (NOW - 1, NOW, None),
     ],
