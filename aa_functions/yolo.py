@@ -8,7 +8,6 @@ Ultralytics and the models it trains are licensed under AGPL-3.0.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -24,11 +23,11 @@ from cvat_sdk.auto_annotation import (
     rectangle,
 )
 
-from aa_functions.backends.backend import Backend, choose_backend, supported_precision
+from aa_functions.backends.backend import choose_backend, supported_precision
 from aa_functions.backends.device import choose_device, choose_precision
-from aa_functions.backends.export import export_network, open_export
+from aa_functions.backends.making import Network, PredictorMaker
 from aa_functions.backends.pool import CpuRunner, GpuRunner
-from aa_functions.backends.predictor import Predictor, PredictorOptions, load_checkpoint
+from aa_functions.backends.predictor import PredictorOptions
 from aa_functions.errors import YoloOptionError
 from aa_functions.processors import cpu_cores
 from aa_functions.weights import find_weights
@@ -37,8 +36,6 @@ DEFAULT_GPU_BATCH = 32
 RESULTS_VERSION = 2
 """Part of the fingerprint. Increase it if a change here or in `backends` gives other boxes for the
 same image; otherwise cached detections of the old code would be used."""
-
-logger = logging.getLogger(__name__)
 
 
 def create(
@@ -105,27 +102,31 @@ def create(
         if count is not None and count < 1:
             raise YoloOptionError(f"The option {name} is {count}, but must be at least 1.")
     weights = find_weights(model, download=download)
-    checkpoint = load_checkpoint(weights)
     chosen_device = choose_device(device)
     chosen_precision = choose_precision(precision, half=half, device=chosen_device)
     chosen_backend = choose_backend(backend, device=chosen_device, precision=chosen_precision)
+    network = Network(weights, chosen_backend)
+    options = PredictorOptions(
+        imgsz=imgsz,
+        iou=iou,
+        max_det=max_det,
+        classes=choose_classes(classes, network.names, weights.name),
+        agnostic_nms=agnostic_nms,
+        device=chosen_device,
+        precision=supported_precision(chosen_backend, chosen_precision),
+    )
+    copies = workers or cpu_cores()
     return YoloDetection(
-        weights=weights,
-        checkpoint=checkpoint,
-        options=PredictorOptions(
-            imgsz=imgsz,
-            iou=iou,
-            max_det=max_det,
-            classes=choose_classes(classes, checkpoint.names, weights.name),
-            agnostic_nms=agnostic_nms,
-            device=chosen_device,
-            precision=supported_precision(chosen_backend, chosen_precision),
+        predictors=PredictorMaker(
+            network=network,
+            options=options,
+            backend=chosen_backend,
+            may_fall_back=backend == "auto",
+            copies=copies,
         ),
-        backend=chosen_backend,
-        may_fall_back=backend == "auto",
         conf=conf,
         gpu_batch=batch or DEFAULT_GPU_BATCH,
-        workers=workers or cpu_cores(),
+        workers=copies,
     )
 
 
@@ -137,21 +138,14 @@ class YoloDetection:
     def __init__(
         self,
         *,
-        weights: Path,
-        checkpoint: Any,
-        options: PredictorOptions,
-        backend: Backend,
-        may_fall_back: bool,
+        predictors: PredictorMaker,
         conf: float,
         gpu_batch: int,
         workers: int,
     ) -> None:
-        self.title = weights.stem
-        self._weights = weights
-        self._checkpoint = checkpoint
-        self._options = options
-        self._backend = backend
-        self._may_fall_back = may_fall_back
+        self.title = predictors.network.weights.stem
+        self._predictors = predictors
+        self._options = predictors.options
         self._conf = conf
         self._gpu_batch = gpu_batch
         self._workers = workers
@@ -163,7 +157,7 @@ class YoloDetection:
         return DetectionFunctionSpec(
             labels=[
                 label_spec(name, number, type="rectangle")
-                for number, name in self._checkpoint.names.items()
+                for number, name in self._predictors.network.names.items()
                 if self._options.classes is None or number in self._options.classes
             ]
         )
@@ -214,7 +208,7 @@ class YoloDetection:
         options = self._options
         return {
             "implementation": f"aa_functions.yolo {RESULTS_VERSION}",
-            "weights": self._weights,
+            "weights": self._predictors.network.weights,
             "conf": self._conf,
             "imgsz": options.imgsz,
             "iou": options.iou,
@@ -228,7 +222,7 @@ class YoloDetection:
     @property
     def device(self) -> str:
         """What runs the network, such as `cpu (openvino)` or `cuda:0 (torch)`."""
-        return f"{self._options.device} ({self._backend})"
+        return f"{self._options.device} ({self._predictors.backend})"
 
     @property
     def _runner(self) -> CpuRunner | GpuRunner:
@@ -238,26 +232,8 @@ class YoloDetection:
     @cached_property
     def _locked_runner(self) -> CpuRunner | GpuRunner:
         if self._options.device.type == "cpu":
-            return CpuRunner(self._make_predictor, self._workers)
-        return GpuRunner(self._make_predictor, self._workers, self._gpu_batch)
-
-    def _make_predictor(self, threads: int) -> Predictor:
-        precision = self._options.precision
-        predictor = Predictor(self._checkpoint, self._options)
-        if self._backend != "torch":
-            try:
-                path = export_network(self._weights, self._backend, predictor.forward)
-                predictor.forward = open_export(
-                    path, self._backend, threads=threads, precision=precision
-                )
-            except YoloOptionError as error:
-                if not self._may_fall_back:
-                    raise
-                logger.warning("Running with torch instead: %s", error)
-                self._backend = "torch"
-        if self._backend == "torch" and precision != "f32":
-            predictor.reduce_precision(precision)
-        return predictor
+            return CpuRunner(self._predictors.make, self._workers)
+        return GpuRunner(self._predictors.make, self._workers, self._gpu_batch)
 
 
 def choose_classes(

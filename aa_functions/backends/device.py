@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
+import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
+
+from attrs import frozen
 
 from aa_functions.errors import YoloOptionError
 
@@ -15,8 +22,18 @@ PRECISIONS: tuple[Precision, ...] = ("f32", "f16", "bf16")
 _cudnn_flags = threading.Lock()
 
 
+@frozen
+class Cpu:
+    """Stands for `torch.device("cpu")` where torch is not imported: that takes seconds."""
+
+    type: str = "cpu"
+
+    def __str__(self) -> str:
+        return self.type
+
+
 def choose_device(device: str) -> Any:
-    """Return a `torch.device`.
+    """Return a `torch.device`, or Cpu.
 
     Args:
         device: `auto` (CUDA if there is one, else the CPU) or the name of a device.
@@ -24,9 +41,11 @@ def choose_device(device: str) -> Any:
     Raises:
         YoloOptionError: if there is no such device.
     """
+    name = device.strip().lower()
+    if name == "cpu" or (name == "auto" and not _may_have_gpu()):
+        return Cpu()
     import torch
 
-    name = device.strip().lower()
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if name.isdigit():
@@ -50,6 +69,26 @@ def choose_device(device: str) -> Any:
     if chosen.type not in {"cpu", "mps"}:
         raise YoloOptionError(f"The device {device!r} is not supported; use 'cpu' or 'cuda'.")
     return chosen
+
+
+def _may_have_gpu() -> bool:
+    """Tell without importing torch whether torch may find a GPU."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return True  # importing torch reports what is missing
+    try:
+        text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:
+        return True
+    if re.search(r"^hip\b.*=\s*None\s*$", text, re.MULTILINE) is None:
+        return True
+    if re.search(r"^cuda\b.*=\s*None\s*$", text, re.MULTILINE) is not None:
+        return False
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False  # no driver
+    return True
 
 
 def choose_precision(precision: str, *, half: bool, device: Any) -> Precision:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,11 @@ import numpy as np
 
 from aa_functions.backends.backend import REQUIRED_PACKAGES, Backend
 from aa_functions.backends.device import Precision
-from aa_functions.backends.openvino_forward import import_openvino, open_openvino
+from aa_functions.backends.openvino_forward import (
+    ExportForward,
+    OpenVinoNetwork,
+    import_openvino,
+)
 from aa_functions.backends.predictor import Forward
 from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.errors import YoloOptionError, describe
@@ -43,15 +47,30 @@ def export_network(weights: Path, backend: Backend, torch_forward: Forward) -> P
     Raises:
         YoloOptionError: if the export fails, or does not agree with torch.
     """
-    ending = "onnx" if backend == "onnx" else "openvino_model"
-    folder = user_weights_folder() / "exports"
-    packages = ("ultralytics", REQUIRED_PACKAGES[backend][-1])
-    versions = "-".join(str(package_version(name)) for name in packages)
-    target = folder / f"{file_digest(weights)[:20]}-{versions}.{ending}"
+    target = export_path(weights, backend)
     with _exporting:
         if not target.exists():
             _export_to(target, weights, backend, torch_forward)
     return target
+
+
+def export_path(weights: Path, backend: Backend) -> Path:
+    """Return where the export of a checkpoint is kept."""
+    ending = "onnx" if backend == "onnx" else "openvino_model"
+    packages = ("ultralytics", REQUIRED_PACKAGES[backend][-1])
+    versions = "-".join(str(package_version(name)) for name in packages)
+    return exports_folder() / f"{file_digest(weights)[:20]}-{versions}.{ending}"
+
+
+def facts_path(weights: Path) -> Path:
+    """Return where the facts of a checkpoint are kept; see `aa_functions.backends.facts`."""
+    version = package_version("ultralytics")
+    return exports_folder() / f"{file_digest(weights)[:20]}-{version}.json"
+
+
+def exports_folder() -> Path:
+    """Return the folder of the exports."""
+    return user_weights_folder() / "exports"
 
 
 def _export_to(target: Path, weights: Path, backend: Backend, torch_forward: Forward) -> None:
@@ -99,9 +118,9 @@ def _check_agreement(export: Path, backend: Backend, torch_forward: Forward) -> 
     coarse = torch.rand(1, 3, 12, 16, generator=generator)
     pattern = torch.nn.functional.interpolate(coarse, (192, 256), mode="bilinear")
     image = pattern[0].permute(1, 2, 0).mul(255).byte().numpy()
-    forward = open_export(export, backend, threads=1, precision="f32")
+    forward = open_export(export, backend, threads=1, copies=1, precision="f32")()
     with torch.inference_mode():
-        expected, found = torch_forward([image]), forward([image])
+        expected, found = torch_forward([image]), torch.from_numpy(forward([image]))
     if expected.shape != found.shape or (expected - found).abs().max().item() > MAX_DIFFERENCE:
         raise YoloOptionError(
             f"The export of the weights for the backend '{backend}' gives other results than "
@@ -109,23 +128,30 @@ def _check_agreement(export: Path, backend: Backend, torch_forward: Forward) -> 
         )
 
 
-def open_export(path: Path, backend: Backend, *, threads: int, precision: Precision) -> Forward:
-    """Load an export as a function. Only one thread at a time may call it.
+def open_export(
+    path: Path, backend: Backend, *, threads: int, copies: int, precision: Precision
+) -> Callable[[], ExportForward]:
+    """Load an export.
 
     Args:
         path: What `export_network` returned.
         backend: `openvino` or `onnx`.
         threads: Number of processor threads that a call may use.
+        copies: Number of threads that use the network at the same time.
         precision: `f32`, or `bf16` with OpenVINO.
+
+    Returns:
+        Makes a function that runs the network, for one thread at a time.
     """
     if backend == "onnx":
-        return _open_onnx(path, threads)
-    return open_openvino(path, threads, precision)
+        forward = _open_onnx(path, threads)
+        return lambda: forward  # Any number of threads may use it.
+    network = OpenVinoNetwork(path, threads=threads, copies=copies, precision=precision)
+    return network.new_copy
 
 
-def _open_onnx(path: Path, threads: int) -> Forward:
+def _open_onnx(path: Path, threads: int) -> ExportForward:
     import onnxruntime
-    import torch
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -134,8 +160,9 @@ def _open_onnx(path: Path, threads: int) -> Forward:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
-    def forward(boxed: Sequence[np.ndarray]) -> Any:
+    def forward(boxed: Sequence[np.ndarray]) -> np.ndarray:
         batch = cv2.dnn.blobFromImages(boxed, 1 / 255, swapRB=True)
-        return torch.from_numpy(session.run(None, {name: batch})[0])
+        output: np.ndarray = session.run(None, {name: batch})[0]
+        return output
 
     return forward

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aa_functions.backends.device import Precision
-from aa_functions.backends.predictor import Forward
+
+ExportForward = Callable[[Sequence[np.ndarray]], np.ndarray]
+"""Runs an exported network on boxed images of one shape, (height, width, 3), BGR, 8 bits.
+
+Returns its raw output, an array (images, 4 + classes, boxes).
+"""
 
 _first_inference = threading.Lock()
 
@@ -27,32 +32,56 @@ def import_openvino() -> Any:
     return openvino
 
 
-def open_openvino(path: Path, threads: int, precision: Precision) -> Forward:
-    """Load an export; see `aa_functions.backends.export.open_export`."""
-    import torch
+class OpenVinoNetwork:
+    """An export in OpenVINO, compiled once for all copies. Thread-safe."""
 
-    requests: dict[tuple[int, ...], Any] = {}
-    any_shape = ()
+    def __init__(self, path: Path, *, threads: int, copies: int, precision: Precision) -> None:
+        """See `aa_functions.backends.export.open_export`."""
+        self._path = path
+        self._threads = threads
+        self._copies = copies
+        self._precision = precision
+        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._lock = threading.Lock()
 
-    def forward(boxed: Sequence[np.ndarray]) -> Any:
-        images = boxed[0][None] if len(boxed) == 1 else np.stack(boxed)
-        # A network for one shape is faster than one for any shape. The first shape gets its own
-        # network, because most images of a task have the same shape.
-        shape = images.shape if images.shape in requests or not requests else any_shape
-        if shape not in requests:
-            requests[shape] = _compile(path, threads, precision, shape).create_infer_request()
-            # On its first inference OpenVINO builds tables. Two threads that do so at the same time
-            # deadlock: one holds the table and waits for the GIL, the other the reverse.
-            with _first_inference:
+    def new_copy(self) -> ExportForward:
+        """Return a function that runs the network. Only one thread at a time may call it."""
+        requests: dict[tuple[int, ...], Any] = {}
+
+        def forward(boxed: Sequence[np.ndarray]) -> np.ndarray:
+            images = boxed[0][None] if len(boxed) == 1 else np.stack(boxed)
+            shape, compiled = self._for_shape(images.shape)
+            if shape not in requests:
+                requests[shape] = compiled.create_infer_request()
+                # On its first inference OpenVINO builds tables. Two threads that do so at the same
+                # time deadlock: one holds the table and waits for the GIL, the other the reverse.
+                with _first_inference:
+                    requests[shape].infer([images], share_inputs=True)
+            else:
                 requests[shape].infer([images], share_inputs=True)
-        else:
-            requests[shape].infer([images], share_inputs=True)
-        return torch.from_numpy(requests[shape].get_output_tensor(0).data.copy())
+            output: np.ndarray = requests[shape].get_output_tensor(0).data.copy()
+            return output
 
-    return forward
+        return forward
+
+    def _for_shape(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], Any]:
+        """Return the network for images of a shape, and the shape for which it is compiled.
+
+        A network for one shape is faster than one for any shape, (). The first shape gets its own
+        network, because most images of a task have the same shape.
+        """
+        with self._lock:
+            key = shape if shape in self._compiled or not self._compiled else ()
+            if key not in self._compiled:
+                self._compiled[key] = _compile(
+                    self._path, self._threads, self._copies, self._precision, key
+                )
+            return key, self._compiled[key]
 
 
-def _compile(path: Path, threads: int, precision: Precision, shape: tuple[int, ...]) -> Any:
+def _compile(
+    path: Path, threads: int, copies: int, precision: Precision, shape: tuple[int, ...]
+) -> Any:
     """Compile the network for images (N, H, W, 3), BGR, 8 bits; for any shape if it is ()."""
     openvino = import_openvino()
     from openvino.preprocess import ColorFormat, PrePostProcessor
@@ -73,12 +102,12 @@ def _compile(path: Path, threads: int, precision: Precision, shape: tuple[int, .
         processor.build(),
         "CPU",
         {
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY" if copies == 1 else "THROUGHPUT",
             # By default OpenVINO uses bf16 if the processor supports it.
             "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": 1,
-            # With pinning, all copies of the model would use the same first cores.
+            "INFERENCE_NUM_THREADS": threads * copies,
+            "NUM_STREAMS": copies,
+            # With pinning, all networks would use the same first cores.
             "ENABLE_CPU_PINNING": False,
         },
     )

@@ -6,16 +6,30 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any, Protocol
 
 import numpy as np
 import PIL.Image
 
-from aa_functions.backends.predictor import Predictor, PreparedImage
+from aa_functions.backends.predictor import PreparedImage
 
 MAX_THREADS_PER_IMAGE = 8
 """More threads do not make one image faster."""
 
-MakePredictor = Callable[[int], Predictor]
+
+class AnyPredictor(Protocol):
+    """`Predictor` or `ExportedPredictor`."""
+
+    uses_torch: bool
+
+    def prepare(self, image: PIL.Image.Image) -> Any:
+        """Make an image ready for the network."""
+
+    def run(self, prepared: Sequence[Any], conf: float) -> list[np.ndarray]:
+        """Return the boxes of images that are ready."""
+
+
+MakePredictor = Callable[[int], AnyPredictor]
 """Makes a predictor that uses this number of processor threads."""
 
 
@@ -26,14 +40,14 @@ class PredictorPool:
     and its detection head keeps state between calls.
     """
 
-    def __init__(self, make: Callable[[], Predictor], size: int) -> None:
+    def __init__(self, make: Callable[[], AnyPredictor], size: int) -> None:
         self._make = make
         self._unmade = size
-        self._free: list[Predictor] = []
+        self._free: list[AnyPredictor] = []
         self._changed = threading.Condition()
 
     @contextmanager
-    def lend(self) -> Iterator[Predictor]:
+    def lend(self) -> Iterator[AnyPredictor]:
         """Lend a free predictor; make one if there are fewer than the pool's size, else wait."""
         predictor = self._take()
         try:
@@ -43,7 +57,7 @@ class PredictorPool:
                 self._free.append(predictor)
                 self._changed.notify()
 
-    def _take(self) -> Predictor:
+    def _take(self) -> AnyPredictor:
         with self._changed:
             while not self._free and not self._unmade:
                 self._changed.wait()
@@ -74,13 +88,14 @@ class CpuRunner:
         wide = min(MAX_THREADS_PER_IMAGE, max(1, workers - 1))
         self._wide = PredictorPool(lambda: make(wide), 1)
         # Torch keeps its number of threads per thread: this leaves the caller's unchanged.
-        self._narrow_threads = _torch_threads(workers, 1, "yolo")
-        self._wide_thread = _torch_threads(1, wide, "yolo-wide")
+        self._narrow_threads = ThreadPoolExecutor(workers, thread_name_prefix="yolo")
+        self._wide_thread = ThreadPoolExecutor(1, thread_name_prefix="yolo-wide")
+        self._wide_threads = wide
 
     def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[np.ndarray]:
         """Return the boxes of each image; see `Predictor.run`."""
         return list(
-            self._narrow_threads.map(lambda image: _run_one(self._narrow, image, conf), images)
+            self._narrow_threads.map(lambda image: _run_one(self._narrow, image, conf, 1), images)
         )
 
     def run_single(self, image: PIL.Image.Image, conf: float) -> np.ndarray:
@@ -88,20 +103,19 @@ class CpuRunner:
 
         This has a lower latency than `run`, but also a lower throughput.
         """
-        return self._wide_thread.submit(_run_one, self._wide, image, conf).result()
+        return self._wide_thread.submit(
+            _run_one, self._wide, image, conf, self._wide_threads
+        ).result()
 
 
-def _run_one(pool: PredictorPool, image: PIL.Image.Image, conf: float) -> np.ndarray:
+def _run_one(pool: PredictorPool, image: PIL.Image.Image, conf: float, threads: int) -> np.ndarray:
     with pool.lend() as predictor:
+        if predictor.uses_torch:
+            import torch
+
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
         return predictor.run([predictor.prepare(image)], conf)[0]
-
-
-def _torch_threads(workers: int, threads: int, name: str) -> ThreadPoolExecutor:
-    import torch
-
-    return ThreadPoolExecutor(
-        workers, thread_name_prefix=name, initializer=torch.set_num_threads, initargs=(threads,)
-    )
 
 
 class GpuRunner:
@@ -117,7 +131,7 @@ class GpuRunner:
         self._batch = batch
         self._making = threading.Lock()
         self._running = threading.Lock()
-        self._made: Predictor | None = None
+        self._made: AnyPredictor | None = None
 
     @property
     def batch(self) -> int:
@@ -145,7 +159,7 @@ class GpuRunner:
         return self.run([image], conf)[0]
 
     def _run_group(
-        self, predictor: Predictor, group: dict[int, PreparedImage], conf: float
+        self, predictor: AnyPredictor, group: dict[int, PreparedImage], conf: float
     ) -> dict[int, np.ndarray]:
         prepared = list(group.values())
         rows: list[np.ndarray] = []

@@ -82,6 +82,8 @@ def load_checkpoint(path: Path) -> Any:
 class Predictor:
     """A copy of the model with Ultralytics' code around it. One thread at a time may use it."""
 
+    uses_torch = True
+
     def __init__(self, checkpoint: Any, options: PredictorOptions) -> None:
         import torch
         from ultralytics.models.yolo.detect import DetectionPredictor
@@ -96,7 +98,7 @@ class Predictor:
             "max_det": options.max_det,
             "classes": list(options.classes) if options.classes is not None else None,
             "agnostic_nms": options.agnostic_nms,
-            "device": options.device,
+            "device": torch.device(str(options.device)),
             "rect": True,
             "save": False,
             "verbose": False,
