@@ -41,6 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="most flow runs of each worker at a time: while one detects, the next can fetch "
         "(default: 2)",
     )
+    parser.add_argument(
+        "--health-port",
+        type=int,
+        metavar="PORT",
+        help="answer at /health on this port whether the first worker still asks for runs; the "
+        "second worker answers on the next port, and so on (default: none answers)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.limit < 1:
         raise UsageError(f"--limit {arguments.limit}: give a number of at least 1")
+    if arguments.health_port is not None and not 0 < arguments.health_port < 2**16:
+        raise UsageError(f"--health-port {arguments.health_port}: give a port from 1 to 65535")
     gpus = choose_gpus(arguments.gpus, visible_gpus(os.environ))
     plans = plan_workers(gpus, host=socket.gethostname(), environment=os.environ)
     with prefect_client() as client:
@@ -65,7 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
             "The tags have no limit, so several runs can use a GPU at once. To set limits: "
             f"cvat-flows setup --gpus {' '.join(missing)}"
         )
-    options = WorkerOptions(pool=arguments.pool, queues=arguments.work_queue, limit=arguments.limit)
+    options = WorkerOptions(
+        pool=arguments.pool,
+        queues=arguments.work_queue,
+        limit=arguments.limit,
+        health_port=arguments.health_port,
+    )
     supervisor = Supervisor(
         plans=plans,
         command=partial(WorkerPlan.command, options=options),

@@ -6,6 +6,7 @@ Prefect's worker kills its runs when it is stopped (PrefectHQ/prefect issue 2252
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -41,11 +42,14 @@ class Drain:
         if self._requests == 1:
             self._say("stopping: no new runs; waiting for the running ones")
 
-    async def run(self) -> bool:
-        """Run the worker until it has stopped. Return whether it could finish its runs."""
+    async def run(self, *, with_healthcheck: bool = False) -> bool:
+        """Run the worker until it has stopped. Return whether it could finish its runs.
+
+        With `with_healthcheck`, the worker answers at the port of its settings.
+        """
         async with anyio.create_task_group() as group:
             group.start_soon(self._stop_when_asked, group.cancel_scope)
-            await self._worker.start(printer=self._say)
+            await self._worker.start(with_healthcheck=with_healthcheck, printer=self._say)
             group.cancel_scope.cancel()
         return not self._is_busy()
 
@@ -59,7 +63,11 @@ class Drain:
         return self._busy > 0 or bool(self._worker._submitting_flow_run_ids)
 
     async def _poll_unless_stopping(self) -> list[Any]:
-        return [] if self._requests else await self._count(self._poll())
+        if self._requests:
+            self._worker._last_polled_time = datetime.now(UTC)  # it is healthy
+            return []
+        runs: list[Any] = await self._count(self._poll())
+        return runs
 
     async def _count(self, work: Awaitable[Any]) -> Any:
         self._busy += 1

@@ -24,6 +24,9 @@ class WorkerOptions:
     """Names of work queues; empty: all of the pool."""
     limit: int = 2
     """Most flow runs of a worker at a time."""
+    health_port: int | None = None
+    """Port on which the first worker says whether it polls, the second one on the next, and so
+    on. None: they do not."""
 
 
 @frozen(kw_only=True)
@@ -31,6 +34,8 @@ class WorkerPlan:
     """A worker that is to be started."""
 
     name: str
+    number: int
+    """Position among the workers of the machine."""
     tag: str | None
     """Tag of its detect runs; None: as in the environment."""
     environment: Mapping[str, str] = field(factory=dict)
@@ -39,10 +44,13 @@ class WorkerPlan:
     def command(self, options: WorkerOptions) -> list[str]:
         """Return the command that runs the worker."""
         queues = [word for queue in options.queues for word in ("--work-queue", queue)]
+        port = options.health_port
+        health = [] if port is None else ["--health-port", str(port + self.number)]
         return [
             *(sys.executable, "-m", _PROCESS, "--pool", options.pool, "--name", self.name),
             *("--limit", str(options.limit)),
             *queues,
+            *health,
         ]
 
 
@@ -59,17 +67,18 @@ def plan_workers(
     [('north-gpu-2', 'gpu:north-2'), ('north-gpu-5', 'gpu:north-5')]
     """
     if not gpus:
-        return [WorkerPlan(name=f"{host}-cpu", tag=None, environment={VISIBLE: ""})]
+        return [WorkerPlan(name=f"{host}-cpu", number=0, tag=None, environment={VISIBLE: ""})]
     machine = environment.get(TAG_VARIABLE) or GPU
     if machine == GPU:
         machine = f"{GPU}:{host}"
     plans = []
-    for gpu in gpus:
+    for number, gpu in enumerate(gpus):
         label = re.sub(r"[^A-Za-z0-9.-]+", "-", gpu)
         tag = f"{machine}-{label}"
         plans.append(
             WorkerPlan(
                 name=f"{host}-gpu-{label}",
+                number=number,
                 tag=tag,
                 environment={VISIBLE: gpu, TAG_VARIABLE: tag},
             )

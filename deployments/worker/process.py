@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 
@@ -15,14 +16,17 @@ from cvat_flows.deployments.worker.drain import Drain
 
 def main() -> int:
     """Run a worker. Return 0 if it has finished its runs, else 1."""
-    from prefect.workers.process import ProcessWorker
-
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--pool", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--limit", type=int, required=True)
     parser.add_argument("--work-queue", action="append", default=[])
+    parser.add_argument("--health-port", type=int)
     arguments = parser.parse_args()
+    if arguments.health_port is not None:
+        os.environ["PREFECT_WORKER_WEBSERVER_PORT"] = str(arguments.health_port)
+    # Prefect reads its settings on import.
+    from prefect.workers.process import ProcessWorker
 
     async def run() -> bool:
         worker = ProcessWorker(
@@ -35,7 +39,7 @@ def main() -> int:
         drain = Drain(worker, lambda text: print(f"{arguments.name}: {text}", flush=True))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, drain.request)
-        return await drain.run()
+        return await drain.run(with_healthcheck=arguments.health_port is not None)
 
     return 0 if asyncio.run(run()) else 1
 

@@ -7,11 +7,13 @@ import signal
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 
+from cvat_flows.deployments.demo.local_prefect import free_port
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
@@ -37,6 +39,7 @@ def wait_for_file(path: str):
         (["--pool", "nowhere"], "--pool nowhere: there is no such work pool; run `cvat-flows"),
         (["--pool", "boats"], "--pool boats: the work pool has the type 'kubernetes'"),
         (["--limit", "0"], "--limit 0: give a number of at least 1"),
+        (["--health-port", "0"], "--health-port 0: give a port from 1 to 65535"),
     ],
 )
 def test_mistakes_are_one_sentence(stack: Stack, monkeypatch, capsys, options, message):
@@ -66,9 +69,12 @@ def test_a_run_finishes_before_the_worker_stops(stack: Stack, tmp_path: Path) ->
             path=str(tmp_path),
             entrypoint="waiting.py:wait_for_file",
         )
-        number = len(prefect.processes)
+        number, port = len(prefect.processes), free_port()
         worker = prefect.start(
-            [*COMMAND, "worker", "--pool", "drained", "--gpus", "1"],
+            [
+                *(*COMMAND, "worker", "--pool", "drained", "--gpus", "1"),
+                *("--health-port", str(port)),
+            ],
             CUDA_VISIBLE_DEVICES="3,7",
             CVAT_FLOWS_GPU_TAG="gpu:north",
         )
@@ -86,6 +92,8 @@ def test_a_run_finishes_before_the_worker_stops(stack: Stack, tmp_path: Path) ->
             lambda: "no new runs" in prefect.log_of(number), what="it says so", describe=describe
         )
         third = client.create_flow_run_from_deployment(deployment, parameters={"path": str(go)})
+        # It is healthy while it waits for its runs.
+        assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).status_code == 200
         go.touch()
         assert worker.wait(120) == 0, prefect.log_of(number)
         states = [client.read_flow_run(run.id).state.type for run in (first, second, third)]

@@ -39,7 +39,7 @@ class FakeWorker:
         finally:
             self.ended += 1
 
-    async def start(self, printer: Any) -> None:
+    async def start(self, with_healthcheck: bool, printer: Any) -> None:
         async with anyio.create_task_group() as self.group:
             while True:
                 await self.get_and_submit_flow_runs()

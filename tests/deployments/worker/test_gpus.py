@@ -92,6 +92,9 @@ def test_each_worker_sees_its_gpu_and_has_its_tag():
     assert (cpu.name, cpu.tag, dict(cpu.environment)) == (
         "north-cpu", None, {"CUDA_VISIBLE_DEVICES": ""}
     )  # fmt: skip
+    planned = plan_workers(["4", "6"], host="north", environment={})
+    ports = [each.command(WorkerOptions(pool="cvat", health_port=8080))[-2:] for each in planned]
+    assert ports == [["--health-port", "8080"], ["--health-port", "8081"]]
     words = one.command(WorkerOptions(pool="cvat", queues=["gpu", "default"], limit=3))[3:]
     assert " ".join(words) == (
         "--pool cvat --name north-gpu-0 --limit 3 --work-queue gpu --work-queue default"
