@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 NOT_RECORDED = (
     "This run is not recorded, because no Prefect server is configured. To record runs, start one "
-    "with `prefect server start --background` and set PREFECT_API_URL=http://127.0.0.1:4200/api"
+    "with `cvat-flows ui` and set PREFECT_API_URL=http://127.0.0.1:4200/api"
 )
 
 

@@ -21,7 +21,7 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
     url = get_current_settings().api.url
     if not url:
         raise SetupError(
-            "no Prefect server is configured: start one with `prefect server start` and set "
+            "no Prefect server is configured: start one with `cvat-flows ui` and set "
             "PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
     with get_client(sync_client=True) as client:
