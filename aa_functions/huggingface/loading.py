@@ -70,7 +70,11 @@ def load_model(folder: Path) -> LoadedModel:
         config = transformers.AutoConfig.from_pretrained(folder, **offline)
         task, architecture = _task(transformers, config, folder)
         model, report = getattr(transformers, architecture).from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True
+            folder,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported below, with a sentence
+            dtype="float32",  # whatever the precision in which the weights are stored
         )
         loader = (
             transformers.AutoProcessor

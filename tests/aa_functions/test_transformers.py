@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,20 @@ def test_results_do_not_depend_on_batches(folder_of, noise, make_context, kind):
             [getattr(shape, "score", 1) for shape in other],
             atol=2e-4,
         )
+
+
+def test_a_model_stored_in_half_precision_computes_in_float32(
+    folder_of, tmp_path, noise, make_context
+):
+    model, processor = loaded_by_hand(folder_of("classification"))
+    copy = tmp_path / "half"
+    rounded = deepcopy(model).half()
+    rounded.save_pretrained(copy)
+    processor.save_pretrained(copy)
+    assert json.loads((copy / "config.json").read_text())["dtype"] == "float16"
+    [found] = create(copy).detect(make_context(), noise[0])
+    logits = rounded.float()(**processor(images=noise[0], return_tensors="pt")).logits
+    assert found.score == pytest.approx(logits.softmax(-1).max().item(), abs=6e-5)
 
 
 # Loading
