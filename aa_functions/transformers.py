@@ -228,6 +228,12 @@ def _choose_kind(
         return Classification(loaded=loaded, top_k=top_k)
     if loaded.task == "zero-shot detection":
         return _zero_shot(loaded, name, read_prompts(labels))
+    architecture = type(loaded.model).__name__
+    if architecture.startswith("OneFormer"):  # its input names the task, which this does not make
+        raise TransformersError(
+            f"'{name}' is a {architecture}, which is not supported: use a Mask2Former or a "
+            "MaskFormer."
+        )
     processor = loaded.processor
     offered = [s for s in SEGMENTATIONS if hasattr(processor, f"post_process_{s}_segmentation")]
     chosen = offered[0] if segmentation == "auto" and offered else segmentation

@@ -23,7 +23,7 @@ from cvat_sdk.masks import decode_mask
 
 from aa_functions import load_function
 from aa_functions.errors import TransformersError
-from aa_functions.huggingface.loading import import_transformers
+from aa_functions.huggingface.loading import LoadedModel, import_transformers
 from aa_functions.transformers import create
 from tests.support.tiny_models import make_tiny_model
 
@@ -376,6 +376,26 @@ def test_a_damaged_folder_says_what_is_wrong(folder_of, tmp_path, how, text):
 def test_a_wrong_option_says_what_is_wrong(folder_of, kind, parameters, text):
     with pytest.raises(TransformersError) as caught:
         create(folder_of(kind), **parameters)
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "task", "text"),
+    [
+        ("OneFormerForUniversalSegmentation", "segmentation", "use a Mask2Former"),
+        ("GroundingDinoForObjectDetection", "zero-shot detection", "works with OWL-ViT and OWLv2"),
+    ],
+)
+def test_an_architecture_with_another_input_is_refused(
+    folder_of, monkeypatch, architecture, task, text
+):
+    model = type(architecture, (), {})()
+    loaded = LoadedModel(task=task, model=model, processor=None)
+    monkeypatch.setattr("aa_functions.transformers.load_model", lambda folder: loaded)
+    labels = "cat" if task == "zero-shot detection" else None
+    with pytest.raises(TransformersError) as caught:
+        create(folder_of("detection"), labels=labels)
+    assert architecture in str(caught.value)
     assert text in str(caught.value)
 
 
