@@ -18,13 +18,18 @@ from cvat_flows.tasks.engine.plain import PlainEngine
 from cvat_flows.tasks.reports.run_report import RunReport
 
 if TYPE_CHECKING:
-    from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters, RankFramesParameters
+    from cvat_flows.flows.evaluation.parameters import (
+        CompareFunctionsParameters,
+        EvaluateTaskParameters,
+        RankFramesParameters,
+    )
     from cvat_flows.flows.evaluation.review_parameters import (
         ReviewFinishedTasksParameters,
         ReviewTaskParameters,
     )
     from cvat_flows.flows.sweep.report import SweepReport
     from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
+    from cvat_flows.tasks.reports.evaluation.comparison import ComparisonReport
     from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
     from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
     from cvat_flows.tasks.reports.evaluation.review_report import ReviewReport
@@ -72,6 +77,21 @@ def evaluate_here(
 
     with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
         return evaluate(parameters)
+
+
+def compare_here(
+    parameters: CompareFunctionsParameters, inputs: LiveInputs | None = None
+) -> ComparisonReport:
+    """Compare two functions on one CVAT task. Raises the error of one that ended early."""
+    if prefect_is_configured():
+        from cvat_flows.flows.prefect_flows import run_comparison_flow
+
+        with prefect_errors():
+            return run_comparison_flow(parameters, inputs or LiveInputs())
+    from cvat_flows.flows.compare import compare_functions
+
+    with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
+        return compare_functions(parameters)
 
 
 def rank_here(parameters: RankFramesParameters, inputs: LiveInputs | None = None) -> RankingReport:

@@ -20,8 +20,13 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from aa_functions.reference import FunctionReferenceError
 from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.annotate_new import SweepFailed, sweep
+from cvat_flows.flows.compare import compare_functions
 from cvat_flows.flows.evaluate import evaluate
-from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters, RankFramesParameters
+from cvat_flows.flows.evaluation.parameters import (
+    CompareFunctionsParameters,
+    EvaluateTaskParameters,
+    RankFramesParameters,
+)
 from cvat_flows.flows.evaluation.review_parameters import (
     ReviewFinishedTasksParameters,
     ReviewTaskParameters,
@@ -44,6 +49,7 @@ from cvat_flows.tasks.engine.recorded import RecordedEngine
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import clean, counted, escape_markdown
 from cvat_flows.tasks.reports.artifacts import add_markdown
+from cvat_flows.tasks.reports.evaluation.comparison import ComparisonReport
 from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
 from cvat_flows.tasks.reports.evaluation.review_report import ReviewReport
@@ -167,6 +173,25 @@ def evaluate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
     try:
         with use_engine(RecordedEngine()):
             report = evaluate(read_parameters(EvaluateTaskParameters, parameters))
+    except (CvatFlowsError, FunctionReferenceError) as error:
+        return Failed(message=clean(str(error)), data=error)
+    return Completed(message=clean(report.sentence), data=report)
+
+
+@flow(
+    name="compare-functions",
+    description="Compare two functions on the same frames of one CVAT task. Nothing is written to "
+    "CVAT.",
+    flow_run_name="compare functions on {task_id}",
+    task_runner=_RUNNER,
+    persist_result=False,
+)
+@takes_fields_of(CompareFunctionsParameters)
+def compare_functions_flow(parameters: Mapping[str, Any]) -> State[Any]:
+    """Compare two functions on the same frames of one CVAT task."""
+    try:
+        with use_engine(RecordedEngine()):
+            report = compare_functions(read_parameters(CompareFunctionsParameters, parameters))
     except (CvatFlowsError, FunctionReferenceError) as error:
         return Failed(message=clean(str(error)), data=error)
     return Completed(message=clean(report.sentence), data=report)
@@ -309,6 +334,19 @@ def run_evaluation_flow(parameters: EvaluateTaskParameters, inputs: LiveInputs) 
     if isinstance(result, BaseException):
         raise result
     assert isinstance(result, EvaluationReport)
+    return result
+
+
+def run_comparison_flow(
+    parameters: CompareFunctionsParameters, inputs: LiveInputs
+) -> ComparisonReport:
+    """Run `compare-functions` in this process. Raises the error of one that ended early."""
+    with use_live_inputs(inputs), _no_heartbeats():
+        state: Any = compare_functions_flow(**flow_parameters(parameters), return_state=True)
+    result = _result_of(state)
+    if isinstance(result, BaseException):
+        raise result
+    assert isinstance(result, ComparisonReport)
     return result
 
 

@@ -171,6 +171,44 @@ class EvaluateTaskParameters(DetectionParameters):
         return self
 
 
+class CompareFunctionsParameters(EvaluateTaskParameters):
+    """Which two functions to compare on the same frames.
+
+    >>> parameters = CompareFunctionsParameters(task_id=12, other_function="mine.py")
+    >>> parameters.for_other().function
+    'mine.py'
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"description": "Which two functions to compare on the same frames."},
+    )
+
+    other_function: Annotated[str, _DETECTIONS] = Field(
+        min_length=1,
+        description="The function that may be better: a module or the path of a .py file, or the "
+        "same function with other parameters",
+    )
+    other_function_parameters: Annotated[dict[str, Any] | None, _DETECTIONS] = Field(
+        default=None, description="Arguments for the create(...) of the other function"
+    )
+
+    def for_one(self) -> EvaluateTaskParameters:
+        """Return the options for evaluating the function."""
+        return EvaluateTaskParameters(**self._shared())
+
+    def for_other(self) -> EvaluateTaskParameters:
+        """Return the options for evaluating the other function."""
+        function = {
+            "function": self.other_function,
+            "function_parameters": self.other_function_parameters or {},
+        }
+        return EvaluateTaskParameters(**{**self._shared(), **function})
+
+    def _shared(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"other_function", "other_function_parameters"})
+
+
 class RankFramesParameters(DetectionParameters):
     """Which frames to rank by the doubts that detections raise.
 

@@ -16,6 +16,11 @@ from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import escape_markdown
 from cvat_flows.tasks.reports.artifacts import add_markdown, artifact_key
+from cvat_flows.tasks.reports.evaluation.comparison import (
+    ComparisonReport,
+    comparison_csv,
+    comparison_markdown,
+)
 from cvat_flows.tasks.reports.evaluation.files import (
     evaluation_json,
     labels_csv,
@@ -101,6 +106,22 @@ def publish_review(
     _write(storage, folder, files_of_review(report), report.files)
     key = "review-finished-tasks" if media is None else artifact_key(media, "review")
     add_page(key, review_markdown(report), report.sentence)
+
+
+def files_of_comparison(report: ComparisonReport) -> dict[str, bytes]:
+    """Return the files of a comparison of two functions by name."""
+    return {
+        "comparison.csv": comparison_csv(report),
+        "comparison.md": comparison_markdown(report).encode("utf-8", "replace"),
+    }
+
+
+def publish_comparison(storage: Storage, report: ComparisonReport) -> None:
+    """The same for a comparison of two functions."""
+    media = report.one.media
+    _write(storage, results_folder(media), files_of_comparison(report), report.files)
+    key = artifact_key(media, "comparison")
+    add_page(key, comparison_markdown(report), report.sentence)
 
 
 def write_files(

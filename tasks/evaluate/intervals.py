@@ -45,6 +45,29 @@ def bootstrap(
         all_pairing: The same for all detections, at a likeness of 0.5: for AP50.
         frames: Numbers of all evaluated frames, sorted, also of those without objects.
     """
+    samples = sample_figures(
+        found, true, pairing=pairing, used=used, all_pairing=all_pairing, frames=frames
+    )
+    return {
+        label: {name: ends for name, one in figures.items() if (ends := interval_of(one))}
+        for label, figures in samples.items()
+    }
+
+
+def sample_figures(
+    found: Objects,
+    true: Objects,
+    *,
+    pairing: Pairing,
+    used: Bools,
+    all_pairing: Pairing,
+    frames: Ints,
+) -> dict[int | None, dict[str, Floats]]:
+    """Return the figures of each round; see `bootstrap`.
+
+    The rounds draw the same frames for every function, so figures of two functions on the same
+    frames can be compared round by round.
+    """
     if len(frames) < MIN_FRAMES:
         return {}
     labels = np.union1d(found.label, true.label).tolist()
@@ -60,7 +83,19 @@ def bootstrap(
         _add(samples[None], _ratios(*(one.sum(axis=1) for one in sums)))
         if labels:
             _add(samples[None], {"ap50": _mean(aps)})
-    return {label: _intervals(figures) for label, figures in samples.items()}
+    return {
+        label: {name: np.concatenate(parts) for name, parts in figures.items()}
+        for label, figures in samples.items()
+    }
+
+
+def interval_of(values: Floats) -> Interval | None:
+    """Return where 95 % of the values are; None if most are undefined."""
+    defined = values[~np.isnan(values)]
+    if len(defined) <= len(values) / 2:
+        return None
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def _draw(size: int) -> Iterator[Floats]:
@@ -142,14 +177,3 @@ def _mean(values: Floats) -> Floats:
 def _add(samples: dict[str, list[Floats]], more: Mapping[str, Floats]) -> None:
     for name, values in more.items():
         samples.setdefault(name, []).append(values)
-
-
-def _intervals(samples: Mapping[str, list[Floats]]) -> dict[str, Interval]:
-    result = {}
-    for name, parts in samples.items():
-        values = np.concatenate(parts)
-        defined = values[~np.isnan(values)]
-        if len(defined) > len(values) / 2:
-            low, high = np.quantile(defined, [0.025, 0.975])
-            result[name] = (float(low), float(high))
-    return result

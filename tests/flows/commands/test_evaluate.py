@@ -124,3 +124,27 @@ def test_a_recorded_evaluation_is_an_artifact_with_pictures(
     assert page.count("data:image/jpeg") == 1
     assert artifact.description
     assert artifact.description.startswith("precision 0.500")
+
+
+def test_two_functions_are_compared(
+    cli: Cli, make_task: Callable[..., Any], function_file: Path, tmp_path: Path
+) -> None:
+    task = make_task(12)
+    draw_cars(task, range(12))
+    other = ("--other-function", function_file, "--output", tmp_path)
+    # The other one finds only a part of each car, which is less than half of it.
+    worse = ("--other-function-parameters", "{width: 40.0}")
+    status, out, _ = cli("compare", task.id, *other, *worse)
+    assert status == 0
+    assert "AP50 -1.000 (-1.000 to -1.000), worse" in out
+    rows = list(csv.DictReader((tmp_path / "comparison.csv").read_text().splitlines()))
+    assert {(row["label"], row["figure"]) for row in rows} == {
+        (label, figure)
+        for label in ("car", "all")
+        for figure in ("precision", "recall", "f1", "ap50")
+    }
+    assert {row["verdict"] for row in rows} == {"worse"}
+    assert "| all | recall | 1.000 | 0.000 |" in (tmp_path / "comparison.md").read_text()
+    status, _, err = cli("compare", task.id)
+    assert status == 2
+    assert "--other-function: is missing" in err
