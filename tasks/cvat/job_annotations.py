@@ -148,9 +148,9 @@ class JobAnnotations:
             text += f" ({type(error).__name__})"
             reply = Reply(result="doubtful", text=text, timed_out=timed_out, may_come_late=was_sent)
             return reply, b""
-        text = f"{status} {describe_body(answer)}"
         if status == 200:
             return Reply(result="done", status=200), answer
+        text = f"{status} {describe_body(answer)}"
         if status in TRANSIENT_STATUSES or status >= 500 or status < 300:
             reply = Reply(
                 result="doubtful",

@@ -20,6 +20,8 @@ from cvat_flows.tasks.upload.groups import JobGroups
 from cvat_flows.tasks.upload.plan import Existing, FramePlan, plan_cleanup, plan_frame
 from cvat_flows.tasks.upload.result import FrameUpload
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+"""`json.dumps` makes an encoder for each call."""
 MAX_SOURCE_LENGTH = 16
 """Characters. CVAT answers 500 to a longer source."""
 
@@ -239,7 +241,7 @@ def encode_frame(
                 index=index,
                 kind="tags" if annotation.type == TAG else "shapes",
                 digest=wanted,
-                body=json.dumps(body, separators=(",", ":")).encode(),
+                body=_to_json(body).encode(),
             )
         )
     return frame
@@ -252,9 +254,13 @@ def _problem(annotation: Annotation, frame: int) -> str | None:
         return f"has a frame number other than its frame {frame}; it would damage the task"
     if not all(0 < len(part.source) <= MAX_SOURCE_LENGTH for part in parts):
         return f"has a source that is not 1 to {MAX_SOURCE_LENGTH} characters long"
-    if not all(math.isfinite(v) for part in parts for v in (*part.points, part.rotation)):
+    if not all(_is_finite(part) for part in parts):
         return "has a coordinate that is not a finite number"
     return None
+
+
+def _is_finite(part: Annotation) -> bool:
+    return math.isfinite(part.rotation) and all(map(math.isfinite, part.points))
 
 
 def _failure(error: str, index: int | None = None) -> Failure:
