@@ -61,7 +61,7 @@ _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
     name="annotate-task",
     description="Annotate one CVAT task. Good frames are uploaded; each bad one appears as a "
     "failed task run.",
-    flow_run_name="annotate {task_id} · {function}",
+    flow_run_name="annotate task {task_id}",
     task_runner=_RUNNER,
     persist_result=False,
     on_crashed=[log_how_to_continue],
@@ -147,7 +147,7 @@ def annotate_new_tasks_flow(parameters: Mapping[str, Any]) -> Any:
     name="evaluate-task",
     description="Compare a function's detections with people's annotations of one CVAT task. "
     "Nothing is written to CVAT.",
-    flow_run_name="evaluate {task_id} · {function}",
+    flow_run_name="evaluate task {task_id}",
     task_runner=_RUNNER,
     persist_result=False,
 )

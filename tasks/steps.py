@@ -20,6 +20,7 @@ from cvat_flows.tasks.cvat.labels import fetch_labels as read_labels
 from cvat_flows.tasks.cvat.task import fetch_media as read_media
 from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.engine.current import current_engine
+from cvat_flows.tasks.engine.definition import Ending
 from cvat_flows.tasks.engine.step import step
 from cvat_flows.tasks.fetch.plan import Plan
 from cvat_flows.tasks.fetch.plan import plan_frames as plan
@@ -30,6 +31,7 @@ from cvat_flows.tasks.model.errors import FrameFailed
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
 from cvat_flows.tasks.model.labels import Label, labels_of_spec
 from cvat_flows.tasks.model.media import TaskMedia
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.reports.artifacts import show_failed_frame
 from cvat_flows.tasks.run import AnnotationRun, BatchWork
@@ -125,17 +127,22 @@ def fetch_frames(run: AnnotationRun, work: BatchWork) -> None:
     run.fetch(work)
 
 
-@step(name="detect", run_name="detect {work}", tag=GPU_TAG)
-def detect(run: AnnotationRun, work: BatchWork) -> None:
-    """Call the function on a batch's images. Raises TurnCancelled if the run ends before."""
+def _detect(run: AnnotationRun, work: BatchWork) -> Ending | None:
+    """Call the function on a batch's images. Raises TurnCancelled if the run ends before.
+
+    Says how many frames came from the cache. If all did, the state is called as Prefect calls it.
+    """
     run.detect(work)
+    cached, total = sum(outcome.cached for outcome in work.outcomes), len(work.outcomes)
+    if not cached:
+        return None
+    message = f"{cached:,} of {counted(total, 'frame')} from the cache"
+    return Ending(message=message, state="Cached" if cached == total else "")
 
 
-# No tag: this run does not use a GPU, and waiting for a slot takes up to 1.5 s.
-@step(name="cached", run_name="cached {work}")
-def read_cached(run: AnnotationRun, work: BatchWork) -> None:
-    """Take all detections of a batch from the cache."""
-    run.detect(work)
+detect = step(name="detect", run_name="detect {work}", tag=GPU_TAG)(_detect)
+detect_without_gpu = step(name="detect", run_name="detect {work}")(_detect)
+"""For a batch whose detections are all in the cache. Waiting for a GPU's slot takes up to 1.5 s."""
 
 
 @step(name="validate", run_name="validate {work}")

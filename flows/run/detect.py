@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from cvat_flows.flows.run.collect import Collector
 from cvat_flows.flows.run.context import RunContext
@@ -19,13 +20,13 @@ from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun, BatchWork
 from cvat_flows.tasks.steps import (
     detect,
+    detect_without_gpu,
     fetch_frames,
-    read_cached,
     remap,
     validate,
 )
 
-_Step = Step[[AnnotationRun, BatchWork], None]
+_Step = Step[[AnnotationRun, BatchWork], Any]
 
 BATCHES_IN_FLIGHT = 3
 """One batch is fetched, one is in the model, and one is checked, so memory holds the images of two.
@@ -141,7 +142,7 @@ class _Chain:
         """`detected` are the detect steps of the batches in flight before this one, in order."""
         self.work = work
         fetched = fetch_frames.submit_after(detected[:-1], run, work)
-        step: _Step = read_cached if run.source.is_cached(work.batch) else detect
+        step: _Step = detect_without_gpu if run.source.is_cached(work.batch) else detect
         # A plain function need not be thread-safe, so it is called for one batch at a time, in the
         # order of the frames: `turns` makes the batches wait inside their steps. A step starts
         # while the function is busy with the batch before; then nothing waits for Prefect in

@@ -13,6 +13,19 @@ def _never(error: BaseException) -> bool:
     return False
 
 
+@frozen(kw_only=True)
+class Ending:
+    """What a step may return to say how it ended. Prefect shows it as the state of the task run.
+
+    Attributes:
+        state: Name of the state, for example "Cached". Empty: "Completed".
+        message: One sentence.
+    """
+
+    message: str
+    state: str = ""
+
+
 @frozen(kw_only=True, eq=False)
 class StepDefinition:
     """A step and its policy, the same for every way of running it.

@@ -17,9 +17,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment, flow_run
-from prefect.states import Cancelled, Failed
+from prefect.states import Cancelled, Completed, Failed
 
-from cvat_flows.tasks.engine.definition import StepDefinition
+from cvat_flows.tasks.engine.definition import Ending, StepDefinition
 from cvat_flows.tasks.engine.engine import Logger, StepRun
 from cvat_flows.tasks.engine.prefect_log import filter_log
 from cvat_flows.tasks.model.errors import FrameFailed, StepCancelled
@@ -134,12 +134,15 @@ def _task(step: StepDefinition, *, tagged: bool) -> Task[..., Any]:
         if context is not None and step.tag and not tagged:
             context.task_run.tags = sorted({*context.task_run.tags, step.tag})
         try:
-            return step.function(*args, **kwargs)
+            result = step.function(*args, **kwargs)
         except StepCancelled as cancelled:
             return Cancelled(message=str(cancelled))
         except FrameFailed as error:
             # A returned state has a sentence as its message, and no traceback in the log.
             return Failed(message=on_one_line(str(error)), data=error)
+        if isinstance(result, Ending):
+            return Completed(name=result.state or None, message=result.message, data=result)
+        return result
 
     def should_retry(task: Any, task_run: Any, state: State[Any]) -> bool:
         error: Any = state.result(raise_on_failure=False)

@@ -116,8 +116,8 @@ def test_a_split_task_is_annotated_by_several_runs(stack: Stack, project: Any) -
     assert len(helper["parameters"]["parameters"]["task"]["jobs"]) == 2
     assert stack.wait_for_run(helper["id"])[0] == "Completed"
     (run,) = [run for run in stack.runs("annotate-task") if run["parameters"]["task_id"] == task.id]
-    names = [one["name"].split(" ")[0] for one in stack.model_runs([run["id"]], count=16)]
-    assert names.count("cached") >= 2, Counter(names)
+    states = [one["state"]["name"] for one in stack.model_runs([run["id"]], count=16)]
+    assert states.count("Cached") >= 2, Counter(states)
 
 
 def test_cached_detections_need_no_gpu_slot(stack: Stack, project: Any) -> None:
@@ -127,7 +127,7 @@ def test_cached_detections_need_no_gpu_slot(stack: Stack, project: Any) -> None:
     again = stack.start_run("annotate-task", dry)
     assert stack.wait_for_run(again)[0] == "Completed"
     runs = stack.model_runs([again], count=16)
-    assert [run["name"].split(" ")[0] for run in runs] == ["cached"] * 16
+    assert [run["state"]["name"] for run in runs] == ["Cached"] * 16
     assert not [run for run in runs if "gpu" in run["tags"]]
 
 

@@ -245,7 +245,7 @@ class Stack:
             runs: list[dict[str, Any]] = self.ask(
                 "task_runs/filter", {"flow_runs": {"id": {"any_": flow_runs}}, "limit": 200}
             )
-            batches = [run for run in runs if run["name"].startswith(("detect ", "cached "))]
+            batches = [run for run in runs if run["name"].startswith("detect ")]
             return [run for run in batches if run["end_time"]]
 
         wait_until(
