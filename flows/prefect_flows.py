@@ -42,6 +42,7 @@ from cvat_flows.flows.run.hooks import log_how_to_continue
 from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.flows.split.detect_jobs import DetectJobsParameters, detect_jobs
+from cvat_flows.flows.sweep.child_runs import fail_sweep_of, mark_failed_runs
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
 from cvat_flows.tasks.engine.current import use_engine
@@ -64,7 +65,8 @@ _RUNNER: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=THREADS)
     flow_run_name="annotate task {task_id}",
     task_runner=_RUNNER,
     persist_result=False,
-    on_crashed=[log_how_to_continue],
+    on_failure=[fail_sweep_of],
+    on_crashed=[log_how_to_continue, fail_sweep_of],
     on_cancellation=[log_how_to_continue],
 )
 @takes_fields_of(AnnotateTaskParameters)
@@ -111,6 +113,9 @@ def annotate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
 def annotate_new_tasks_flow(parameters: Mapping[str, Any]) -> Any:
     """Find new CVAT tasks and annotate them. If one fails, the others are still annotated.
 
+    With `run_in="deployment"` each task gets a run of its own, and the sweep does not wait for it.
+    A run that fails later makes the sweep's state Failed.
+
     A task is new if no manifest says that the rule's function has processed its frames. Tasks
     without data wait for the next sweep. Tasks whose import failed are reported.
 
@@ -131,6 +136,7 @@ def annotate_new_tasks_flow(parameters: Mapping[str, Any]) -> Any:
     try:
         with use_engine(RecordedEngine()):
             report = sweep(read_parameters(AnnotateNewTasksParameters, parameters), run_flow)
+            mark_failed_runs(report)
             add_markdown(
                 report.markdown(),
                 key="annotate-new-tasks",

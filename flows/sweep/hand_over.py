@@ -12,11 +12,12 @@ from prefect.states import Crashed
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.form import flow_parameters
 from cvat_flows.flows.run.links import flow_run_url
+from cvat_flows.flows.sweep.child_runs import start_child_run
 from cvat_flows.flows.sweep.find import Finding
 from cvat_flows.flows.sweep.known_runs import parameters_of, read_known_runs
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.tasks.model.errors import CvatFlowsError
-from cvat_flows.tasks.model.text import on_one_line
+from cvat_flows.tasks.model.text import on_one_line, shorten_name
 from cvat_flows.tasks.record.lease_file import current_writer
 from cvat_flows.tasks.storage import Storage
 
@@ -75,22 +76,26 @@ class HandOver:
                 parameters = finding.rule.for_task(finding.task.id, server=server)
                 failed = dead[-1] if dead else known.unsuccessful.get(finding.task.id)
                 try:
-                    made = client.create_flow_run_from_deployment(
+                    child = start_child_run(
+                        client,
                         deployment.id,
+                        name=f'annotate {finding.task.id} "{shorten_name(finding.task.name, 60)}"',
                         parameters=flow_parameters(parameters),
-                        idempotency_key=_key(finding, function, parameters.result_digest(), failed),
+                        key=_key(finding, function, parameters.result_digest(), failed),
                     )
                 except PrefectHTTPStatusError as error:
                     # The reason may be this task's options, so the other tasks go on.
                     text = on_one_line(f"Prefect refused the run: {error}", 300)
                     report.add(finding, "failed", text)
                     continue
+                made = child.run
                 url = flow_run_url(made.id)
                 if made.state is not None and made.state.is_final():
                     text = f"the same run has already ended today: {made.state.name}"
                     report.add(finding, "not repeated", text, run_url=url)
                 else:
-                    report.add(finding, "handed over", finding.reason, run_url=url)
+                    own = made.id if child.is_new else None
+                    report.add(finding, "handed over", finding.reason, run_url=url, run_id=own)
 
     def _is_dead(self, run: FlowRun, finding: Finding, server: str | None) -> bool:
         """Return whether a run has started some time ago but has no lease of its CVAT task.

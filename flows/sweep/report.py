@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
+from uuid import UUID
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from cvat_flows.flows.sweep.find import Finding
 from cvat_flows.flows.sweep.listing import ListedTask
@@ -39,6 +40,8 @@ class SweepRow:
     outcome: Outcome
     text: str = ""
     run_url: str | None = None
+    run_id: UUID | None = None
+    """The run that this sweep has started in a deployment."""
 
 
 @define(kw_only=True)
@@ -67,7 +70,12 @@ class SweepReport:
                 self.add(finding, finding.state, finding.reason)  # type: ignore[arg-type]
 
     def add(
-        self, finding: Finding, outcome: Outcome, text: str = "", run_url: str | None = None
+        self,
+        finding: Finding,
+        outcome: Outcome,
+        text: str = "",
+        run_url: str | None = None,
+        run_id: UUID | None = None,
     ) -> None:
         self.rows.append(
             SweepRow(
@@ -76,8 +84,18 @@ class SweepReport:
                 outcome=outcome,
                 text=text,
                 run_url=run_url,
+                run_id=run_id,
             )
         )
+
+    def mark_failed(self, messages: Mapping[UUID, str]) -> None:
+        """Mark the tasks whose runs have failed. `messages` are the runs' state messages."""
+        self.rows = [
+            evolve(row, outcome="failed", text=messages[row.run_id])
+            if row.run_id is not None and row.run_id in messages
+            else row
+            for row in self.rows
+        ]
 
     def of(self, outcome: Outcome) -> list[SweepRow]:
         return [row for row in self.rows if row.outcome == outcome]
