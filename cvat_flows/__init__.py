@@ -1,8 +1,8 @@
 """Annotate CVAT tasks with detection functions, as Prefect flows: the public interface.
 
 `annotate_task` replaces `cvat_sdk.auto_annotation.annotate_task` and takes the same arguments. The
-flows, with one parameter model each, run as subflows of your own flows. `docs/python.md` shows
-all three ways.
+flows run as subflows of your own flows, and `annotate_task_here` is for notebooks. `docs/python.md`
+shows all of it.
 
 >>> import cvat_flows
 >>> function = cvat_flows.load_function("aa_functions.shapes")
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cvat_flows.flows.annotate_new import SweepFailed
     from cvat_flows.flows.driver import annotate_task
     from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
+    from cvat_flows.flows.in_process import annotate_task_here
     from cvat_flows.flows.maintain import MaintainParameters
     from cvat_flows.flows.parameters import AnnotateTaskParameters
     from cvat_flows.flows.prefect_flows import (
@@ -55,6 +56,7 @@ __all__ = [
     "annotate_new_tasks_flow",
     "annotate_task",
     "annotate_task_flow",
+    "annotate_task_here",
     "evaluate_task_flow",
     "load_function",
     "maintain_flow",
@@ -75,6 +77,7 @@ _HOMES = {
     "SweepRule": "cvat_flows.flows.sweep.rules",
     "annotate_new_tasks_flow": "cvat_flows.flows.prefect_flows",
     "annotate_task": "cvat_flows.flows.driver",
+    "annotate_task_here": "cvat_flows.flows.in_process",
     "annotate_task_flow": "cvat_flows.flows.prefect_flows",
     "evaluate_task_flow": "cvat_flows.flows.prefect_flows",
     "load_function": "aa_functions.reference",

@@ -5,7 +5,7 @@ Prefect is imported only if a server is configured: that takes longer than a sho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.finished import Finished, finished
@@ -51,6 +51,27 @@ def run_here(parameters: AnnotateTaskParameters, inputs: LiveInputs | None = Non
         with prefect_errors():
             return run_flow(parameters, inputs or LiveInputs())
     return run_in_threads(parameters, inputs or LiveInputs())
+
+
+def annotate_task_here(task_id: int, **options: Any) -> RunReport:
+    """Annotate one CVAT task in this process, also in a notebook, and return the report.
+
+    Good frames are uploaded although others fail. If a Prefect server is configured, the run is a
+    flow run there; otherwise none is needed.
+
+    Args:
+        task_id: Id of the CVAT task.
+        options: Fields of `AnnotateTaskParameters`.
+
+    Raises:
+        CvatFlowsError: The run could not start or finish. The error says what to do.
+        FunctionReferenceError: The function cannot be loaded.
+
+    >>> report = annotate_task_here(task_id, function="aa_functions.shapes", dry_run=True)
+    >>> report.sentence
+    '2 of 2 frames would be annotated'
+    """
+    return run_here(AnnotateTaskParameters(task_id=task_id, **options)).report_or_raise()
 
 
 def run_in_threads(parameters: AnnotateTaskParameters, inputs: LiveInputs) -> Finished:

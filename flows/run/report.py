@@ -138,13 +138,14 @@ def publish(context: RunContext, run: AnnotationRun, report: RunReport) -> None:
             path = f"{folder}/preview.html"
             storage.write(path, page.encode("utf-8", "replace"), durable=False)
             files.insert(0, ("page with a slider for the threshold", path))
+    with warn_on_error("the table of failed frames"):
+        is_written = table_path in (path for _, path in files)
+        _put_failed(run, report, table_path if is_written else "", publisher)
+    # Last, because lists of artifacts begin with the newest one.
     with warn_on_error("the report"):
         make = preview_markdown if parameters.dry_run else report_markdown
         what = "preview" if parameters.dry_run else "report"
         publisher.put(make(report, samples, files=files), what, _short_sentence(report))
-    with warn_on_error("the table of failed frames"):
-        is_written = table_path in (path for _, path in files)
-        _put_failed(run, report, table_path if is_written else "", publisher)
     run_logger().info("CVAT task: %s", report.media.task_url)
 
 

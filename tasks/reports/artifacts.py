@@ -13,7 +13,7 @@ from uuid import UUID
 from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.media import TaskMedia
-from cvat_flows.tasks.model.text import host_slug
+from cvat_flows.tasks.model.text import escape_markdown, host_slug
 from cvat_flows.tasks.reports.failed_frames import FailedFrame, stored_size
 from cvat_flows.tasks.reports.frame_page import frame_markdown
 from cvat_flows.tasks.reports.run_pictures import RunPictures
@@ -85,7 +85,8 @@ def show_failed_frame(pictures: RunPictures, outcome: Outcome) -> None:
     )
     for page in pages:
         if pictures.failed.reserve(stored_size(page)):
-            add_markdown(page)
+            failure = f"{outcome.failure.step} {outcome.frame}: {outcome.failure.error}"
+            add_markdown(page, description=escape_markdown(failure, 300))
             return
 
 

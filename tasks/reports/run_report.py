@@ -19,6 +19,7 @@ from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.model.text import counted, on_one_line, shorten_name
 from cvat_flows.tasks.reports.left_out import REMOVED, WITHHELD, LeftOut, describe, left_out
+from cvat_flows.tasks.reports.run_html import run_html
 from cvat_flows.tasks.reports.table import FrameRow, State, frame_row, make_table
 from cvat_flows.tasks.upload.result import FrameUpload
 
@@ -46,15 +47,15 @@ class RunReport:
     function: str
     """What people call the function; see `aa_functions.installed`."""
     fingerprint: str | None
-    labels: tuple[Label, ...] = field(repr=False)
-    match: tuple[MatchRow, ...] = field(default=(), repr=False)
+    labels: tuple[Label, ...]
+    match: tuple[MatchRow, ...] = field(default=())
     """How the function's labels match the task's."""
     dry_run: bool = False
     command: str = ""
     """Command line that repeats the run."""
     files: list[tuple[str, str]] = field(factory=list)
     """Titles and paths of the files about the run in the storage."""
-    rows: dict[int, FrameRow] = field(factory=dict, repr=False)
+    rows: dict[int, FrameRow] = field(factory=dict)
     created: int = 0
     """Annotations that the run created in CVAT (in a dry run: would create)."""
     kept: int = 0
@@ -78,12 +79,18 @@ class RunReport:
     """Wall time from the first frame until all are processed, without the upload."""
     step_seconds: Mapping[Step, float] = field(factory=dict)
     """Wall time by step, summed over task runs. Steps of several batches overlap."""
-    failures: dict[int, Failure] = field(factory=dict, repr=False)
+    failures: dict[int, Failure] = field(factory=dict)
     """Failures of the first failed frames, by frame number."""
-    _failed: dict[int, FrameRow] = field(factory=dict, init=False, repr=False)
-    _states: Counter[str] = field(factory=Counter, init=False, repr=False)
-    _begin: float = field(factory=time.monotonic, repr=False)
-    _first_frame: float = field(factory=time.monotonic, init=False, repr=False)
+    _failed: dict[int, FrameRow] = field(factory=dict, init=False)
+    _states: Counter[str] = field(factory=Counter, init=False)
+    _begin: float = field(factory=time.monotonic)
+    _first_frame: float = field(factory=time.monotonic, init=False)
+
+    def __repr__(self) -> str:
+        return f"<RunReport of task {self.media.task_id}: {self.sentence}>"
+
+    def _repr_html_(self) -> str:
+        return run_html(self)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Add outcomes. A later outcome of a frame replaces an earlier one."""
