@@ -207,13 +207,16 @@ def compare_functions_flow(parameters: Mapping[str, Any]) -> State[Any]:
     name="rank-frames",
     description="Rank the frames of one CVAT task by the doubts that detections raise. Nothing is "
     "written to CVAT.",
-    flow_run_name="rank frames of {task_id}",
+    flow_run_name="rank frames of task {task_id}",
     task_runner=_RUNNER,
     persist_result=False,
 )
 @takes_fields_of(RankFramesParameters)
 def rank_frames_flow(parameters: Mapping[str, Any]) -> State[Any]:
-    """Rank the frames of one CVAT task: which a person should correct first."""
+    """Rank the frames of one CVAT task: which a person should correct first.
+
+    The flow takes the fields of `RankFramesParameters` by name.
+    """
     try:
         with use_engine(RecordedEngine()):
             report = rank(read_parameters(RankFramesParameters, parameters))

@@ -53,17 +53,21 @@ class DetectionParameters(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task_id: int = _same("task_id")
-    function: Annotated[FunctionName, Option(has_own_argument=True)] = DEFAULT_FUNCTION
-    function_parameters: Annotated[FunctionParameters, Option(has_own_argument=True)] = Field(
-        default_factory=dict
+    function: Annotated[FunctionName, Option(has_own_argument=True)] = Field(
+        title="AA function", default=DEFAULT_FUNCTION
     )
-    server: ServerBlock = None
+    function_parameters: Annotated[FunctionParameters, Option(has_own_argument=True)] = Field(
+        title="Function parameters", default_factory=dict
+    )
+    server: ServerBlock = Field(title="CVATServer block", default=None)
     frames: Annotated[str | None, Option(group="frames")] = Field(
+        title="Frames",
         default=None,
         description="Numbers of the frames to look at, for example '0-20,30,45-'. Empty: all.",
     )
     conf_threshold: float | None = _same("conf_threshold")
     lowest_score: Annotated[float | None, _DETECTIONS] = Field(
+        title="Lowest score to detect",
         default=None,
         ge=0,
         le=1,
@@ -73,6 +77,7 @@ class DetectionParameters(BaseModel):
     label_thresholds: dict[str, float] | None = _same("label_thresholds")
     label_mapping: dict[str, Any] | None = _same("label_mapping")
     allow_unmatched_labels: Annotated[bool, _LABELS] = Field(
+        title="Allow unmatched labels",
         default=False,
         description="Leave out labels that the function has and the task or the truth has not, or "
         "the other way round",
@@ -133,21 +138,25 @@ class EvaluateTaskParameters(DetectionParameters):
     )
 
     truth: Annotated[TruthSource, _TRUTH] = Field(
+        title="What counts as true",
         default="auto",
         description="What counts as true: the accepted ground-truth job (ground-truth), the jobs "
         "that people finished (finished), or the first of these that there is (auto)",
     )
     truth_jobs: Annotated[list[int] | None, _TRUTH] = Field(
+        title="Jobs that count as true",
         default=None,
         description="Ids of jobs whose annotations count as true. In a job that is not finished, "
         "frames with unchanged annotations of a function are left out.",
     )
     truth_file: Annotated[str | None, _TRUTH] = Field(
+        title="File with the truth",
         default=None,
         description="File with the true annotations, on the machine of the run: COCO (JSON) or "
         "CVAT for images or video (XML). Images are recognised by their names.",
     )
     iou: Annotated[float, _FIGURES] = Field(
+        title="Least likeness (IoU)",
         default=0.5,
         ge=0.1,
         le=1,
@@ -222,13 +231,16 @@ class RankFramesParameters(DetectionParameters):
     )
 
     other_function: Annotated[str | None, _DETECTIONS] = Field(
+        title="Another AA function",
         default=None,
         min_length=1,
         description="Another AA function, as a module or the path of a .py file: what only one of "
         "both detects is doubtful",
     )
     other_function_parameters: Annotated[dict[str, Any] | None, _DETECTIONS] = Field(
-        default=None, description="Arguments for the create(...) of the other function"
+        title="Parameters of the other function",
+        default=None,
+        description="Arguments for the create(...) of the other function",
     )
 
     @model_validator(mode="after")

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from cvat_flows.tasks.reports.run_report import RunReport
+from cvat_flows.tasks.model.media import TaskMedia
+from cvat_flows.tasks.reports.table import FrameRow
 
 MAX_FAILED = 10
 """Failed frames with a row. The others are counted."""
 
 
-def run_html(report: RunReport) -> str:
-    """Make the HTML of a report: sentence, counts, annotations by label, failed frames."""
-    media = report.media
-    facts = [
-        ("function", report.function),
-        ("annotations", report.annotations),
-        ("time", f"{report.seconds:,.1f} s, {report.frames_per_second:,.1f} frames/s"),
-    ]
+def run_html(
+    media: TaskMedia,
+    sentence: str,
+    facts: Iterable[tuple[str, str]],
+    by_label: Mapping[str, int],
+    failed: Sequence[FrameRow],
+) -> str:
+    """Make the HTML of a report: sentence, facts, annotations by label, failed frames."""
     parts = [
         f'<p><b><a href="{escape(media.task_url)}">Task {media.task_id} · '
-        f"{escape(media.name)}</a></b><br>{escape(report.sentence)}</p>",
+        f"{escape(media.name)}</a></b><br>{escape(sentence)}</p>",
         _table([], facts),
     ]
-    by_label = report.shapes_by_label.most_common()
     if by_label:
-        parts.append(_table(["label", "annotations"], [(n, f"{c:,}") for n, c in by_label]))
-    failed = report.failed
+        counts = [(name, f"{count:,}") for name, count in by_label.items()]
+        parts.append(_table(["label", "annotations"], counts))
     if failed:
         rows = [(str(row.frame), row.name, row.step or "", row.error) for row in failed]
         parts.append(_table(["failed frame", "name", "step", "error"], rows[:MAX_FAILED]))

@@ -90,7 +90,13 @@ class RunReport:
         return f"<RunReport of task {self.media.task_id}: {self.sentence}>"
 
     def _repr_html_(self) -> str:
-        return run_html(self)
+        facts = [
+            ("function", self.function),
+            ("annotations", self.annotations),
+            ("time", f"{self.seconds:,.1f} s, {self.frames_per_second:,.1f} frames/s"),
+        ]
+        by_label = dict(self.shapes_by_label.most_common())
+        return run_html(self.media, self.sentence, facts, by_label, self.failed)
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Add outcomes. A later outcome of a frame replaces an earlier one."""

@@ -15,11 +15,18 @@ from cvat_flows.flows.prefect_flows import (
     annotate_task_flow,
     evaluate_task_flow,
     maintain_flow,
+    rank_frames_flow,
 )
 
 FIRST = ["task_id", "function", "conf_threshold", "label_mapping", "existing", "dry_run"]
 
-FLOWS = [annotate_task_flow, annotate_new_tasks_flow, evaluate_task_flow, maintain_flow]
+FLOWS = [
+    annotate_task_flow,
+    annotate_new_tasks_flow,
+    evaluate_task_flow,
+    maintain_flow,
+    rank_frames_flow,
+]
 
 
 def form_of(flow: Any) -> dict[str, Any]:
