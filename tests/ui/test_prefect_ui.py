@@ -159,9 +159,7 @@ def test_a_failed_frame_links_to_its_task_run_and_its_artifact(
     run_id = addresses[0].rpartition("/")[2]
     (own,) = [one for one in installation.artifacts(failed_run) if str(one.task_run_id) == run_id]
     open_artifact(page, installation, ui, own)
-    wait_for_text(
-        page, "Open the frame in CVAT", HOSTILE_ERROR, "cvat-flows preview 1 --function-file"
-    )
+    wait_for_text(page, "Open the frame in CVAT", HOSTILE_ERROR, "cvat-flows preview 1 --function")
     wait_for_text(page, "Traceback (most recent call last)")
     assert image_widths(page, 1) == [320]
     (address,) = links_of(page, "frame=3$", 1)

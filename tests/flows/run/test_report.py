@@ -113,7 +113,7 @@ def test_failed_frames_have_pictures_and_links(
     page = read(own.data)
     assert len(page.images) == 1
     assert "Traceback" in page.code[1]
-    assert page.code[0].startswith(f"cvat-flows preview {task.id} --function-file ")
+    assert page.code[0].startswith(f"cvat-flows preview {task.id} --function ")
     assert "--frames 3" in page.code[0]
     assert "fail=str:img_0003.jpg" in page.code[0]
 
