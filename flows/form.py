@@ -39,7 +39,7 @@ def advanced_model(model: type[BaseModel], name: str, module: str) -> type[BaseM
     Its fields are those of the parameter model that are not essential.
     """
     fields: dict[str, Any] = {
-        field_name: (field.annotation, copy(field))
+        field_name: (field.annotation, _titled(field_name, field))
         for field_name, field in _form_fields(model).items()
         if not option_of(field).is_essential
     }
@@ -133,7 +133,7 @@ def _signature(model: type[BaseModel]) -> inspect.Signature:
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     # Prefect replaces a field's title and description, but keeps what is in json_schema_extra.
-    words = {"title": field.title, "description": field.description}
+    words = {"title": _title(name, field), "description": field.description}
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     shown = Field(json_schema_extra={**extra, **{k: v for k, v in words.items() if v}})
     kept = [one for one in field.metadata if not isinstance(one, Option)]
@@ -143,6 +143,16 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     empty = inspect.Parameter.empty
     default = empty if field.is_required() else field.get_default(call_default_factory=True)
     return _keyword(name, annotation, default)
+
+
+def _titled(name: str, field: FieldInfo) -> FieldInfo:
+    field = copy(field)
+    field.title = _title(name, field)
+    return field
+
+
+def _title(name: str, field: FieldInfo) -> str:
+    return field.title or name.replace("_", " ").capitalize()
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
