@@ -18,8 +18,8 @@ def read_coco(content: bytes, names: Names) -> tuple[dict[str, int | None], list
     """Return the frames of the file's images by name, and the annotations of those in the task.
 
     An annotation is read as what its label is in the task: a rectangle for a label of rectangles,
-    also if the file has a polygon. Crowds are left out. Raises ValueError, KeyError and TypeError
-    for another format.
+    also if the file has a polygon. A crowd with a segmentation is a mask, because CVAT writes masks
+    as crowds. Raises ValueError, KeyError and TypeError for another format.
     """
     data = json.loads(content)
     if not isinstance(data, dict) or not {"images", "annotations", "categories"} <= data.keys():
