@@ -8,7 +8,7 @@ docs/upload.md explains why.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -34,9 +34,7 @@ from cvat_flows.tasks.upload.read import JobReader
 from cvat_flows.tasks.upload.recover import Recovery
 from cvat_flows.tasks.upload.result import FrameUpload, UploadOptions, UploadReport
 from cvat_flows.tasks.upload.verify import Verifier
-
-_MAX_ENCODED_ANNOTATIONS = 20_000
-"""Annotations in memory at a time."""
+from cvat_flows.tasks.upload.windows import windows_of
 
 
 def upload_job(
@@ -84,7 +82,7 @@ def upload_job(
         job_frames=frames_of_job(client, task_id, job_id, ground_truth=options.ground_truth),
         names=manifest.label_names(labels),
     )
-    for window in _windows(outcomes):
+    for window in windows_of(outcomes):
         upload.send(window)
     upload.finish()
     return UploadReport(
@@ -281,22 +279,3 @@ class _JobUpload:
             self.results[frame.number] = result
             if frame.failure and not frame.outcome.failure:
                 self.failed.append(evolve(frame.outcome, failure=frame.failure))
-
-
-def _windows(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
-    """Cut the outcomes where a manifest file ends, and where they would need too much memory."""
-    window: list[Outcome] = []
-    annotations = 0
-    for outcome in outcomes:
-        if outcome.skipped:
-            continue
-        if window and (
-            outcome.frame.number // FRAMES_PER_FILE != window[0].frame.number // FRAMES_PER_FILE
-            or annotations >= _MAX_ENCODED_ANNOTATIONS
-        ):
-            yield window
-            window, annotations = [], 0
-        window.append(outcome)
-        annotations += len(outcome.annotations or ())
-    if window:
-        yield window
