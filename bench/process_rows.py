@@ -1,7 +1,7 @@
 """Whole processes as a user starts them: `cvat-flows annotate` against `cvat-cli`.
 
-Each row is the wall time from the start of the process to its exit, with an empty storage. The
-children have no Prefect server unless the row says so.
+Each row is the wall time from the start of the process to its exit, with an empty storage, after a
+run that does not count. The children have no Prefect server unless the row says so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench.processes import (
+    account,
+    cvat_cli,
+    cvat_flows,
+    environment,
+    flows_command,
+    run_process,
+)
 from bench.rows import WEIGHTS, Effort, Result, fresh
 from bench.runs import alternate, median
 from bench.stage import Stage
@@ -41,7 +49,15 @@ def whole_process(stage: Stage, effort: Effort) -> list[Result]:
         rows.append(
             _against_cli(stage, effort, "YOLOv8n at 640 f32", 2000, SDK_YOLO, OUR_YOLO, 2.5)
         )
-    return [*rows, _nothing_to_do(stage), _help(), _interrupted(stage), _with_a_server(stage)]
+    return [
+        *rows,
+        _nothing_to_do(stage),
+        _help(),
+        _first_frame(stage, effort),
+        _jobs_beside_uploads(stage),
+        _interrupted(stage),
+        _with_a_server(stage),
+    ]
 
 
 def _against_cli(
@@ -54,11 +70,13 @@ def _against_cli(
     target: float,
 ) -> Row:
     task_id = stage.task(count)
-    cli, flows = alternate(
-        effort.rounds,
-        fresh(stage, task_id, _cvat_cli(stage, task_id, theirs)),
-        fresh(stage, task_id, _cvat_flows(stage, task_id, ours)),
+    runs = (
+        fresh(stage, task_id, cvat_cli(stage, task_id, theirs)),
+        fresh(stage, task_id, cvat_flows(stage, task_id, ours)),
     )
+    for run in runs:  # The first one compiles sources, and exports the network.
+        run()
+    cli, flows = alternate(effort.rounds, *runs)
     ratio = median(cli) / median(flows)
     return Row(
         what=f"whole process, {what}, {count} frames",
@@ -71,7 +89,7 @@ def _against_cli(
 
 def _nothing_to_do(stage: Stage) -> Row:
     task_id = stage.task(200)
-    run = _cvat_flows(stage, task_id, CONSTANT)
+    run = cvat_flows(stage, task_id, CONSTANT)
     fresh(stage, task_id, run)()
     seconds = median([run() for _ in range(5)])
     return _seconds("whole process, nothing to do", seconds, 1.0)
@@ -79,8 +97,69 @@ def _nothing_to_do(stage: Stage) -> Row:
 
 def _help() -> Row:
     command = [sys.executable, "-m", "cvat_flows.flows.cli", "--help"]
-    seconds = median([_run(command, _environment({})) for _ in range(5)])
+    seconds = median([run_process(command, environment({})) for _ in range(5)])
     return _seconds("--help", seconds, 0.5)
+
+
+def _first_frame(stage: Stage, effort: Effort) -> Row:
+    """Compare the times from the start to the first call of the function."""
+    task_id = stage.task(200)
+    called = stage.folder / "called"
+    function = stage.folder / "first.py"
+    function.write_text(
+        "import os, time\nfrom bench.constant_box import spec\n\n"
+        f"def detect(context, image):\n    if not os.path.exists({str(called)!r}):\n"
+        f"        open({str(called)!r}, 'w').write(str(time.time()))\n    return []\n"
+    )
+
+    def timed(run: Callable[[], float]) -> Callable[[], float]:
+        def first_call() -> float:
+            called.unlink(missing_ok=True)
+            begin = time.time()
+            run()
+            return float(called.read_text()) - begin
+
+        return first_call
+
+    chosen = ("--function-file", str(function))
+    cli, flows = alternate(
+        effort.rounds,
+        fresh(stage, task_id, timed(cvat_cli(stage, task_id, chosen))),
+        fresh(stage, task_id, timed(cvat_flows(stage, task_id, chosen))),
+    )
+    return Row(
+        what="time to the first frame, 200 frames",
+        measured=f"{median(flows):.2f} s, cvat-cli {median(cli):.2f} s",
+        ratio=median(cli) / median(flows),
+        target="none",
+        met=True,
+    )
+
+
+def _jobs_beside_uploads(stage: Stage) -> Row:
+    """Compare uploading beside the detection with uploading after it, both equally long."""
+    task_id = stage.task(100, (320, 240), segment_size=10)
+    function = stage.folder / "sleeping.py"
+    function.write_text(
+        "import time\nfrom bench import constant_box\nfrom bench.constant_box import spec\n\n"
+        "def detect(context, image):\n    time.sleep(0.1)\n"
+        "    return constant_box.detect(context, image)\n"
+    )
+    slow = {"action": "none", "method": "PATCH", "path": "/annotations$", "delay": 1.0}
+    chosen = ("--function-file", str(function))
+    stage.sandbox.set_faults([{**slow, "times": None}])
+    try:
+        beside = fresh(stage, task_id, cvat_flows(stage, task_id, chosen))()
+        after = fresh(stage, task_id, cvat_flows(stage, task_id, (*chosen, "--upload", "at_end")))()
+    finally:
+        stage.sandbox.set_faults([])
+    return Row(
+        what="ten jobs, 10 s of detection and 10 s of uploads",
+        measured=f"{beside:.2f} s, one after the other {after:.2f} s",
+        ratio=beside / after,
+        target="at most 0.65",
+        met=beside / after <= 0.65,
+    )
 
 
 def _interrupted(stage: Stage) -> Row:
@@ -96,10 +175,10 @@ def _interrupted(stage: Stage) -> Row:
         f"def detect(context, image):\n    open({str(calls)!r}, 'a').write('.')\n"
         "    time.sleep(3)\n    return []\n"
     )
-    command = _command(stage, task_id, ("--function-file", str(slow)))
+    command = flows_command(stage, task_id, ("--function-file", str(slow)))
     process = subprocess.Popen(
         command,
-        env=_environment(_account(stage)),
+        env=environment(account(stage)),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
@@ -119,7 +198,7 @@ def _with_a_server(stage: Stage) -> Row:
         run = fresh(
             stage,
             task_id,
-            _cvat_flows(stage, task_id, CONSTANT, {"PREFECT_API_URL": f"{url}/api"}),
+            cvat_flows(stage, task_id, CONSTANT, {"PREFECT_API_URL": f"{url}/api"}),
         )
         run()
         before = _processor_time()
@@ -142,47 +221,3 @@ def _seconds(what: str, seconds: float, target: float) -> Row:
 def _processor_time() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-
-
-def _cvat_cli(stage: Stage, task_id: int, function: Sequence[str]) -> Callable[[], float]:
-    program = Path(sys.executable).with_name("cvat-cli")
-    user, password = stage.sandbox.admin
-    command = [
-        *(str(program), "--server-host", stage.sandbox.url, "--auth", f"{user}:{password}"),
-        *("task", "auto-annotate", str(task_id), *function, "--allow-unmatched-labels"),
-    ]
-    # A cache of its own for each run, as for ours: the SDK keeps chunks between runs.
-    return lambda: _run(
-        command, _environment({"XDG_CACHE_HOME": str(stage.fresh_storage() / "cache")})
-    )
-
-
-def _cvat_flows(
-    stage: Stage, task_id: int, function: Sequence[str], variables: dict[str, str] | None = None
-) -> Callable[[], float]:
-    command = _command(stage, task_id, function)
-    return lambda: _run(command, _environment(_account(stage) | (variables or {})))
-
-
-def _command(stage: Stage, task_id: int, function: Sequence[str]) -> list[str]:
-    start = [sys.executable, "-m", "cvat_flows.flows.cli", "annotate", str(task_id)]
-    return [*start, *function, "--allow-unmatched-labels"]
-
-
-def _account(stage: Stage) -> dict[str, str]:
-    user, password = stage.sandbox.admin
-    return {"CVAT_HOST": stage.sandbox.url, "CVAT_USER": user, "CVAT_PASSWORD": password}
-
-
-def _environment(variables: dict[str, str]) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k == "PREFECT_HOME" or "PREFECT" not in k}
-    return {**kept, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), **variables}
-
-
-def _run(command: Sequence[str], environment: dict[str, str]) -> float:
-    begin = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    seconds = time.perf_counter() - begin
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: status {done.returncode}: {done.stderr[-500:]}")
-    return seconds

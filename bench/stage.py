@@ -29,7 +29,7 @@ class Stage:
 
     folder: Path
     sandbox: SandboxProcess
-    _tasks: dict[tuple[int, tuple[int, int]], int] = field(factory=dict)
+    _tasks: dict[tuple[int, tuple[int, int], int | None], int] = field(factory=dict)
 
     def client(self) -> Client:
         """Return a logged-in client with an empty cache."""
@@ -39,17 +39,24 @@ class Stage:
         client.login(self.sandbox.admin)
         return client
 
-    def task(self, count: int, size: tuple[int, int] = (1280, 720)) -> int:
-        """Id of a CVAT task with that many JPEG images, made when it is first asked for."""
-        if (count, size) not in self._tasks:
-            self._tasks[count, size] = self._make_task(count, size)
-        return self._tasks[count, size]
+    def task(
+        self, count: int, size: tuple[int, int] = (1280, 720), segment_size: int | None = None
+    ) -> int:
+        """Id of a CVAT task with that many JPEG images, made when it is first asked for.
 
-    def _make_task(self, count: int, size: tuple[int, int]) -> int:
-        files = draw(self.folder / f"pictures-{count}-{size[0]}", count, size)
+        `segment_size` is the number of frames of each job; None: all frames are in one job.
+        """
+        key = (count, size, segment_size)
+        if key not in self._tasks:
+            self._tasks[key] = self._make_task(*key)
+        return self._tasks[key]
+
+    def _make_task(self, count: int, size: tuple[int, int], segment_size: int | None) -> int:
+        files = draw(self.folder / f"pictures-{count}-{size[0]}-{segment_size}", count, size)
         spec = models.TaskWriteRequest(
             name=f"{count} images {size[0]}x{size[1]}",
             labels=[models.PatchedLabelRequest(name=label) for label in LABELS],
+            **({} if segment_size is None else {"segment_size": segment_size}),
         )
         return int(self.client().tasks.create_from_data(spec, files).id)
 
