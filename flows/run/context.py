@@ -21,6 +21,7 @@ from cvat_flows.flows.run.unknown_inputs import warn_of_unknown_inputs
 from cvat_flows.tasks.cvat.client.login import remember_session
 from cvat_flows.tasks.cvat.client.retry import write_policy
 from cvat_flows.tasks.cvat.client.settings import find_settings
+from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.labels import Label
@@ -51,7 +52,7 @@ def _read_task(
 ) -> tuple[Client, TaskMedia, tuple[Label, ...]]:
     """Connect to CVAT and read the task."""
     if live.client is None:
-        live.progress.phase("connecting to CVAT")
+        _show_phase(live, "connecting to CVAT")
     client = live.client or connect_for_run(find_settings(parameters.server))
     remember_session(client)
     media = fetch_media(client, parameters.task_id)
@@ -60,8 +61,15 @@ def _read_task(
 
 
 def _load_function(parameters: AnnotateTaskParameters, live: LiveInputs) -> LoadedFunction:
-    live.progress.phase(f"loading {parameters.short_name}")
+    _show_phase(live, f"loading {parameters.short_name}")
     return load_function(parameters.reference)
+
+
+def _show_phase(live: LiveInputs, text: str) -> None:
+    """Show what the run does before its first frame, on the terminal and on the run's page."""
+    live.progress.phase(text)
+    if current_engine().is_recorded:
+        run_logger().info("%s ...", text)
 
 
 @contextmanager

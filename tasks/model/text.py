@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
-from xml.sax.saxutils import escape
 
 from cvat_flows.tasks.model.credentials import mask
 
@@ -36,6 +35,7 @@ Marks that change the direction of writing can disguise a name (`gpj.exe`)."""
 _MARKUP = re.compile(r"""([\\`*_{}\[\]()#+!|<>~&$"'^-])""")
 _LINK_START = re.compile(r"(?i)\b(?:https?|ftp)(?=:)|\bwww(?=\.)|(?=@)")
 _UNBROKEN = re.compile(rf"\S{{{MAX_UNBROKEN_LENGTH}}}(?=\S)")
+_XML_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 _BACKTICKS = re.compile(r"`+")
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 
@@ -93,7 +93,7 @@ def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def escape_xml(text: str, max_length: int | None = None) -> str:
     """Escape the text as content or attribute value of HTML or SVG."""
-    return escape(on_one_line(text, max_length), {'"': "&quot;", "'": "&#39;"})
+    return on_one_line(text, max_length).translate(_XML_ESCAPES)
 
 
 def slug(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 
@@ -31,6 +30,8 @@ def describe_body(body: bytes) -> str:
         return "an empty answer"
     if not _PAGE.match(text):
         return on_one_line(text, _MAX_LENGTH)
+    import html  # Its table of names is large, and needed for an error only.
+
     title = _TITLE.search(text)
     name = on_one_line(html.unescape(title[1]), 80) if title else ""
     return f'a web page ("{name}")' if name else "a web page"

@@ -215,6 +215,7 @@ def test_the_log_has_only_lines_for_people(make_task: MakeTask, annotate: Any) -
     assert not any("Traceback" in line for line in lines)
     assert sum("cannot process img_0001.jpg" in line for line in lines) == 1
     assert any(line == f"annotating task {task.id}: 40 frames to do" for line in lines)
+    assert "loading one_box ..." in lines
     # A slow run also logs its progress.
     assert len([line for line in lines if "frames/s" not in line]) < 12
 
