@@ -40,9 +40,9 @@ def average_precision(
 
     None without true objects: then it is undefined.
 
-    >>> average_precision(np.array([0.9, 0.8]), np.array([True, False]), 1)
+    >>> round(average_precision(np.array([0.9, 0.8]), np.array([True, False]), 1), 6)
     1.0
-    >>> average_precision(np.array([0.9, 0.8]), np.array([False, True]), 1)
+    >>> round(average_precision(np.array([0.9, 0.8]), np.array([False, True]), 1), 6)
     0.5
     """
     if not true_count:
