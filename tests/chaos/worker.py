@@ -34,6 +34,7 @@ from cvat_flows.tasks.upload.job import upload_job
 from cvat_flows.tasks.upload.plan import Existing
 from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
+from tests.chaos.bad_functions import fail_in_functions
 
 DONE, INTERRUPTED, BROKEN = 0, 3, 9
 REFUSED = 403
@@ -87,6 +88,7 @@ class KillingStorage(FolderStorage):
 
 def upload(attempt: Attempt, storage: FolderStorage) -> None:
     """Upload to all jobs of the task, with a lease."""
+    outcomes = fail_in_functions(attempt.outcomes)
     client = Client(attempt.url, check_server_version=False)
     client.api_client.set_default_header("Authorization", f"Token {attempt.token}")
     manifest = Manifest(storage, task=attempt.task, function="f", run=attempt.run)
@@ -105,7 +107,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
     ) as lease:
 
         def upload_one(job: int, frames: Collection[int] | None) -> UploadReport:
-            of_job = [o for o in attempt.outcomes if job in o.frame.job_ids]
+            of_job = [o for o in outcomes if job in o.frame.job_ids]
             return upload_job(
                 client,
                 task_id=attempt.task.task_id,
@@ -119,7 +121,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
             pass
         write_summary(
             manifest,
-            frames=len(attempt.outcomes),
+            frames=len(outcomes),
             task_updated=fetch_updated(client, attempt.task.task_id),
         )
 
