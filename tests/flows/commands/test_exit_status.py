@@ -66,6 +66,9 @@ CASES = [
     ("retry", "Prefect away", [], SERVER),
     ("undo", "", ["TASK"], MISTAKE),
     ("undo", "CVAT away", ["TASK"], SERVER),
+    ("functions", "", ["check", "NAME"], FAILED),
+    ("functions", "", ["check"], MISTAKE),
+    ("retry", "", [], MISTAKE),
     ("manifest", "", ["TASK"], DONE),
     ("manifest", "", ["x"], MISTAKE),
     ("cache", "", [], DONE),
@@ -140,6 +143,7 @@ def test_the_status_of_a_command(
     words = {
         "TASK": [str(task.id)],
         "FUNCTION": ["--function-file", str(function)],
+        "NAME": [str(function_file)],
         "PAGE": [str(tmp_path / "page.html")],
         "DATA": [str(tmp_path / "data")],
     }
