@@ -42,9 +42,10 @@ wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
 
-# The wheel, with the newest dependencies that it allows, on each Python that this machine has.
+# The wheel, with the newest dependencies that it allows, on each Python that this machine has. With
+# Ultralytics and torch: make smoke EXTRA=yolo
 smoke: wheel
-	$(BIN)/python -m tests.smoke dist/*.whl
+	$(BIN)/python -m tests.smoke --extra "$(EXTRA)" dist/*.whl
 
 bench: $(READY)
 	$(BIN)/python -m bench

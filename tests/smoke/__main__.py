@@ -2,10 +2,14 @@
 
 Each Python gets a new environment with the newest dependencies that the wheel allows. A sandbox of
 this checkout serves the task. The commands run in an empty folder, so nothing comes from here.
+
+The base install annotates with a small function. `make smoke EXTRA=yolo` also installs Ultralytics
+and torch, which takes minutes, and annotates with the shipped YOLOv8n.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -25,12 +29,24 @@ from cvat_flows.tasks.cvat.client.server import ServerSettings
 VERSIONS = ("3.11", "3.12", "3.13")
 """The versions of Python that the README states."""
 FRAMES = 10
+FUNCTION = """
+from aa_functions import DetectionFunctionSpec, label_spec, rectangle
+spec = DetectionFunctionSpec(labels=[label_spec("circle", 0)])
+def detect(context, image):
+    return [rectangle(0, [1, 1, image.width - 1, image.height - 1])]
+"""
 
 
 def main() -> int:
     """Check the wheel that the command line names. Returns 0 if it works everywhere."""
-    wheel = Path(sys.argv[1]).absolute()
-    found = {version: shutil.which(f"python{version}") for version in VERSIONS}
+    parser = argparse.ArgumentParser(prog="tests.smoke", description=__doc__)
+    parser.add_argument("--extra", default="", help="extra to install, for example yolo")
+    parser.add_argument("wheel", type=Path)
+    arguments = parser.parse_args()
+    wheel = str(arguments.wheel.absolute())
+    if arguments.extra:
+        wheel += f"[{arguments.extra}]"
+    found = {version: find_python(version) for version in VERSIONS}
     if not any(found.values()):
         print(f"none of the Pythons {', '.join(VERSIONS)} is on PATH", file=sys.stderr)
         return 1
@@ -52,14 +68,30 @@ def main() -> int:
     return int(failed)
 
 
-def check(python: str, wheel: Path, work: Path, sandbox: SandboxProcess) -> str:
+def find_python(version: str) -> str | None:
+    """Return the path of this Python: the one on PATH, or one that pyenv has installed."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    candidates = [shutil.which(f"python{version}")]
+    candidates += map(str, sorted(pyenv.glob(f"{version}.*/bin/python{version}"), reverse=True))
+    for path in filter(None, candidates):
+        # A shim of pyenv's may be there without its Python.
+        call = [path, "-c", "import sys; print(sys.executable)"]
+        done = subprocess.run(call, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return None
+
+
+def check(python: str, wheel: str, work: Path, sandbox: SandboxProcess) -> str:
     """Return what is wrong; "" if the wheel works with this Python."""
+    (work / "box.py").write_text(FUNCTION)
+    function = "shapes" if "yolo" in wheel.partition(".whl")[2] else "box.py"
     environment = work / "environment"
     # Without this checkout, which pip would take for the installed package.
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     for step in (
         [python, "-m", "venv", str(environment)],
-        [str(environment / "bin" / "pip"), "install", "--quiet", f"{wheel}[yolo]"],
+        [str(environment / "bin" / "pip"), "install", "--quiet", wheel],
     ):
         done = subprocess.run(
             step, cwd=work, env=variables, capture_output=True, text=True, check=False
@@ -69,7 +101,7 @@ def check(python: str, wheel: Path, work: Path, sandbox: SandboxProcess) -> str:
     task = make_task(work / "pictures", sandbox)
     user, password = sandbox.admin
     done = subprocess.run(
-        [str(environment / "bin" / "cvat-flows"), "annotate", str(task), "-f", "shapes", "--json"],
+        [str(environment / "bin" / "cvat-flows"), "annotate", str(task), "-f", function, "--json"],
         cwd=work,
         env={
             **variables,
