@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cvat_sdk import models
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aa_functions import (
     decode_mask,
@@ -21,6 +23,7 @@ from aa_functions import (
 )
 from aa_functions.wrappers.found import Found
 from aa_functions.wrappers.merge import merge
+from tests.aa_functions.wrappers.test_sweep import each_with_each
 
 
 def merged(*rows: tuple[Any, int, int], threshold: float = 0.5) -> list[Any]:
@@ -139,6 +142,52 @@ def test_of_equal_scores_the_larger_counts_more():
     found = merged((parts[0], 0, 0), (parts[1], 0, 0), (rectangle(1, [0, 0, 2, 9]), 7, 0))
     assert [one.points for one in found] == [[0, 0, 9, 9]]
     assert "score" not in found[0]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *[st.integers(0, 40)] * 2,
+            *[st.sampled_from([4, 9, 10, 30])] * 2,
+            st.integers(1, 9),
+            st.integers(0, 1),
+        ),
+        max_size=25,
+    ),
+    st.sampled_from([0.3, 0.5, 0.95]),
+)
+def test_equal_to_a_plain_implementation(rows, threshold):
+    parts = [
+        Found(item=rectangle(label, [x, y, x + w, y + h], score=score / 10))
+        for x, y, w, h, score, label in rows
+    ]
+    wanted = []
+    for label in (0, 1):
+        boxes = [
+            ([x, y, x + w, y + h], score / 10) for x, y, w, h, score, own in rows if own == label
+        ]
+        wanted += [(label, *one) for one in merge_plainly(boxes, threshold)]
+    found = [(one.label_id, one.points, one.score) for one in merge(parts, threshold=threshold)]
+    assert sorted(found) == sorted(wanted)
+    assert [one[2] for one in found] == sorted((one[2] for one in wanted), reverse=True)
+
+
+def merge_plainly(
+    boxes: list[tuple[list[int], float]], threshold: float
+) -> list[tuple[list[int], float]]:
+    boxes = sorted(boxes, key=lambda one: -(one[0][2] - one[0][0]) * (one[0][3] - one[0][1]))
+    while True:
+        groups = each_with_each(
+            [box for box, _ in boxes], [score for _, score in boxes], threshold, "smaller"
+        )
+        if len(groups) == len(boxes):
+            return boxes
+        merged = []
+        for group in groups:
+            corners = np.array([boxes[n][0] for n in group])
+            box = [*corners[:, :2].min(axis=0).tolist(), *corners[:, 2:].max(axis=0).tolist()]
+            merged.append((box, boxes[group[0]][1]))
+        boxes, threshold = merged, max(threshold, 0.9)
 
 
 def test_thousands_of_boxes_are_merged():
