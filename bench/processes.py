@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from bench.stage import Stage
@@ -60,9 +62,16 @@ def environment(variables: dict[str, str]) -> dict[str, str]:
     }
     own = {
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / f"cvat-flows-bench-{os.getpid()}"),
+        "PYTHONPYCACHEPREFIX": _bytecode_folder(),
     }
     return {**kept, **own, **variables}
+
+
+@cache
+def _bytecode_folder() -> str:
+    folder = tempfile.TemporaryDirectory(prefix="cvat-flows-bench-")
+    atexit.register(folder.cleanup)
+    return folder.name
 
 
 def run_process(command: Sequence[str], environment: dict[str, str]) -> float:
