@@ -1,7 +1,9 @@
-"""A detection function for any Ultralytics detection checkpoint.
+"""A detection function for any Ultralytics checkpoint: boxes, masks, skeletons, tags.
 
     cvat-cli task auto-annotate 12 --function-module aa_functions.yolo \
         -p model=str:yolov8n.pt -p device=str:cuda
+
+The checkpoint says which kind of model it is; `aa_functions.kinds` has the kinds.
 
 Ultralytics and the models it trains are licensed under AGPL-3.0.
 """
@@ -19,8 +21,6 @@ from cvat_sdk.auto_annotation import (
     DetectionAnnotation,
     DetectionFunctionContext,
     DetectionFunctionSpec,
-    label_spec,
-    rectangle,
 )
 
 from aa_functions.backends.backend import choose_backend, supported_precision
@@ -29,13 +29,15 @@ from aa_functions.backends.making import Network, PredictorMaker
 from aa_functions.backends.pool import CpuRunner, GpuRunner
 from aa_functions.backends.predictor import PredictorOptions
 from aa_functions.errors import YoloOptionError
+from aa_functions.kinds.kind import Kind
+from aa_functions.kinds.options import KindOptions, make_kind
 from aa_functions.processors import cpu_cores
 from aa_functions.weights import find_weights
 
 DEFAULT_GPU_BATCH = 32
 RESULTS_VERSION = 2
-"""Part of the fingerprint. Increase it if a change here or in `backends` gives other boxes for the
-same image; otherwise cached detections of the old code would be used."""
+"""Part of the fingerprint. Increase it if a change here, in `backends` or in `kinds` gives other
+results for the same image; otherwise cached detections of the old code would be used."""
 
 
 def create(
@@ -44,10 +46,14 @@ def create(
     device: str = "auto",
     imgsz: int | None = None,
     conf: float = 0.25,
-    iou: float = 0.7,
-    max_det: int = 300,
+    iou: float | None = None,
+    max_det: int | None = None,
     classes: str | Sequence[int | str] | None = None,
-    agnostic_nms: bool = False,
+    agnostic_nms: bool | None = None,
+    polygon_tolerance: float | None = None,
+    keypoints: str | Path | Sequence[str] | None = None,
+    keypoint_conf: float | None = None,
+    top_k: int | None = None,
     backend: str = "auto",
     precision: str = "f32",
     half: bool = False,
@@ -55,7 +61,7 @@ def create(
     workers: int | None = None,
     download: bool | None = None,
 ) -> YoloDetection:
-    """Create a detection function from an Ultralytics detection checkpoint.
+    """Create a detection function from an Ultralytics checkpoint of any of the five kinds.
 
     Args:
         model: Name or path of the weights; see `aa_functions.weights`.
@@ -63,10 +69,18 @@ def create(
         imgsz: Input size: the longer side, in pixels. None: the size of the training.
         conf: Minimum confidence, 0 to 1, if the context has none.
         iou: Of two boxes that overlap more than this (0 to 1), the less confident is dropped.
-        max_det: Maximum number of boxes on an image.
+            None: 0.7. Not for `classify`, like the next one and `agnostic_nms`.
+        max_det: Maximum number of objects on an image. None: 300.
         classes: Names or numbers of the classes to detect, as a list or as a text with commas.
             None: all. The spec has only these.
-        agnostic_nms: Also drop overlapping boxes of different classes.
+        agnostic_nms: Also drop overlapping boxes of different classes. None: false.
+        polygon_tolerance: For `segment`, if the context asks for polygons: by how many pixels an
+            outline may move when corners are left out. None: 1.
+        keypoints: For `pose`: the names of the keypoints in the model's order, as a list or as a
+            text with commas, or a file with them (*.txt, *.json, *.yaml). None: those of the
+            checkpoint; else of COCO's persons, or numbers from 0.
+        keypoint_conf: For `pose`: keypoints of less confidence (0 to 1) are `outside`. None: 0.5.
+        top_k: For `classify`: the most tags of an image. None: 1.
         backend: What runs the network: `torch`, or on a CPU `openvino` or `onnx` (ONNX Runtime),
             which are faster. `auto`: the fastest that is installed. All give the same boxes.
         precision: `f32`, or `bf16` or (on a GPU) `f16`, which are faster and less exact. If
@@ -81,37 +95,55 @@ def create(
             if they have a name that Ultralytics publishes; see `aa_functions.weights.download`.
 
     Returns:
-        The function. The ids of its labels are the class numbers. Its boxes are rectangles in
-        pixels of the image, with scores from 0 to 1.
+        The function. The ids of its labels are the class numbers. Its annotations are in pixels
+        of the image, with scores from 0 to 1.
 
     Raises:
         WeightsNotFoundError: if there are no such weights.
-        YoloOptionError: if the file is not a detection checkpoint, or an option has an unusable
-            value.
+        YoloOptionError: if the file is not a checkpoint of these kinds, or an option has an
+            unusable value or is for another kind.
         YoloNotInstalledError: if ultralytics, torch or torchvision is missing.
 
     >>> function = create("shapes-yolov8n", classes="circle, star")
     >>> [(label.name, label.id) for label in function.spec.labels]
     [('circle', 0), ('star', 3)]
     """
-    for name, share in (("conf", conf), ("iou", iou)):
-        if not 0 <= share <= 1:
+    shares = (("conf", conf), ("iou", iou), ("keypoint_conf", keypoint_conf))
+    for name, share in shares:
+        if share is not None and not 0 <= share <= 1:
             raise YoloOptionError(f"The option {name} is {share}, but must be from 0 to 1.")
-    counts = (("imgsz", imgsz), ("max_det", max_det), ("batch", batch), ("workers", workers))
+    counts = (
+        *(("imgsz", imgsz), ("max_det", max_det), ("top_k", top_k)),
+        *(("batch", batch), ("workers", workers)),
+    )
     for name, count in counts:
         if count is not None and count < 1:
             raise YoloOptionError(f"The option {name} is {count}, but must be at least 1.")
+    if polygon_tolerance is not None and not 0 <= polygon_tolerance < float("inf"):
+        raise YoloOptionError(
+            f"The option polygon_tolerance is {polygon_tolerance}, but must be a number of pixels, "
+            "0 or more."
+        )
     weights = find_weights(model, download=download)
     chosen_device = choose_device(device)
     chosen_precision = choose_precision(precision, half=half, device=chosen_device)
     chosen_backend = choose_backend(backend, device=chosen_device, precision=chosen_precision)
     network = Network(weights, chosen_backend)
+    kind = make_kind(
+        network.info,
+        KindOptions(
+            classes=choose_classes(classes, network.info.labels, weights.name),
+            iou=iou,
+            max_det=max_det,
+            agnostic_nms=agnostic_nms,
+            polygon_tolerance=polygon_tolerance,
+            keypoints=keypoints,
+            keypoint_conf=keypoint_conf,
+            top_k=top_k,
+        ),
+    )
     options = PredictorOptions(
         imgsz=imgsz,
-        iou=iou,
-        max_det=max_det,
-        classes=choose_classes(classes, network.names, weights.name),
-        agnostic_nms=agnostic_nms,
         device=chosen_device,
         precision=supported_precision(chosen_backend, chosen_precision),
     )
@@ -119,6 +151,7 @@ def create(
     return YoloDetection(
         predictors=PredictorMaker(
             network=network,
+            kind=kind,
             options=options,
             backend=chosen_backend,
             may_fall_back=backend == "auto",
@@ -145,6 +178,7 @@ class YoloDetection:
     ) -> None:
         self.title = predictors.network.weights.stem
         self._predictors = predictors
+        self._kind: Kind = predictors.kind
         self._options = predictors.options
         self._conf = conf
         self._gpu_batch = gpu_batch
@@ -153,14 +187,8 @@ class YoloDetection:
 
     @cached_property
     def spec(self) -> DetectionFunctionSpec:
-        """One rectangle label for each class. Its id is the class number."""
-        return DetectionFunctionSpec(
-            labels=[
-                label_spec(name, number, type="rectangle")
-                for number, name in self._predictors.network.names.items()
-                if self._options.classes is None or number in self._options.classes
-            ]
-        )
+        """One label for each class. Its id is the class number."""
+        return DetectionFunctionSpec(labels=self._kind.specs)
 
     def detect(
         self, context: DetectionFunctionContext, image: PIL.Image.Image
@@ -168,14 +196,16 @@ class YoloDetection:
         """Detect on one image.
 
         Args:
-            context: Its `conf_threshold` (0 to 1) replaces the function's minimum confidence.
+            context: Its `conf_threshold` (0 to 1) replaces the function's minimum confidence. If
+                its `conv_mask_to_poly` is true, masks become polygons.
             image: Of any size and mode; see `aa_functions.to_rgb`.
 
         Returns:
-            Rectangles in pixels of the image with scores, sorted by falling score.
+            Annotations in pixels of the image with scores, sorted by falling score.
         """
         conf = self._threshold(context)
-        return [_rectangle(row, conf) for row in self._runner.run_single(image, conf).tolist()]
+        found = self._runner.run_single(image, conf)
+        return self._kind.annotations(found, conf, polygons=_wants_polygons(context))
 
     def detect_batch(
         self, contexts: Sequence[DetectionFunctionContext], images: Sequence[PIL.Image.Image]
@@ -184,7 +214,7 @@ class YoloDetection:
 
         Args:
             contexts: One for each image.
-            images: Of any modes and sizes. The boxes of an image do not depend on the others.
+            images: Of any modes and sizes. The result of an image does not depend on the others.
 
         Returns:
             For each image what `detect` returns.
@@ -195,28 +225,26 @@ class YoloDetection:
         found: list[list[DetectionAnnotation]] = [[] for _ in images]
         for conf in sorted(set(thresholds)):
             indices = [index for index, own in enumerate(thresholds) if own == conf]
-            rows = self._runner.run([images[index] for index in indices], conf)
-            for index, boxes in zip(indices, rows, strict=True):
-                found[index] = [_rectangle(row, conf) for row in boxes.tolist()]
+            results = self._runner.run([images[index] for index in indices], conf)
+            for index, result in zip(indices, results, strict=True):
+                found[index] = self._kind.annotations(
+                    result, conf, polygons=_wants_polygons(contexts[index])
+                )
         return found
 
     def _threshold(self, context: DetectionFunctionContext) -> float:
         return self._conf if context.conf_threshold is None else float(context.conf_threshold)
 
     def fingerprint_inputs(self) -> Mapping[str, Any]:
-        """Return what decides the boxes; see `aa_functions.fingerprint`. The device does not."""
-        options = self._options
+        """Return what decides the results; see `aa_functions.fingerprint`. The device does not."""
         return {
             "implementation": f"aa_functions.yolo {RESULTS_VERSION}",
             "weights": self._predictors.network.weights,
             "conf": self._conf,
-            "imgsz": options.imgsz,
-            "iou": options.iou,
-            "max_det": options.max_det,
-            "classes": options.classes,
-            "agnostic_nms": options.agnostic_nms,
-            "precision": options.precision,
+            "imgsz": self._options.imgsz,
+            "precision": self._options.precision,
             "packages": ("cv2", "cvat_sdk", "torch", "torchvision", "ultralytics"),
+            **self._kind.fingerprint,
         }
 
     @property
@@ -234,6 +262,10 @@ class YoloDetection:
         if self._options.device.type == "cpu":
             return CpuRunner(self._predictors.make, self._workers)
         return GpuRunner(self._predictors.make, self._workers, self._gpu_batch)
+
+
+def _wants_polygons(context: DetectionFunctionContext) -> bool:
+    return bool(getattr(context, "conv_mask_to_poly", False))  # old callers do not have it
 
 
 def choose_classes(
@@ -262,17 +294,3 @@ def choose_classes(
             raise YoloOptionError(f"The model '{model}' has no class {text!r}; it has: {known}.")
         numbers.add(number)
     return tuple(sorted(numbers))
-
-
-def _rectangle(row: Sequence[float], conf: float) -> DetectionAnnotation:
-    """Return a box as a CVAT rectangle.
-
-    Coordinates are rounded to 0.01 pixel and scores to 0.0001. That hides the differences of
-    rounding between devices and batches.
-    """
-    xtl, ytl, xbr, ybr, score, number = row
-    return rectangle(
-        int(number),
-        [round(value, 2) for value in (xtl, ytl, xbr, ybr)],
-        score=max(round(score, 4), conf),
-    )

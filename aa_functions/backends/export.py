@@ -24,7 +24,7 @@ from aa_functions.backends.openvino_forward import (
     OpenVinoNetwork,
     import_openvino,
 )
-from aa_functions.backends.predictor import Forward
+from aa_functions.backends.predictor import Predictor
 from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.errors import YoloOptionError, describe
 from aa_functions.fingerprint import file_digest, package_version
@@ -36,13 +36,13 @@ MAX_DIFFERENCE = 0.02
 _exporting = threading.Lock()
 
 
-def export_network(weights: Path, backend: Backend, torch_forward: Forward) -> Path:
+def export_network(weights: Path, backend: Backend, predictor: Predictor) -> Path:
     """Return the network in the backend's format; export it if that was not done before.
 
     Args:
         weights: The checkpoint.
         backend: `openvino` or `onnx`.
-        torch_forward: The same network in torch, to compare with.
+        predictor: One with the same network in torch, to compare with.
 
     Raises:
         YoloOptionError: if the export fails, or does not agree with torch.
@@ -50,7 +50,7 @@ def export_network(weights: Path, backend: Backend, torch_forward: Forward) -> P
     target = export_path(weights, backend)
     with _exporting:
         if not target.exists():
-            _export_to(target, weights, backend, torch_forward)
+            _export_to(target, weights, backend, predictor)
     return target
 
 
@@ -73,7 +73,7 @@ def exports_folder() -> Path:
     return user_weights_folder() / "exports"
 
 
-def _export_to(target: Path, weights: Path, backend: Backend, torch_forward: Forward) -> None:
+def _export_to(target: Path, weights: Path, backend: Backend, predictor: Predictor) -> None:
     folder = target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,8 +81,8 @@ def _export_to(target: Path, weights: Path, backend: Backend, torch_forward: For
             # Ultralytics writes an export beside the weights, under their name.
             copy = Path(scratch) / "model.pt"
             shutil.copyfile(weights, copy)
-            export = Path(_export(copy, backend))
-            _check_agreement(export, backend, torch_forward)
+            export = Path(_export(copy, backend, predictor.input_shape))
+            _check_agreement(export, backend, predictor)
             if not target.exists():  # another process may have been faster
                 export.replace(target)
     except YoloOptionError:
@@ -96,11 +96,13 @@ def _export_to(target: Path, weights: Path, backend: Backend, torch_forward: For
         ) from error
 
 
-def _export(weights: Path, backend: Backend) -> str:
+def _export(weights: Path, backend: Backend, shape: tuple[int, int] | None) -> str:
     ultralytics = import_ultralytics()
     if backend == "openvino":
         import_openvino()
     options: dict[str, Any] = {"simplify": False} if backend == "onnx" else {}
+    if shape is not None:
+        options["imgsz"] = shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about its own exporters
         return str(
@@ -110,22 +112,29 @@ def _export(weights: Path, backend: Backend) -> str:
         )
 
 
-def _check_agreement(export: Path, backend: Backend, torch_forward: Forward) -> None:
+def _check_agreement(export: Path, backend: Backend, predictor: Predictor) -> None:
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    # Not the shape of the export: this also checks that the network takes other shapes.
+    # Not the shape of the export, if possible: this also checks that the network takes others.
+    shape = predictor.input_shape or (192, 256)
     coarse = torch.rand(1, 3, 12, 16, generator=generator)
-    pattern = torch.nn.functional.interpolate(coarse, (192, 256), mode="bilinear")
+    pattern = torch.nn.functional.interpolate(coarse, shape, mode="bilinear")
     image = pattern[0].permute(1, 2, 0).mul(255).byte().numpy()
     forward = open_export(export, backend, threads=1, copies=1, precision="f32")()
     with torch.inference_mode():
-        expected, found = torch_forward([image]), torch.from_numpy(forward([image]))
-    if expected.shape != found.shape or (expected - found).abs().max().item() > MAX_DIFFERENCE:
+        expected, found = predictor.forward([image]), forward([image])
+    if len(expected) != len(found) or not all(map(_agree, expected, found)):
         raise YoloOptionError(
             f"The export of the weights for the backend '{backend}' gives other results than "
             "torch; use backend='torch'."
         )
+
+
+def _agree(expected: Any, found: np.ndarray) -> bool:
+    return bool(
+        expected.shape == found.shape and np.abs(expected.numpy() - found).max() <= MAX_DIFFERENCE
+    )
 
 
 def open_export(
@@ -160,9 +169,8 @@ def _open_onnx(path: Path, threads: int) -> ExportForward:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
 
-    def forward(boxed: Sequence[np.ndarray]) -> np.ndarray:
+    def forward(boxed: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         batch = cv2.dnn.blobFromImages(boxed, 1 / 255, swapRB=True)
-        output: np.ndarray = session.run(None, {name: batch})[0]
-        return output
+        return tuple(session.run(None, {name: batch}))
 
     return forward

@@ -7,14 +7,15 @@ describe runs in `Predictor`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
 
 from aa_functions.backends.facts import NetworkFacts
-from aa_functions.backends.letterbox import BoxedImage, box_image, boxes_in_image
-from aa_functions.backends.nms import choose_boxes
+from aa_functions.backends.letterbox import BoxedImage, box_image
 from aa_functions.backends.predictor import PredictorOptions
+from aa_functions.kinds.kind import ImageShapes, Kind
 
 
 class ExportedPredictor:
@@ -25,31 +26,27 @@ class ExportedPredictor:
     def __init__(
         self,
         facts: NetworkFacts,
+        kind: Kind,
         options: PredictorOptions,
-        forward: Callable[[Sequence[np.ndarray]], np.ndarray],
+        forward: Callable[[Sequence[np.ndarray]], tuple[np.ndarray, ...]],
     ) -> None:
         self._facts = facts
         self._size = facts.input_size(options.imgsz)
-        self._options = options
+        self._kind = kind
         self._forward = forward
 
     def prepare(self, image: PIL.Image.Image) -> BoxedImage:
         """Convert and letterbox an image of any mode. Any thread may call it."""
         return box_image(image, self._size, self._facts.stride)
 
-    def run(self, prepared: Sequence[BoxedImage], conf: float) -> list[np.ndarray]:
+    def run(self, prepared: Sequence[BoxedImage], conf: float) -> list[Any]:
         """Detect on images whose boxed shapes are equal; see `Predictor.run`."""
-        options = self._options
-        found = []
-        for image, raw in zip(prepared, self._forward([p.boxed for p in prepared]), strict=True):
-            rows = choose_boxes(
-                raw,
-                conf=conf,
-                iou=options.iou,
-                max_det=options.max_det,
-                classes=options.classes,
-                agnostic=options.agnostic_nms,
+        outputs = self._forward([image.boxed for image in prepared])
+        return [
+            self._kind.read(
+                [output[index] for output in outputs],
+                ImageShapes(boxed=image.boxed.shape[:2], original=image.size),
+                conf,
             )
-            rows[:, :4] = boxes_in_image(rows[:, :4], image)
-            found.append(rows)
-        return found
+            for index, image in enumerate(prepared)
+        ]

@@ -54,7 +54,8 @@ def facts_of(checkpoint: Any) -> NetworkFacts | None:
 
     network = checkpoint.model
     is_plain = (
-        issubclass(checkpoint.task_map[checkpoint.task]["predictor"], DetectionPredictor)
+        checkpoint.task == "detect"
+        and issubclass(checkpoint.task_map[checkpoint.task]["predictor"], DetectionPredictor)
         and not getattr(network, "end2end", False)
         and int(getattr(network, "yaml", {}).get("channels", 3)) == 3
     )

@@ -1,4 +1,4 @@
-"""Scale and pad an image to a network's input size as Ultralytics does, and scale boxes back.
+"""Scale and pad an image to a network's input size as Ultralytics does.
 
 Equal to Ultralytics to the last bit, including how it rounds. Needs no torch.
 """
@@ -61,17 +61,3 @@ def box_image(image: PIL.Image.Image, size: tuple[int, int], stride: int) -> Box
         value=GREY,
     )
     return BoxedImage(size=(height, width), boxed=padded)
-
-
-def boxes_in_image(boxes: np.ndarray, image: BoxedImage) -> np.ndarray:
-    """Scale corners (n, 4) in pixels of the input to the image, and clip them to it."""
-    (height, width), (boxed_height, boxed_width) = image.size, image.boxed.shape[:2]
-    gain = min(boxed_height / height, boxed_width / width)
-    scaled_height, scaled_width = max(round(height * gain), 1), max(round(width * gain), 1)
-    left = round((boxed_width - scaled_width) / 2 - 0.1)
-    top = round((boxed_height - scaled_height) / 2 - 0.1)
-    shift = np.array([left, top, left, top], np.float32)
-    scale = np.array([scaled_width / width, scaled_height / height] * 2, np.float32)
-    scaled = (boxes - shift) / scale
-    clipped: np.ndarray = np.clip(scaled, 0, np.array([width, height] * 2, np.float32))
-    return clipped

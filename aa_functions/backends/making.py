@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from attrs import define, field
 
 from aa_functions.backends.backend import Backend
@@ -17,12 +16,13 @@ from aa_functions.backends.exported import ExportedPredictor
 from aa_functions.backends.facts import NetworkFacts, facts_of, read_facts, write_facts
 from aa_functions.backends.openvino_forward import ExportForward
 from aa_functions.backends.predictor import (
-    Forward,
     Predictor,
     PredictorOptions,
     load_checkpoint,
+    model_info,
 )
 from aa_functions.errors import YoloOptionError
+from aa_functions.kinds.kind import Kind, ModelInfo
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,10 @@ class Network:
         self.facts: NetworkFacts | None = None
         if backend != "torch" and export_path(weights, backend).exists():
             self.facts = read_facts(facts_path(weights))
-        self.names: Mapping[int, str] = (
-            self.checkpoint.names if self.facts is None else self.facts.names
+        self.info: ModelInfo = (
+            model_info(self.checkpoint, weights.name)
+            if self.facts is None
+            else ModelInfo(name=weights.name, task="detect", labels=self.facts.names)
         )
 
     @property
@@ -64,6 +66,7 @@ class PredictorMaker:
     """Makes predictors for one model and its options. Thread-safe."""
 
     network: Network
+    kind: Kind
     options: PredictorOptions
     backend: Backend
     may_fall_back: bool
@@ -86,7 +89,7 @@ class PredictorMaker:
                     raise
                 logger.warning("Running with torch instead: %s", error)
                 self.backend = "torch"
-        predictor = Predictor(self.network.checkpoint, self.options)
+        predictor = Predictor(self.network.checkpoint, self.kind, self.options)
         if self.options.precision != "f32":
             predictor.reduce_precision(self.options.precision)
         return predictor
@@ -95,8 +98,8 @@ class PredictorMaker:
         path = export_path(self.network.weights, self.backend)
         predictor = None
         if self.network.facts is None or not path.exists():
-            predictor = Predictor(self.network.checkpoint, self.options)
-            path = export_network(self.network.weights, self.backend, predictor.forward)
+            predictor = Predictor(self.network.checkpoint, self.kind, self.options)
+            path = export_network(self.network.weights, self.backend, predictor)
         with self._lock:
             if threads not in self._opened:
                 self._opened[threads] = open_export(
@@ -109,13 +112,7 @@ class PredictorMaker:
             forward = self._opened[threads]()
             facts = self.network.keep_facts()
         if facts is not None:
-            return ExportedPredictor(facts, self.options, forward)
-        predictor = predictor or Predictor(self.network.checkpoint, self.options)
-        predictor.forward = _as_tensor(forward)
+            return ExportedPredictor(facts, self.kind, self.options, forward)
+        predictor = predictor or Predictor(self.network.checkpoint, self.kind, self.options)
+        predictor.forward = forward
         return predictor
-
-
-def _as_tensor(forward: ExportForward) -> Forward:
-    import torch
-
-    return lambda boxed: torch.from_numpy(np.asarray(forward(boxed)))

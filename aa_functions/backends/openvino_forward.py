@@ -12,10 +12,10 @@ import numpy as np
 
 from aa_functions.backends.device import Precision
 
-ExportForward = Callable[[Sequence[np.ndarray]], np.ndarray]
+ExportForward = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, ...]]
 """Runs an exported network on boxed images of one shape, (height, width, 3), BGR, 8 bits.
 
-Returns its raw output, an array (images, 4 + classes, boxes).
+Returns its raw outputs, whose first dimension is the image.
 """
 
 _first_inference = threading.Lock()
@@ -48,7 +48,7 @@ class OpenVinoNetwork:
         """Return a function that runs the network. Only one thread at a time may call it."""
         requests: dict[tuple[int, ...], Any] = {}
 
-        def forward(boxed: Sequence[np.ndarray]) -> np.ndarray:
+        def forward(boxed: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
             images = boxed[0][None] if len(boxed) == 1 else np.stack(boxed)
             shape, compiled = self._for_shape(images.shape)
             if shape not in requests:
@@ -59,8 +59,7 @@ class OpenVinoNetwork:
                     requests[shape].infer([images], share_inputs=True)
             else:
                 requests[shape].infer([images], share_inputs=True)
-            output: np.ndarray = requests[shape].get_output_tensor(0).data.copy()
-            return output
+            return tuple(tensor.data.copy() for tensor in requests[shape].output_tensors)
 
         return forward
 

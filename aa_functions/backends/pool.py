@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import numpy as np
 import PIL.Image
 
 from aa_functions.backends.predictor import PreparedImage
@@ -25,8 +24,8 @@ class AnyPredictor(Protocol):
     def prepare(self, image: PIL.Image.Image) -> Any:
         """Make an image ready for the network."""
 
-    def run(self, prepared: Sequence[Any], conf: float) -> list[np.ndarray]:
-        """Return the boxes of images that are ready."""
+    def run(self, prepared: Sequence[Any], conf: float) -> list[Any]:
+        """Return what is found on images that are ready."""
 
 
 MakePredictor = Callable[[int], AnyPredictor]
@@ -92,14 +91,14 @@ class CpuRunner:
         self._wide_thread = ThreadPoolExecutor(1, thread_name_prefix="yolo-wide")
         self._wide_threads = wide
 
-    def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[np.ndarray]:
-        """Return the boxes of each image; see `Predictor.run`."""
+    def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[Any]:
+        """Return what is found on each image; see `Predictor.run`."""
         return list(
             self._narrow_threads.map(lambda image: _run_one(self._narrow, image, conf, 1), images)
         )
 
-    def run_single(self, image: PIL.Image.Image, conf: float) -> np.ndarray:
-        """Return the boxes of one image, using several threads.
+    def run_single(self, image: PIL.Image.Image, conf: float) -> Any:
+        """Return what is found on one image, using several threads.
 
         This has a lower latency than `run`, but also a lower throughput.
         """
@@ -108,7 +107,7 @@ class CpuRunner:
         ).result()
 
 
-def _run_one(pool: PredictorPool, image: PIL.Image.Image, conf: float, threads: int) -> np.ndarray:
+def _run_one(pool: PredictorPool, image: PIL.Image.Image, conf: float, threads: int) -> Any:
     with pool.lend() as predictor:
         if predictor.uses_torch:
             import torch
@@ -138,11 +137,11 @@ class GpuRunner:
         """Maximum number of images in a batch. It shrinks when the GPU runs out of memory."""
         return self._batch
 
-    def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[np.ndarray]:
-        """Return the boxes of each image; see `Predictor.run`."""
+    def run(self, images: Sequence[PIL.Image.Image], conf: float) -> list[Any]:
+        """Return what is found on each image; see `Predictor.run`."""
         with self._making:
             predictor = self._made = self._made or self._make(1)
-        found: dict[int, np.ndarray] = {}
+        found: dict[int, Any] = {}
         groups: dict[tuple[int, ...], dict[int, PreparedImage]] = {}
         for index, prepared in enumerate(self._executor.map(predictor.prepare, images)):
             shape = prepared.original.shape
@@ -154,15 +153,15 @@ class GpuRunner:
             found.update(self._run_group(predictor, group, conf))
         return [found[index] for index in range(len(images))]
 
-    def run_single(self, image: PIL.Image.Image, conf: float) -> np.ndarray:
-        """Return the boxes of one image; see `Predictor.run`."""
+    def run_single(self, image: PIL.Image.Image, conf: float) -> Any:
+        """Return what is found on one image; see `Predictor.run`."""
         return self.run([image], conf)[0]
 
     def _run_group(
         self, predictor: AnyPredictor, group: dict[int, PreparedImage], conf: float
-    ) -> dict[int, np.ndarray]:
+    ) -> dict[int, Any]:
         prepared = list(group.values())
-        rows: list[np.ndarray] = []
+        rows: list[Any] = []
         with self._running:
             while len(rows) < len(prepared):
                 part = prepared[len(rows) : len(rows) + self._batch]

@@ -1,8 +1,9 @@
-"""An Ultralytics predictor in separate steps: prepare an image, run prepared images, read boxes.
+"""An Ultralytics predictor in separate steps: prepare an image, run prepared images, read results.
 
-Each step calls Ultralytics' code, so that the boxes are those of its `predict`. `predict` itself is
-not used because it runs a list as one batch, pads images to the largest of the list, drops images
-when its NMS exceeds a time limit, and is not thread-safe.
+Preparing calls Ultralytics' code, and `aa_functions.kinds` reads the network's output as it does,
+so the results are those of its `predict`. `predict` itself is not used because it runs a list as
+one batch, pads images to the largest of the list, drops images when its NMS exceeds a time limit,
+and is not thread-safe.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from PIL.ExifTags import Base
 from aa_functions.backends.device import Precision, exact_convolutions
 from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.errors import YoloOptionError
+from aa_functions.kinds.kind import ImageShapes, Kind, ModelInfo
 from aa_functions.pictures import is_deep, to_rgb
 
-Forward = Callable[[Sequence[np.ndarray]], Any]
+Forward = Callable[[Sequence[np.ndarray]], tuple[Any, ...]]
 """Runs the network on boxed images of one shape, (height, width, 3), BGR, 8 bits.
 
-Returns its raw output, a tensor (images, 4 + classes, boxes).
+Returns its raw outputs, as tensors or numpy arrays whose first dimension is the image.
 """
 
 
@@ -34,10 +36,6 @@ class PredictorOptions:
     """Options for Ultralytics' predictor; see `aa_functions.yolo.create`."""
 
     imgsz: int | tuple[int, int] | None
-    iou: float
-    max_det: int
-    classes: tuple[int, ...] | None
-    agnostic_nms: bool
     device: Any
     precision: Precision
 
@@ -47,16 +45,21 @@ class PreparedImage:
     """An image that is ready for the network."""
 
     original: np.ndarray
-    """(height, width, channels), 8 bits. Ultralytics needs its shape to scale the boxes back."""
+    """(height, width, channels), 8 bits."""
     boxed: np.ndarray
     """Scaled and padded to the input size, BGR. Equal original shapes give equal boxed shapes."""
 
+    @property
+    def shapes(self) -> ImageShapes:
+        """The sizes of both."""
+        return ImageShapes(boxed=self.boxed.shape[:2], original=self.original.shape[:2])
+
 
 def load_checkpoint(path: Path) -> Any:
-    """Return Ultralytics' model object of a detection checkpoint.
+    """Return Ultralytics' model object of a checkpoint.
 
     Raises:
-        YoloOptionError: if the file is not an Ultralytics checkpoint, or is for another task.
+        YoloOptionError: if the file is not an Ultralytics checkpoint.
     """
     ultralytics = import_ultralytics()
     if path.suffix != ".pt":
@@ -71,12 +74,33 @@ def load_checkpoint(path: Path) -> Any:
             f"'{path}' cannot be read as an Ultralytics checkpoint "
             f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason'})"
         ) from error
-    if model.task != "detect":
-        raise YoloOptionError(
-            f"'{path.name}' is a checkpoint for the task '{model.task}', but this function takes "
-            "checkpoints for 'detect' only (boxes)."
-        )
     return model
+
+
+def model_info(checkpoint: Any, name: str) -> ModelInfo:
+    """Return what a checkpoint says about its model.
+
+    Args:
+        checkpoint: What `load_checkpoint` returned.
+        name: File name of the checkpoint.
+    """
+    network = checkpoint.model
+    if hasattr(network, "end2end"):
+        network.end2end = False  # as `predict` does: the head with NMS, if there are two
+    shape = getattr(network.model[-1], "kpt_shape", None)
+    return ModelInfo(
+        name=name,
+        task=checkpoint.task,
+        labels={int(number): str(label) for number, label in checkpoint.names.items()},
+        has_nms=not getattr(network, "end2end", False) and not _is_rtdetr(network),
+        is_rtdetr=_is_rtdetr(network),
+        keypoint_shape=None if shape is None else (int(shape[0]), int(shape[1])),
+        keypoint_names=getattr(network, "kpt_names", None) or {},
+    )
+
+
+def _is_rtdetr(network: Any) -> bool:
+    return type(network.model[-1]).__name__ == "RTDETRDecoder"
 
 
 class Predictor:
@@ -84,20 +108,13 @@ class Predictor:
 
     uses_torch = True
 
-    def __init__(self, checkpoint: Any, options: PredictorOptions) -> None:
+    def __init__(self, checkpoint: Any, kind: Kind, options: PredictorOptions) -> None:
         import torch
-        from ultralytics.models.yolo.detect import DetectionPredictor
         from ultralytics.utils.checks import check_imgsz
 
-        base = checkpoint.task_map[checkpoint.task]["predictor"]
         overrides = {
             **checkpoint.overrides,
             "mode": "predict",
-            "conf": 0.25,
-            "iou": options.iou,
-            "max_det": options.max_det,
-            "classes": list(options.classes) if options.classes is not None else None,
-            "agnostic_nms": options.agnostic_nms,
             "device": torch.device(str(options.device)),
             "rect": True,
             "save": False,
@@ -106,24 +123,27 @@ class Predictor:
         if options.imgsz is not None:
             overrides["imgsz"] = options.imgsz
         threads = torch.get_num_threads()
+        base = checkpoint.task_map[checkpoint.task]["predictor"]
+        self._kind = kind
         self._predictor = _without_letterbox(base)(overrides=overrides)
         self._predictor.setup_model(checkpoint.model, verbose=False)
         torch.set_num_threads(threads)  # setup_model changes it for the whole process
         model = self._predictor.model
-        if model.format == "pt" and model.end2end:
-            model.model.set_head_attr(
-                max_det=max(options.max_det, 300), agnostic_nms=options.agnostic_nms
-            )
         self._predictor.imgsz = check_imgsz(
             self._predictor.args.imgsz, stride=model.stride, min_dim=2
         )
-        # False for RT-DETR, whose output has other dimensions, and for models without NMS.
-        self._has_nms = issubclass(base, DetectionPredictor) and not model.end2end
-        network = _first_output(model)
+        self._crop = _centre_crop(self._predictor) if checkpoint.task == "classify" else None
+        network = _outputs(model)
         if options.device.type == "cuda":
             network = exact_convolutions()(network)
         self.forward: Forward = lambda boxed: network(self._predictor.preprocess(boxed))
         """The network: torch in f32, unless it is replaced."""
+
+    @property
+    def input_shape(self) -> tuple[int, int] | None:
+        """Height and width of the input, if all images are brought to them."""
+        is_fixed = self._predictor.scale_fill or self._crop is not None
+        return tuple(self._predictor.imgsz) if is_fixed else None
 
     def reduce_precision(self, precision: Precision) -> None:
         """Convert torch's network to bf16 or f16, except for the decoding of boxes.
@@ -138,9 +158,11 @@ class Predictor:
         network = model.backend.model
         network.to(dtype)
         _decode_in_f32(network.model[-1], dtype)
-        reduced = _first_output(model)
+        reduced = _outputs(model)
         preprocess = self._predictor.preprocess
-        self.forward = lambda boxed: reduced(preprocess(boxed).to(dtype)).float()
+        self.forward = lambda boxed: tuple(
+            output.float() for output in reduced(preprocess(boxed).to(dtype))
+        )
 
     def prepare(self, image: PIL.Image.Image) -> PreparedImage:
         """Convert and letterbox an image of any mode. Any thread may call it.
@@ -155,14 +177,19 @@ class Predictor:
             # Gives the same as below, but does not copy the whole image, and swaps the channels of
             # the small one.
             original = np.asarray(image)
+            if self._crop is not None:
+                boxed = np.ascontiguousarray(self._crop(original)[..., ::-1])
+                return PreparedImage(original=original, boxed=boxed)
             boxed = cv2.cvtColor(self._predictor.letterbox([original])[0], cv2.COLOR_RGB2BGR)
             return PreparedImage(original=original, boxed=boxed)
         if is_deep(image):
             image = to_rgb(image)
         original = LoadPilAndNumpy([image], channels=channels).im0[0]
+        if self._crop is not None:
+            return PreparedImage(original=original, boxed=self._crop(original))
         return PreparedImage(original=original, boxed=self._predictor.letterbox([original])[0])
 
-    def run(self, prepared: Sequence[PreparedImage], conf: float) -> list[np.ndarray]:
+    def run(self, prepared: Sequence[PreparedImage], conf: float) -> list[Any]:
         """Detect on images whose boxed shapes are equal.
 
         Args:
@@ -170,52 +197,44 @@ class Predictor:
             conf: Minimum confidence, 0 to 1.
 
         Returns:
-            For each image an array (n, 6): x1, y1, x2, y2 in pixels of the original image,
-            confidence, class; sorted by falling confidence.
+            For each image what `Kind.read` returns.
         """
         import torch
 
-        predictor = self._predictor
-        predictor.args.conf = conf
-        found = []
         with torch.inference_mode():
-            boxed = [image.boxed for image in prepared]
-            raw = self.forward(boxed)
-            # Ultralytics scales the boxes by the shape of this tensor.
-            batch = torch.from_numpy(boxed[0]).permute(2, 0, 1)[None]
-            own = raw.split(1)
-            if raw.device.type != "cpu":
-                own = likely_boxes(raw, conf) if self._has_nms else raw.cpu().split(1)
-            # One image at a time: NMS has a time limit for a batch and silently drops the rest.
-            for image, candidates in zip(prepared, own, strict=True):
-                predictor.batch = (["image.jpg"], [image.original], [""])
-                results = predictor.postprocess(candidates, batch, [image.original])
-                found.append(results[0].boxes.data.numpy())
-        return found
+            outputs = self.forward([image.boxed for image in prepared])
+            own = split_outputs(outputs, conf, self._kind.score_rows)
+        return [
+            self._kind.read(raw, image.shapes, conf)
+            for image, raw in zip(prepared, own, strict=True)
+        ]
 
 
-def likely_boxes(raw: Any, conf: float) -> list[Any]:
-    """Return the boxes that can survive NMS, in the memory of the CPU.
+def split_outputs(
+    outputs: Sequence[Any], conf: float, score_rows: int | None
+) -> list[tuple[np.ndarray, ...]]:
+    """Return the raw outputs of each image, in the memory of the CPU.
 
-    NMS consists of some twenty small steps for each image, which a GPU launches one by one. So NMS
-    runs on the CPU. Its first step, dropping the boxes below the minimum confidence, which are
-    nearly all, is done on the GPU, so that little is copied.
+    A GPU first drops the boxes below the minimum confidence, which are nearly all, so that little
+    is copied.
 
     Args:
-        raw: A network's output, (images, 4 + classes, boxes), on any device.
+        outputs: Of the network, on any device.
         conf: Minimum confidence, 0 to 1.
-
-    Returns:
-        For each image a tensor (1, 4 + classes, fewer boxes).
+        score_rows: See `Kind`.
     """
-    import torch
+    first, *others = outputs
+    own: Any = _in_memory(first)
+    if score_rows is not None and getattr(first, "is_cuda", False):
+        likely = first[:, 4 : 4 + score_rows].amax(1) > conf
+        counts = likely.sum(1).tolist()
+        own = [rows.numpy().T for rows in first.transpose(1, 2)[likely].cpu().split(counts)]
+    return list(zip(own, *map(_in_memory, others), strict=True))
 
-    likely = raw[:, 4:].amax(1) > conf
-    counts = likely.sum(1).tolist()
-    rows = raw.transpose(1, 2)[likely].cpu().split(counts)
-    # Ultralytics takes a last dimension of 6 for an output that needs no NMS. Boxes of confidence 0
-    # make it longer, and NMS drops them.
-    return [torch.nn.functional.pad(image.T[None], (0, 7)) for image in rows]
+
+def _in_memory(output: Any) -> np.ndarray:
+    array: np.ndarray = output if isinstance(output, np.ndarray) else output.cpu().numpy()
+    return array
 
 
 def _without_letterbox(base: type) -> type:
@@ -231,16 +250,34 @@ def _without_letterbox(base: type) -> type:
     )
 
 
-def _first_output(model: Any) -> Forward:
-    def forward(batch: Any) -> Any:
+def _centre_crop(predictor: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what scales an image for classification, and cuts out its centre."""
+    predictor.setup_source(np.zeros((32, 32, 3), np.uint8))  # chooses the transforms
+    scale_and_cut, normalize = predictor.host_transforms, predictor.device_transform
+    if scale_and_cut is None or any(normalize.mean.tolist()) or set(normalize.std.tolist()) != {1}:
+        raise YoloOptionError(
+            "The checkpoint prepares its images in a way of its own, which is not supported; save "
+            "it again with a newer Ultralytics, or train it with the default transforms."
+        )
+    return lambda image: np.array(scale_and_cut(PIL.Image.fromarray(image)))
+
+
+def _outputs(model: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the model without the outputs that only training needs."""
+
+    def forward(batch: Any) -> tuple[Any, ...]:
         raw = model(batch)
-        return raw[0] if isinstance(raw, (list, tuple)) else raw
+        first = raw[0] if isinstance(raw, (list, tuple)) else raw
+        return tuple(first) if isinstance(first, (list, tuple)) else (first,)
 
     return forward
 
 
 def _decode_in_f32(head: Any, dtype: Any) -> None:
-    """Convert a detection head back to f32, except its convolutions, one list of them a level."""
+    """Convert a detection head back to f32, except its convolutions, one list of them a level.
+
+    The layers that make the small masks stay reduced, too.
+    """
     import torch
     from ultralytics.nn.modules.head import Detect
 
@@ -253,3 +290,11 @@ def _decode_in_f32(head: Any, dtype: Any) -> None:
             for level in levels:
                 level.register_forward_pre_hook(lambda _, args: (args[0].to(dtype), *args[1:]))
                 level.register_forward_hook(lambda *call: call[-1].float())
+    if hasattr(head, "proto"):
+        head.proto.register_forward_pre_hook(
+            lambda _, args: (
+                args[0].to(dtype)
+                if isinstance(args[0], torch.Tensor)
+                else [level.to(dtype) for level in args[0]],
+            )
+        )

@@ -1,7 +1,7 @@
-"""Synthetic pictures of circles, squares, triangles and stars with known boxes.
+"""Synthetic pictures of shapes with known boxes, outlines, rotated boxes and keypoints.
 
-The shipped model was trained on them. The demo and the tests annotate them and compare the results
-with the true boxes. Picture `index` of a seed is the same on every machine.
+The shipped models were trained on them. The demo and the tests annotate them and compare the
+results with the truth. Picture `index` of a seed is the same on every machine.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 from attrs import frozen
 from PIL import Image, ImageDraw
 
+from aa_functions.training.figures import FIGURES, Figure, Point, RotatedBox
+
 LABELS = ("circle", "square", "triangle", "star")
 SIZES = ((320, 240), (640, 480), (800, 600), (1280, 720), (480, 640))
 _SUPERSAMPLING = 4
-
-Point = tuple[float, float]
 
 
 @frozen(kw_only=True)
@@ -29,6 +29,12 @@ class TrueBox:
     ytl: float
     xbr: float
     ybr: float
+    outline: tuple[Point, ...] = ()
+    """Corners of the drawn shape."""
+    rotated: RotatedBox | None = None
+    """The box along the axis of a shape of `FIGURES`."""
+    keypoints: tuple[Point, ...] = ()
+    """Of a shape of `FIGURES`, in the order of `Figure.keypoints`."""
 
 
 @frozen(kw_only=True)
@@ -46,6 +52,8 @@ def make_shape_images(
     sizes: Sequence[tuple[int, int]] = SIZES,
     shapes: tuple[int, int] = (1, 6),
     extent: tuple[float, float] = (0.1, 0.5),
+    labels: Sequence[str] = LABELS,
+    overhang: float = 0.0,
 ) -> Iterator[ShapeImage]:
     """Yield RGB pictures.
 
@@ -55,9 +63,19 @@ def make_shape_images(
         sizes: Widths and heights in pixels; each picture has one of them at random.
         shapes: Minimum and maximum number of shapes. There are fewer if the picture has no room.
         extent: Minimum and maximum diameter of a shape, as a share of the shorter side.
+        labels: The shapes to draw, of `LABELS` and `FIGURES`.
+        overhang: The share of a shape's width and height by which it may leave the picture.
     """
     for index in range(count):
-        yield make_shape_image(index, seed=seed, sizes=sizes, shapes=shapes, extent=extent)
+        yield make_shape_image(
+            index,
+            seed=seed,
+            sizes=sizes,
+            shapes=shapes,
+            extent=extent,
+            labels=labels,
+            overhang=overhang,
+        )
 
 
 def make_shape_image(
@@ -67,6 +85,8 @@ def make_shape_image(
     sizes: Sequence[tuple[int, int]] = SIZES,
     shapes: tuple[int, int] = (1, 6),
     extent: tuple[float, float] = (0.1, 0.5),
+    labels: Sequence[str] = LABELS,
+    overhang: float = 0.0,
 ) -> ShapeImage:
     """Return picture number `index` of `make_shape_images`."""
     rng = np.random.default_rng([seed, index])
@@ -74,13 +94,12 @@ def make_shape_image(
     image = Image.fromarray(_background(rng, width, height))
     boxes: list[TrueBox] = []
     for _ in range(int(rng.integers(shapes[0], shapes[1] + 1))):
-        label = LABELS[int(rng.integers(len(LABELS)))]
+        label = labels[int(rng.integers(len(labels)))]
         low, high = (math.log(share * min(width, height)) for share in extent)
-        outline = _outline(rng, label, radius=math.exp(rng.uniform(low, high)) / 2)
-        place = _free_place(rng, outline, boxes, label, width, height)
-        if place is not None:
-            box, (dx, dy) = place
-            _draw(rng, image, [(x + dx, y + dy) for x, y in outline], box)
+        figure = _figure(rng, label, radius=math.exp(rng.uniform(low, high)) / 2)
+        box = _free_place(rng, figure, boxes, label, width, height, overhang)
+        if box is not None:
+            _draw(rng, image, box)
             boxes.append(box)
     return ShapeImage(image=image, boxes=tuple(boxes))
 
@@ -100,46 +119,56 @@ def _background(rng: np.random.Generator, width: int, height: int) -> np.ndarray
     return pixels
 
 
-def _outline(rng: np.random.Generator, label: str, *, radius: float) -> list[Point]:
-    """Return the corners of a shape around (0, 0), rotated at random."""
+def _figure(rng: np.random.Generator, label: str, *, radius: float) -> Figure:
+    """Return a shape around (0, 0), rotated at random."""
     rotation = rng.uniform(0, 2 * math.pi)
+    if label in FIGURES:
+        return FIGURES[label].turn(rotation, scale=radius)
     if label == "circle":
         corners, radii = 72, [radius]
     elif label == "star":
         corners, radii = 10, [radius, radius * 0.42]
     else:
         corners, radii = (4 if label == "square" else 3), [radius]
-    return [
-        (
-            radii[i % len(radii)] * math.cos(rotation + 2 * math.pi * i / corners),
-            radii[i % len(radii)] * math.sin(rotation + 2 * math.pi * i / corners),
+    return Figure(
+        outline=tuple(
+            (
+                radii[i % len(radii)] * math.cos(rotation + 2 * math.pi * i / corners),
+                radii[i % len(radii)] * math.sin(rotation + 2 * math.pi * i / corners),
+            )
+            for i in range(corners)
         )
-        for i in range(corners)
-    ]
+    )
 
 
 def _free_place(
     rng: np.random.Generator,
-    outline: list[Point],
+    figure: Figure,
     taken: Sequence[TrueBox],
     label: str,
     width: int,
     height: int,
-) -> tuple[TrueBox, Point] | None:
-    """Return a random box in the picture that touches no other, and the shift to it."""
-    xs, ys = zip(*outline, strict=True)
+    overhang: float,
+) -> TrueBox | None:
+    """Move a shape to a random place in the picture where it touches no other."""
+    xs, ys = zip(*figure.outline, strict=True)
+    across, down = overhang * (max(xs) - min(xs)), overhang * (max(ys) - min(ys))
     for _ in range(20):
-        dx = rng.uniform(-min(xs) + 1, width - 1 - max(xs))
-        dy = rng.uniform(-min(ys) + 1, height - 1 - max(ys))
+        dx = rng.uniform(-min(xs) + 1 - across, width - 1 - max(xs) + across)
+        dy = rng.uniform(-min(ys) + 1 - down, height - 1 - max(ys) + down)
+        moved = figure.move(dx, dy)
         box = TrueBox(
             label=label,
             xtl=min(xs) + dx,
             ytl=min(ys) + dy,
             xbr=max(xs) + dx,
             ybr=max(ys) + dy,
+            outline=moved.outline,
+            rotated=moved.box,
+            keypoints=moved.keypoints,
         )
         if not any(_touch(box, other) for other in taken):
-            return box, (dx, dy)
+            return box
     return None
 
 
@@ -147,13 +176,14 @@ def _touch(a: TrueBox, b: TrueBox) -> bool:
     return a.xtl < b.xbr and b.xtl < a.xbr and a.ytl < b.ybr and b.ytl < a.ybr
 
 
-def _draw(rng: np.random.Generator, image: Image.Image, corners: list[Point], box: TrueBox) -> None:
+def _draw(rng: np.random.Generator, image: Image.Image, box: TrueBox) -> None:
     """Fill the outline with a colour that differs from the background."""
     left, top = math.floor(box.xtl), math.floor(box.ytl)
     width, height = math.ceil(box.xbr) - left, math.ceil(box.ybr) - top
     enlarged = Image.new("L", (width * _SUPERSAMPLING, height * _SUPERSAMPLING))
     ImageDraw.Draw(enlarged).polygon(
-        [((x - left) * _SUPERSAMPLING, (y - top) * _SUPERSAMPLING) for x, y in corners], fill=255
+        [((x - left) * _SUPERSAMPLING, (y - top) * _SUPERSAMPLING) for x, y in box.outline],
+        fill=255,
     )
     stencil = enlarged.resize((width, height), Image.Resampling.BOX)
     background = np.asarray(image.crop((left, top, left + width, top + height))).mean(axis=(0, 1))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import Any
 from attrs import frozen
 
 from aa_functions.backends.ultralytics_import import import_ultralytics
+from aa_functions.processors import cpu_cores
+from aa_functions.training.datasets import write_dataset
 from aa_functions.training.shape_images import LABELS, SIZES, make_shape_images
 
 SMALL_SIZES = ((320, 240), (320, 180), (320, 320), (240, 320))
@@ -36,6 +37,8 @@ class Stage:
     imgsz: int
     epochs: int
     learning_rate: float
+    mosaic: float = 1.0
+    """Probability that four pictures are put together to one."""
 
 
 # Training at a small size is fast. The second stage adapts the model to the size of predictions.
@@ -58,10 +61,10 @@ def main() -> None:
     trained = train(work_dir)
     seconds = time.monotonic() - started
     target = arguments.out / "shapes-yolov8n.pt"
-    strip(trained, target)
+    strip(trained, target, "detect", DEFAULT_IMGSZ)
     report = {
         "labels": list(LABELS),
-        "training": {"seconds": round(seconds), "cpu_cores": os.cpu_count()},
+        "training": {"seconds": round(seconds), "cpu_cores": cpu_cores()},
         "held_out": measure(target, work_dir),
     }
     target.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n")
@@ -70,73 +73,65 @@ def main() -> None:
 
 def train(work_dir: Path) -> Path:
     """Run all stages; return the checkpoint of the last."""
-    ultralytics = import_ultralytics()
-    dataset = write_dataset(
-        work_dir / f"images-{TRAINING_SEED}",
-        count=TRAINING_IMAGES,
-        seed=TRAINING_SEED,
-        sizes=SMALL_SIZES,
+    data = _pictures(
+        work_dir / f"images-{TRAINING_SEED}", TRAINING_IMAGES, TRAINING_SEED, SMALL_SIZES
     )
-    weights = "yolov8n.yaml"
+    weights = Path("yolov8n.yaml")
     for stage in STAGES:
-        # By default Ultralytics leaves one core unused.
-        model = ultralytics.YOLO(weights)
-        model.add_callback("on_train_start", _use_all_cores)
-        model.train(
-            data=str(dataset),
-            epochs=stage.epochs,
-            imgsz=stage.imgsz,
-            batch=16,
-            optimizer="AdamW",
-            lr0=stage.learning_rate,
-            close_mosaic=min(10, stage.epochs // 2),
-            warmup_epochs=min(3.0, stage.epochs / 4),
-            amp=False,
-            workers=0,
-            cache="ram",
-            val=False,
-            plots=False,
-            verbose=False,
-            seed=0,
-            device="cpu",
-            project=str(work_dir),
-            name=f"stage-{stage.name}",
-            exist_ok=True,
-        )
-        weights = str(work_dir / f"stage-{stage.name}" / "weights" / "last.pt")
-    return Path(weights)
+        weights = train_stage(weights, stage, data, work_dir)
+    return weights
+
+
+def train_stage(weights: Path, stage: Stage, data: Path, work_dir: Path) -> Path:
+    """Train from a checkpoint, or the YAML of a network; return the new checkpoint."""
+    # By default Ultralytics leaves one core unused.
+    model = import_ultralytics().YOLO(str(weights))
+    model.add_callback("on_train_start", _use_all_cores)
+    model.train(
+        data=str(data),
+        epochs=stage.epochs,
+        imgsz=stage.imgsz,
+        batch=16,
+        optimizer="AdamW",
+        lr0=stage.learning_rate,
+        mosaic=stage.mosaic,
+        close_mosaic=min(10, stage.epochs // 2),
+        warmup_epochs=min(3.0, stage.epochs / 4),
+        amp=False,
+        workers=0,
+        cache="ram",
+        val=False,
+        plots=False,
+        verbose=False,
+        seed=0,
+        device="cpu",
+        project=str(work_dir),
+        name=f"stage-{stage.name}",
+        exist_ok=True,
+    )
+    return work_dir / f"stage-{stage.name}" / "weights" / "last.pt"
 
 
 def _use_all_cores(trainer: object) -> None:
     import torch
 
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(cpu_cores())
 
 
-def write_dataset(folder: Path, *, count: int, seed: int, sizes: Sequence[tuple[int, int]]) -> Path:
-    """Write pictures and boxes in the YOLO format; return the path of the data set's YAML."""
-    description = folder / "data.yaml"
-    if description.exists():
-        return description
-    for part in ("images", "labels"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    for index, made in enumerate(make_shape_images(count, seed=seed, sizes=sizes)):
-        made.image.save(folder / "images" / f"{index:05}.jpg", quality=90)
-        width, height = made.image.size
-        lines = [
-            f"{LABELS.index(box.label)} {(box.xtl + box.xbr) / 2 / width:.6f} "
-            f"{(box.ytl + box.ybr) / 2 / height:.6f} {(box.xbr - box.xtl) / width:.6f} "
-            f"{(box.ybr - box.ytl) / height:.6f}\n"
-            for box in made.boxes
-        ]
-        (folder / "labels" / f"{index:05}.txt").write_text("".join(lines))
-    names = "".join(f"  {index}: {label}\n" for index, label in enumerate(LABELS))
-    description.write_text(f"path: {folder}\ntrain: images\nval: images\nnames:\n{names}")
-    return description
+def _pictures(folder: Path, count: int, seed: int, sizes: Sequence[tuple[int, int]]) -> Path:
+    pictures = make_shape_images(count, seed=seed, sizes=sizes)
+    return write_dataset(folder, pictures, kind="detect", labels=LABELS)
 
 
-def strip(checkpoint: Path, target: Path) -> None:
-    """Write a checkpoint with the weights in half precision and without traces of the machine."""
+def strip(checkpoint: Path, target: Path, kind: str, imgsz: int) -> None:
+    """Write a checkpoint with the weights in half precision and without traces of the machine.
+
+    Args:
+        checkpoint: What the training wrote.
+        target: The file to write.
+        kind: The kind of the model, which Ultralytics calls its task.
+        imgsz: The default input size, in pixels.
+    """
     import torch
 
     # Unpickling is safe: this process wrote the checkpoint.
@@ -145,7 +140,9 @@ def strip(checkpoint: Path, target: Path) -> None:
     model.half()
     for parameter in model.parameters():
         parameter.requires_grad = False
-    model.args = {"task": "detect", "model": "yolov8n.yaml", "imgsz": DEFAULT_IMGSZ}
+    network = Path(model.yaml["yaml_file"]).name
+    model.yaml["yaml_file"] = network
+    model.args = {"task": kind, "model": network, "imgsz": imgsz}
     model.criterion = None
     model.pt_path = target.name
     kept = {
@@ -171,7 +168,7 @@ def measure(weights: Path, work_dir: Path) -> list[dict[str, Any]]:
     rows = []
     for offset, (title, sizes, inputs) in enumerate(sets):
         seed = HELD_OUT_SEED + offset
-        dataset = write_dataset(work_dir / f"images-{seed}", count=200, seed=seed, sizes=sizes)
+        dataset = _pictures(work_dir / f"images-{seed}", 200, seed, sizes)
         for imgsz in inputs:
             metrics = ultralytics.YOLO(str(weights)).val(
                 data=str(dataset), imgsz=imgsz, batch=8, workers=0, plots=False, verbose=False,

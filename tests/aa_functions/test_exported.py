@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -22,9 +23,11 @@ from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 
 from aa_functions.backends.facts import NetworkFacts, facts_of, read_facts, write_facts
-from aa_functions.backends.letterbox import BoxedImage, box_image, boxes_in_image
-from aa_functions.backends.nms import choose_boxes
+from aa_functions.backends.letterbox import box_image
 from aa_functions.backends.predictor import load_checkpoint
+from aa_functions.kinds.geometry import boxes_to_image
+from aa_functions.kinds.kind import BoxOptions, ImageShapes
+from aa_functions.kinds.select import select_boxes
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import create
 
@@ -38,7 +41,7 @@ from aa_functions.yolo import create
 
 function = create(sys.argv[1], backend=sys.argv[2], workers=2)
 labels = [label.name for label in function.spec.labels]
-context = SimpleNamespace(frame_name="a", conf_threshold=None)
+context = SimpleNamespace(frame_name="a", conf_threshold=None, conv_mask_to_poly=False)
 image = Image.open(sys.argv[3]).convert("RGB")
 found = function.detect_batch([context] * 2, [image] * 2)
 one = function.detect(context, image)
@@ -56,6 +59,11 @@ def raw_output(seed: int, classes: int, boxes: int) -> np.ndarray:
     sizes = random.uniform(20, 120, (boxes, 2))
     scores = random.uniform(0, 1, (boxes, classes)) ** 3
     return np.concatenate([places, sizes, scores], axis=1).T.astype(np.float32)
+
+
+def choose_boxes(raw: np.ndarray, *, conf: float, agnostic: bool, **options: Any) -> np.ndarray:
+    chosen = BoxOptions(agnostic_nms=agnostic, **options)
+    return select_boxes(raw, len(raw) - 4, conf, chosen)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -87,7 +95,7 @@ def test_the_same_boxes_are_kept(seed: int, options: dict, monkeypatch: pytest.M
 
 
 def test_more_candidates_than_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aa_functions.backends.nms.MAX_CANDIDATES", 50)
+    monkeypatch.setattr("aa_functions.kinds.select.MAX_CANDIDATES", 50)
     raw = raw_output(2, classes=2, boxes=400)
     (wanted,) = non_max_suppression(
         torch.from_numpy(raw.copy())[None], 0.25, 0.7, max_nms=50, max_det=300
@@ -109,7 +117,8 @@ def test_images_are_boxed_and_boxes_scaled_back_alike(
     )
     boxes = np.random.default_rng(5).uniform(-20, 700, (50, 4)).astype(np.float32)
     wanted = scale_boxes(boxed.boxed.shape[:2], torch.from_numpy(boxes.copy()), original.shape)
-    np.testing.assert_array_equal(boxes_in_image(boxes, boxed), wanted.numpy())
+    shapes = ImageShapes(boxed=boxed.boxed.shape[:2], original=boxed.size)
+    np.testing.assert_array_equal(boxes_to_image(boxes, shapes), wanted.numpy())
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "P", "RGBA", "CMYK", "1"])
@@ -126,8 +135,8 @@ def test_images_are_converted_alike(mode: str, orientation: int | None) -> None:
 
 
 def test_boxes_of_an_empty_image() -> None:
-    image = BoxedImage(size=(480, 640), boxed=np.zeros((480, 640, 3), np.uint8))
-    assert boxes_in_image(np.zeros((0, 4), np.float32), image).shape == (0, 4)
+    shapes = ImageShapes(boxed=(480, 640), original=(480, 640))
+    assert boxes_to_image(np.zeros((0, 4), np.float32), shapes).shape == (0, 4)
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnx"])

@@ -40,7 +40,7 @@ class Core(openvino.Core):
 def infer():
     try:
         forward = open_export(network, "openvino", threads=1, copies=1, precision="f32")()
-        assert forward([numpy.zeros((32, 32, 3), numpy.uint8)]).shape[0] == 1
+        assert forward([numpy.zeros((32, 32, 3), numpy.uint8)])[0].shape[0] == 1
     except BaseException as error:
         failed.append(repr(error))
 

@@ -291,9 +291,15 @@ def test_an_export_that_disagrees_is_refused(tmp_path, monkeypatch):
 
     from aa_functions.backends.export import export_network
 
+    class Zeros:
+        input_shape = None
+
+        def forward(self, boxed: object) -> tuple[torch.Tensor]:
+            return (torch.zeros(1, 8, 1008),)
+
     monkeypatch.setenv("CVAT_FLOWS_WEIGHTS", str(tmp_path))
     with pytest.raises(YoloOptionError, match="other results than torch"):
-        export_network(MODEL, "openvino", lambda boxed: torch.zeros(1, 8, 1008))
+        export_network(MODEL, "openvino", Zeros())
     assert list((tmp_path / "exports").iterdir()) == []
 
 
@@ -351,14 +357,14 @@ def test_a_backend_that_is_not_installed(monkeypatch):
     assert create(MODEL, device="cpu", backend="auto").spec
 
 
-def test_files_that_are_not_detection_checkpoints(tmp_path):
+def test_files_that_are_not_checkpoints_of_a_kind(tmp_path):
     import torch
 
     ultralytics = import_ultralytics()
-    segment = tmp_path / "shapes-seg.pt"
-    ultralytics.YOLO("yolov8n-seg.yaml").save(segment)
-    with pytest.raises(YoloOptionError, match=r"'shapes-seg\.pt' is a checkpoint for .* 'segment'"):
-        create(segment)
+    depth = tmp_path / "rooms.pt"
+    ultralytics.YOLO("yolo26n-depth.yaml").save(depth)
+    with pytest.raises(YoloOptionError, match=r"'rooms\.pt' is a checkpoint for 'depth'"):
+        create(depth)
     torch.save({"weights": [1]}, tmp_path / "other.pt")
     with pytest.raises(YoloOptionError, match="cannot be read as an Ultralytics checkpoint"):
         create(tmp_path / "other.pt")

@@ -18,10 +18,14 @@ from aa_functions.backends.pool import GpuRunner
 from aa_functions.backends.predictor import (
     Predictor,
     PredictorOptions,
-    likely_boxes,
     load_checkpoint,
+    model_info,
+    split_outputs,
 )
 from aa_functions.backends.ultralytics_import import import_ultralytics
+from aa_functions.kinds.kind import BoxOptions
+from aa_functions.kinds.options import KindOptions, make_kind
+from aa_functions.kinds.select import select_boxes
 from aa_functions.training.shape_images import make_shape_images
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import create
@@ -42,16 +46,10 @@ def many() -> list[Any]:
 
 
 def predictor_on(device: Any, precision: Any = "f32") -> Predictor:
-    options = PredictorOptions(
-        imgsz=640,
-        iou=0.7,
-        max_det=300,
-        classes=None,
-        agnostic_nms=False,
-        device=device,
-        precision=precision,
-    )
-    predictor = Predictor(load_checkpoint(MODEL), options)
+    options = PredictorOptions(imgsz=640, device=device, precision=precision)
+    checkpoint = load_checkpoint(MODEL)
+    kind = make_kind(model_info(checkpoint, MODEL.name), KindOptions())
+    predictor = Predictor(checkpoint, kind, options)
     if precision != "f32":
         predictor.reduce_precision(precision)
     return predictor
@@ -146,34 +144,35 @@ def test_batches_shrink_when_the_gpu_runs_out_of_memory(many):
 
 
 @pytest.mark.parametrize("conf", [0.0, 0.05, 0.25, 0.9])
-def test_nms_gives_the_same_for_the_likely_boxes_as_for_all(device, many, conf):
+def test_nms_chooses_the_boxes_that_ultralytics_chooses(device, many, conf):
+    from ultralytics.utils.nms import non_max_suppression
+
     predictor = predictor_on(device)
     prepared = [predictor.prepare(image) for image in many[:6]]
     with torch.inference_mode():
-        raw = predictor.forward([image.boxed for image in prepared])
-    everything = [nms(own, conf) for own in raw.cpu().split(1)]
-    taken = [nms(candidates, conf) for candidates in likely_boxes(raw, conf)]
-    for rows, others in zip(taken, everything, strict=True):
-        assert torch.equal(rows, others)
-    assert any(map(len, everything))
+        outputs = predictor.forward([image.boxed for image in prepared])
+        wanted = non_max_suppression(outputs[0].cpu(), conf, 0.7)
+        own = split_outputs(outputs, conf, 4)
+    found = [select_boxes(raw, 4, conf, BOX_OPTIONS) for (raw,) in own]
+    for rows, expected in zip(found, wanted, strict=True):
+        assert np.array_equal(rows, expected.numpy())
+    assert any(map(len, found))
+
+
+BOX_OPTIONS = BoxOptions(iou=0.7, max_det=300, classes=None, agnostic_nms=False)
 
 
 @pytest.mark.parametrize("boxes", range(9))
-def test_any_number_of_candidates_goes_through_nms(boxes):
-    raw = torch.zeros(2, 8, 50)
+def test_any_number_of_candidates_goes_through_nms(device, boxes):
+    raw = torch.zeros(2, 8, 50, device=device)
     for number in range(boxes):
         raw[1, :4, number] = torch.tensor([100.0 + 60 * number, 50.0, 40.0, 40.0])
         raw[1, 4 + number % 4, number] = 0.9 - number / 100
-    first, second = (nms(candidates, 0.25) for candidates in likely_boxes(raw, 0.25))
+    first, second = (
+        select_boxes(own, 4, 0.25, BOX_OPTIONS) for (own,) in split_outputs((raw,), 0.25, 4)
+    )
     assert len(first) == 0
     assert second[:, 0].tolist() == [80.0 + 60 * number for number in range(boxes)]
-
-
-def nms(raw: Any, conf: float) -> Any:
-    from ultralytics.utils.nms import non_max_suppression
-
-    (rows,) = non_max_suppression(raw, conf, 0.7)
-    return rows
 
 
 def test_tf32_is_off_for_the_network_alone():

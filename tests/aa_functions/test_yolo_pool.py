@@ -20,23 +20,26 @@ import torch
 from ultralytics.data.loaders import LoadPilAndNumpy
 
 from aa_functions.backends.pool import CpuRunner, GpuRunner, PredictorPool, is_out_of_memory
-from aa_functions.backends.predictor import Predictor, PredictorOptions, load_checkpoint
+from aa_functions.backends.predictor import (
+    Predictor,
+    PredictorOptions,
+    load_checkpoint,
+    model_info,
+)
+from aa_functions.kinds.options import KindOptions, make_kind
 from aa_functions.weights import SHIPPED_FOLDER
 
-OPTIONS = PredictorOptions(
-    imgsz=None,
-    iou=0.7,
-    max_det=300,
-    classes=None,
-    agnostic_nms=False,
-    device=torch.device("cpu"),
-    precision="f32",
-)
+OPTIONS = PredictorOptions(imgsz=None, device=torch.device("cpu"), precision="f32")
 
 
 @pytest.fixture(scope="module")
 def checkpoint():
     return load_checkpoint(SHIPPED_FOLDER / "shapes-yolov8n.pt")
+
+
+@pytest.fixture(scope="module")
+def kind(checkpoint):
+    return make_kind(model_info(checkpoint, "shapes-yolov8n.pt"), KindOptions())
 
 
 class RecordingPredictor(Predictor):
@@ -52,13 +55,13 @@ class RecordingPredictor(Predictor):
 
 
 @pytest.fixture
-def recording(checkpoint):
-    return RecordingPredictor(checkpoint, OPTIONS)
+def recording(checkpoint, kind):
+    return RecordingPredictor(checkpoint, kind, OPTIONS)
 
 
 @pytest.fixture(scope="module")
-def alone(checkpoint, pictures):
-    predictor = Predictor(checkpoint, OPTIONS)
+def alone(checkpoint, kind, pictures):
+    predictor = Predictor(checkpoint, kind, OPTIONS)
     return [predictor.run([predictor.prepare(image)], 0.25)[0] for image in pictures]
 
 
@@ -81,8 +84,8 @@ def image_of(mode, orientation=None):
     [image_of("RGB"), image_of("RGB", 1), image_of("RGB", 6), image_of("L"), image_of("RGBA")],
     ids=["rgb", "upright", "turned", "grey", "alpha"],
 )
-def test_images_are_prepared_as_ultralytics_does(checkpoint, image):
-    predictor = Predictor(checkpoint, OPTIONS)
+def test_images_are_prepared_as_ultralytics_does(checkpoint, kind, image):
+    predictor = Predictor(checkpoint, kind, OPTIONS)
     original = LoadPilAndNumpy([image]).im0[0]
     prepared = predictor.prepare(image)
     np.testing.assert_array_equal(prepared.boxed, predictor._predictor.letterbox([original])[0])
@@ -125,11 +128,11 @@ def test_what_counts_as_out_of_memory():
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
-def test_the_cpu_runs_images_one_by_one(checkpoint, pictures, alone):
+def test_the_cpu_runs_images_one_by_one(checkpoint, kind, pictures, alone):
     made = []
 
     def make(threads):
-        made.append((threads, RecordingPredictor(checkpoint, OPTIONS)))
+        made.append((threads, RecordingPredictor(checkpoint, kind, OPTIONS)))
         return made[-1][1]
 
     two = CpuRunner(make, workers=2).run(pictures, 0.25)

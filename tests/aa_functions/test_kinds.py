@@ -1,0 +1,265 @@
+"""YOLO models of all kinds: equal to Ultralytics' `predict`, back ends, truth, wrong options."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
+
+from aa_functions import decode_mask
+from aa_functions.backends.ultralytics_import import import_ultralytics
+from aa_functions.errors import YoloOptionError
+from aa_functions.training.figures import KEYPOINTS
+from aa_functions.training.shape_images import LABELS, ShapeImage, TrueBox, make_shape_images
+from aa_functions.yolo import YoloDetection, create
+
+FOLDER = Path(__file__).parents[1] / "assets" / "weights"
+PIXELS = 0.1
+WEIGHTS = {
+    "segment": FOLDER / "shapes-seg.pt",
+    "obb": FOLDER / "arrows-obb.pt",
+    "pose": FOLDER / "arrows-pose.pt",
+    "classify": Path(tempfile.gettempdir()) / "unused",
+}
+"""The last one has random weights, made by a fixture."""
+LARGE: dict[str, Any] = {"extent": (0.2, 0.6), "shapes": (1, 4)}
+PICTURES: dict[str, dict[str, Any]] = {
+    "segment": LARGE,
+    "obb": {**LARGE, "labels": ("bar", "arrow")},
+    "pose": {**LARGE, "labels": ("arrow",), "overhang": 0.3},
+    "classify": {"extent": (0.4, 0.95), "shapes": (1, 1)},
+}
+SIZES = ((320, 240), (640, 480), (480, 640))
+CONF = 0.2
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, list[ShapeImage]]:
+    """Pictures of three sizes for each kind."""
+    return {
+        kind: list(make_shape_images(6, seed=80_001, sizes=SIZES, **options))
+        for kind, options in PICTURES.items()
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _random_classifier(tmp_path_factory: pytest.TempPathFactory) -> None:
+    import torch
+
+    torch.manual_seed(3)
+    WEIGHTS["classify"] = tmp_path_factory.mktemp("classifier") / "random-cls.pt"
+    import_ultralytics().YOLO("yolov8n-cls.yaml").save(WEIGHTS["classify"])
+
+
+class Functions(dict[str, YoloDetection]):
+    """Loads each function once."""
+
+    def __missing__(self, kind: str) -> YoloDetection:
+        self[kind] = create(WEIGHTS[kind], backend="torch", workers=1)
+        return self[kind]
+
+
+@pytest.fixture(scope="module")
+def functions() -> Functions:
+    return Functions()
+
+
+def predict(kind: str, image: Any) -> Any:
+    model = import_ultralytics().YOLO(str(WEIGHTS[kind]))
+    return model.predict(image, conf=CONF, retina_masks=True, verbose=False)[0]
+
+
+def bitmap(shape: Any, image: Any) -> np.ndarray:
+    mask: np.ndarray = decode_mask(shape.points, image_width=image.width, image_height=image.height)
+    return mask
+
+
+def polygon_bitmap(points: Sequence[float], image: Any) -> np.ndarray:
+    canvas = np.zeros((image.height, image.width), np.uint8)
+    corners = np.array(points).reshape(-1, 2)
+    # OpenCV's corners are centres of pixels, in 16ths.
+    cv2.fillPoly(canvas, [np.round((corners - 0.5) * 16).astype(np.int32)], 1, shift=4)
+    return canvas.astype(bool)
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+def assert_equal_to_predict(kind: str, shapes: list[Any], image: Any) -> None:
+    wanted = predict(kind, image)
+    if kind == "classify":
+        best = int(wanted.probs.top1)
+        assert [shape.label_id for shape in shapes] == [best]
+        assert shapes[0].score == pytest.approx(float(wanted.probs.top1conf), abs=1e-3)
+        return
+    boxes = wanted.obb if kind == "obb" else wanted.boxes
+    assert [shape.label_id for shape in shapes] == boxes.cls.int().tolist()
+    assert [shape.score for shape in shapes] == pytest.approx(boxes.conf.tolist(), abs=1e-3)
+    for index, shape in enumerate(shapes):
+        if kind == "segment":
+            assert iou(bitmap(shape, image), wanted.masks.data[index].numpy() > 0) >= 0.999
+        elif kind == "obb":
+            found, expected = corners(shape), boxes.xyxyxyxy[index].numpy()
+            assert np.abs(by_place(found) - by_place(expected)).max() <= PIXELS
+        else:
+            points = [element.points for element in shape.elements]
+            assert np.abs(np.array(points) - wanted.keypoints.xy[index].numpy()).max() <= PIXELS
+            confidences = wanted.keypoints.conf[index].tolist()
+            assert [element.outside for element in shape.elements] == [
+                confidence < 0.5 for confidence in confidences
+            ]
+
+
+def corners(rectangle: Any) -> np.ndarray:
+    """Return the corners as CVAT draws them: turned clockwise around the centre."""
+    x1, y1, x2, y2 = rectangle.points
+    box = ((x1 + x2) / 2, (y1 + y2) / 2), (x2 - x1, y2 - y1), rectangle.rotation
+    found: np.ndarray = cv2.boxPoints(box)
+    return found
+
+
+def by_place(points: np.ndarray) -> np.ndarray:
+    centre = points.mean(0)
+    return points[np.argsort(np.arctan2(*(points - centre).T))]
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_equal_to_ultralytics(kind, functions, drawn, make_context):
+    function = functions[kind]
+    images = [made.image for made in drawn[kind]]
+    contexts = [make_context(conf_threshold=0.0 if kind == "classify" else CONF)] * len(images)
+    together = function.detect_batch(contexts, images)
+    assert sum(map(len, together)) >= len(images)
+    for image, shapes in zip(images, together, strict=True):
+        assert_equal_to_predict(kind, shapes, image)
+        assert function.detect(contexts[0], image) == shapes
+
+
+@pytest.mark.parametrize("backend", ["openvino", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_backends_give_the_same(kind, backend, drawn, make_context):
+    for name in {"openvino": ["openvino"], "onnx": ["onnx", "onnxruntime"]}[backend]:
+        pytest.importorskip(name)
+    function = create(WEIGHTS[kind], backend=backend, workers=1)
+    images = [made.image for made in drawn[kind][:3]]
+    contexts = [make_context(conf_threshold=0.0 if kind == "classify" else CONF)] * len(images)
+    for image, shapes in zip(images, function.detect_batch(contexts, images), strict=True):
+        assert_equal_to_predict(kind, shapes, image)
+
+
+def true_bitmap(box: TrueBox, image: Any) -> np.ndarray:
+    return polygon_bitmap([value for corner in box.outline for value in corner], image)
+
+
+def is_found(kind: str, box: TrueBox, shapes: list[Any], image: Any) -> bool:
+    """Return whether a shape is near the truth."""
+    if kind == "segment":
+        wanted = true_bitmap(box, image)
+        return any(
+            shape.label_id == LABELS.index(box.label) and iou(bitmap(shape, image), wanted) > 0.8
+            for shape in shapes
+        )
+    if kind == "obb":
+        assert box.rotated is not None
+        wanted = polygon_bitmap(np.ravel(box.rotated.corners()).tolist(), image)
+        return any(
+            shape.label_id == ("bar", "arrow").index(box.label)
+            and iou(polygon_bitmap(corners(shape).ravel().tolist(), image), wanted) > 0.6
+            for shape in shapes
+        )
+    raise ValueError(kind)
+
+
+# The models were trained for minutes: they find many shapes, not all.
+@pytest.mark.parametrize(("kind", "share"), [("segment", 0.4), ("obb", 0.25)])
+def test_finds_what_was_drawn(kind, share, functions, make_context):
+    pictures = list(make_shape_images(12, seed=80_002, sizes=((320, 240),), **PICTURES[kind]))
+    found = [
+        is_found(kind, box, shapes, made.image)
+        for made in pictures
+        for shapes in [functions[kind].detect(make_context(), made.image)]
+        for box in made.boxes
+    ]
+    assert sum(found) >= share * len(found), f"{sum(found)} of {len(found)}"
+
+
+def test_polygons_cover_the_masks(functions, drawn, make_context):
+    function = functions["segment"]
+    for made in drawn["segment"][:3]:
+        masks = function.detect(make_context(), made.image)
+        polygons = function.detect(make_context(conv_mask_to_poly=True), made.image)
+        assert {shape.type.value for shape in polygons} <= {"polygon"}
+        assert len(polygons) >= len(masks)
+        covered = [polygon_bitmap(shape.points, made.image) for shape in polygons]
+        for mask in masks:
+            assert max(iou(bitmap(mask, made.image), other) for other in covered) > 0.9
+
+
+def test_specs(functions):
+    types = {kind: {label.type for label in functions[kind].spec.labels} for kind in WEIGHTS}
+    assert types == {
+        "segment": {"mask"},
+        "obb": {"rectangle"},
+        "pose": {"skeleton"},
+        "classify": {"tag"},
+    }
+    (arrow,) = functions["pose"].spec.labels
+    assert [(point.name, point.id) for point in arrow.sublabels] == list(
+        zip(KEYPOINTS, range(4), strict=True)
+    )
+
+
+def test_several_tags(make_context, drawn):
+    function = create(WEIGHTS["classify"], backend="torch", top_k=3, workers=1)
+    image = drawn["classify"][0].image
+    tags = function.detect(make_context(conf_threshold=0.0), image)
+    scores = [tag.score for tag in tags]
+    assert len(tags) == 3
+    assert scores == sorted(scores, reverse=True)
+    assert function.detect(make_context(conf_threshold=1.0), image) == []
+
+
+@pytest.mark.parametrize("ending", ["txt", "json", "yaml", "names"])
+def test_keypoint_names(ending, tmp_path):
+    content = {
+        "txt": "a\nb\nc\nd\n",
+        "json": '["a", "b", "c", "d"]',
+        "yaml": "kpt_names:\n  0: [a, b, c, d]\n",
+    }
+    given = "a, b,c,d"
+    if ending in content:
+        path = tmp_path / f"names.{ending}"
+        path.write_text(content[ending])
+        given = str(path)
+    function = create(WEIGHTS["pose"], keypoints=given)
+    (arrow,) = function.spec.labels
+    assert [point.name for point in arrow.sublabels] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("pose", {"keypoints": "tip,tail"}, "has 2 names (tip, tail), but the model"),
+        ("pose", {"keypoints": "a,b,c,a"}, "the name 'a' twice"),
+        ("pose", {"keypoints": "no-such.txt"}, "the file 'no-such.txt', which cannot be read"),
+        ("pose", {"keypoint_conf": 1.5}, "keypoint_conf is 1.5"),
+        ("pose", {"top_k": 2}, "top_k is for checkpoints of the kind classify, but"),
+        ("segment", {"keypoints": "a"}, "keypoints is for checkpoints of the kind pose, but"),
+        ("segment", {"polygon_tolerance": -1}, "polygon_tolerance is -1"),
+        ("obb", {"polygon_tolerance": 2}, "kind segment, but 'arrows-obb.pt' is of the kind obb"),
+        ("classify", {"iou": 0.5}, "kind detect or obb or segment or pose"),
+        ("classify", {"top_k": 0}, "top_k is 0"),
+    ],
+)
+def test_options_that_do_not_fit(kind, options, expected):
+    with pytest.raises(YoloOptionError) as caught:
+        create(WEIGHTS[kind], **options)
+    assert expected in str(caught.value)
