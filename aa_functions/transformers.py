@@ -199,10 +199,13 @@ class TransformersDetection:
 
 
 def _choose_device(device: str) -> Any:
+    import torch
+
     from aa_functions.backends.device import choose_device
 
     try:
-        return choose_device(device)
+        # The CPU has a name of ours there, so that torch need not be imported.
+        return torch.device(str(choose_device(device)))
     except YoloOptionError as error:
         raise TransformersError(str(error)) from error
 

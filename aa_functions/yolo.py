@@ -35,7 +35,7 @@ from aa_functions.processors import cpu_cores
 from aa_functions.weights import find_weights
 
 DEFAULT_GPU_BATCH = 32
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Part of the fingerprint. Increase it if a change here, in `backends` or in `kinds` gives other
 results for the same image; otherwise cached detections of the old code would be used."""
 

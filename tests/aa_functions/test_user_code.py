@@ -91,11 +91,15 @@ def test_a_module_that_exits_is_a_load_error(
 
 
 def test_ctrl_c_while_a_function_is_created(write: Callable[[str], Path]) -> None:
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.default_int_handler  # a shell's background jobs ignore the signal
+    before = signal.signal(signal.SIGINT, handler)
     path = write(HEAD + PLACES["create"].format(raises="os.kill(os.getpid(), signal.SIGINT)"))
-    with pytest.raises(KeyboardInterrupt):
-        load_function(str(path))
-    assert signal.getsignal(signal.SIGINT) is handler
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            load_function(str(path))
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_handler_that_the_function_sets_stays(write: Callable[[str], Path]) -> None:

@@ -49,6 +49,7 @@ def stack(
         sandbox=sandbox,
         client=client,
     )
+    made.set_rules()
     made.cvat_flows("setup", "--yes", "--gpus", "2")
     made.worker("--limit", "6")
     # The set-up takes less time than the worker's start.

@@ -13,6 +13,7 @@ from tests.support.waiting import wait_until
 
 def test_a_healthy_installation(stack: Stack, project: Any) -> None:
     stack.task(project, frames=1, jobs=1)
+    stack.set_rules(stack.rule(project))
     nightly = {"deployments": {"name": {"any_": ["annotate-new-tasks"]}}}
     wait_until(
         lambda: any(run["auto_scheduled"] for run in stack.ask("flow_runs/filter", nightly)),
@@ -30,6 +31,7 @@ def test_a_healthy_installation(stack: Stack, project: Any) -> None:
     assert by_what["lease storage"]["text"].endswith("filesystem")
     assert by_what["work pool"]["text"].startswith("cvat: 1 worker (")
     assert by_what["GPU limit"]["text"] == "gpu: 0 of 2 slots are in use"
+    assert by_what["rules"]["text"].startswith("1 rule: ")
     assert "annotate-new-tasks/annotate-new-tasks, next run at" in shown
 
 
