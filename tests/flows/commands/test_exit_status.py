@@ -70,6 +70,8 @@ CASES = [
     ("rank", "CVAT away", ["TASK", "FUNCTION"], SERVER),
     ("review", "CVAT away", ["TASK", "FUNCTION"], SERVER),
     ("adjust", "", ["TASK", "FUNCTION"], MISTAKE),
+    ("compare", "", ["TASK", "FUNCTION"], MISTAKE),
+    ("compare", "CVAT away", ["TASK", "FUNCTION", "--other-function", "shapes"], SERVER),
     ("functions", "", ["check", "NAME"], FAILED),
     ("functions", "", ["check"], MISTAKE),
     ("retry", "", [], MISTAKE),
@@ -86,6 +88,7 @@ CASES = [
     ("worker", "", ["--gpus", "none", "--limit", "0"], MISTAKE),
     ("worker", "Prefect away", ["--gpus", "none"], SERVER),
     ("sandbox", "", ["--data", "DATA", "--port", "x"], MISTAKE),
+    ("ui", "", ["--port", "x"], MISTAKE),
 ]
 
 

@@ -111,7 +111,9 @@ class TestRetry:
             sandbox.clear_faults()
         annotate_in_prefect(make_task(1))
         annotate_in_prefect(make_task(2), dry_run=True, max_failed_frames=0, frames="0")
-        assert main(["retry"]) == 0
+        assert main(["retry"]) == 2
+        assert flow_run_of(failed).name in capsys.readouterr().err
+        assert main(["retry", "--yes"]) == 0
         output = capsys.readouterr()
         assert "1 of 1 frame annotated, 11 skipped (11 done before)" in " ".join(output.out.split())
         run = flow_run_of(failed)
