@@ -21,7 +21,7 @@ def test_the_pages_are_beside_the_table_that_they_name(
     failing = {"fail": "img_0001.jpg,img_0002.jpg"}
     finished = annotate(make_task(4), function_parameters=failing)
     files = [storage_folder / path for _, path in finished.report.files]
-    assert [file.name for file in files] == ["frames.csv", "report.md", "failed-frames.md"]
+    assert [file.name for file in files] == ["frames.csv", "failed-frames.md", "report.md"]
     texts = {file.name: file.read_text() for file in files}
     table = files[0].relative_to(storage_folder)
     assert f"the per-frame table contains all: `{table}`" in texts["failed-frames.md"]
