@@ -1,0 +1,130 @@
+"""YOLO models of every kind annotate CVAT tasks. CVAT then holds what the function returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from cvat_sdk import models
+
+pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
+
+from aa_functions.backends.ultralytics_import import import_ultralytics
+from aa_functions.training.figures import KEYPOINTS
+from aa_functions.training.shape_images import make_shape_images
+from aa_functions.yolo import create
+
+FOLDER = Path(__file__).parents[1] / "assets" / "weights"
+CONF = 0.2
+FRAMES = 3
+SVG = "".join(
+    f'<circle r="1.5" cx="{10 + 20 * n}" cy="50" data-type="element node" data-element-id="{n}" '
+    f'data-node-id="{n}" data-label-name="{name}"></circle>'
+    for n, name in enumerate(KEYPOINTS, 1)
+)
+DRAWN: dict[str, dict[str, Any]] = {
+    "segment": {},
+    "polygons": {},
+    "obb": {"labels": ("bar", "arrow")},
+    "pose": {"labels": ("arrow",)},
+    "classify": {},
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The checkpoint of each kind. There is none for tags: that model gets random weights."""
+    import torch
+
+    torch.manual_seed(3)
+    tags = tmp_path_factory.mktemp("classifier") / "random-cls.pt"
+    import_ultralytics().YOLO("yolov8n-cls.yaml").save(tags)
+    return {
+        "segment": FOLDER / "shapes-seg.pt",
+        "polygons": FOLDER / "shapes-seg.pt",
+        "obb": FOLDER / "arrows-obb.pt",
+        "pose": FOLDER / "arrows-pose.pt",
+        "classify": tags,
+    }
+
+
+def label_request(label: Any) -> models.PatchedLabelRequest:
+    if label.type != "skeleton":
+        return models.PatchedLabelRequest(name=label.name)
+    points = [models.SublabelRequest(name=one.name, type="points") for one in label.sublabels]
+    return models.PatchedLabelRequest(name=label.name, type="skeleton", svg=SVG, sublabels=points)
+
+
+def summary(annotation: Any, names: dict[int, str], parts: dict[int, str]) -> Any:
+    """Return what must be the same in CVAT and in the function's answer, with names for ids."""
+    name = names[annotation.label_id]
+    type_ = getattr(getattr(annotation, "type", None), "value", "tag")
+    if type_ == "tag":
+        return ("tag", name)
+    # CVAT gives a skeleton the points of its parts; the function gives it none.
+    points = [] if type_ == "skeleton" else np.round(annotation.points, 1).tolist()
+    elements = sorted(
+        (parts[one.label_id], one.outside, np.round(one.points, 1).tolist())
+        for one in getattr(annotation, "elements", None) or ()
+    )
+    return (type_, name, points, round(getattr(annotation, "rotation", 0) or 0, 1), elements)
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_cvat_holds_what_the_function_returns(
+    kind: str,
+    weights: dict[str, Path],
+    make_task: Callable[..., Any],
+    annotate: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    pictures = make_shape_images(
+        FRAMES, seed=80_003, sizes=((320, 240),), extent=(0.3, 0.6), **DRAWN[kind]
+    )
+    paths = []
+    for number, made in enumerate(pictures):
+        paths.append(tmp_path / f"{number}.png")
+        made.image.save(paths[-1])
+    parameters = {"model": str(weights[kind]), "backend": "torch", "workers": 1}
+    function = create(**parameters)
+    labels = function.spec.labels
+    conf = 0.0 if kind == "classify" else CONF
+    to_polygons = kind == "polygons"
+    task = make_task(labels=[label_request(one) for one in labels], images=paths)
+
+    options = {
+        "function": "aa_functions.yolo",
+        "function_parameters": parameters,
+        "conf_threshold": conf,
+        "conv_mask_to_poly": to_polygons,
+    }
+
+    finished = annotate(task, **options)
+
+    assert finished.error is None
+    assert finished.report.count("annotated") == FRAMES
+    names = {one.id: one.name for one in labels}
+    parts = {part.id: part.name for one in labels for part in getattr(one, "sublabels", None) or ()}
+    wanted = [
+        (frame, summary(one, names, parts))
+        for frame, path in enumerate(paths)
+        for one in function.detect(
+            SimpleNamespace(
+                frame_name=path.name, conf_threshold=conf, conv_mask_to_poly=to_polygons
+            ),
+            PIL.Image.open(path),
+        )
+    ]
+    assert wanted
+    held = task.get_annotations()
+    theirs = task.get_labels()
+    names = {one.id: one.name for one in theirs}
+    parts = {part.id: part.name for one in theirs for part in one.sublabels}
+    found = [(one.frame, summary(one, names, parts)) for one in [*held.shapes, *held.tags]]
+    assert sorted(found, key=repr) == sorted(wanted, key=repr)
+    assert annotate(task, **options).report.count("skipped") == FRAMES
