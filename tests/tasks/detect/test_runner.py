@@ -453,14 +453,18 @@ def test_strict_raises_no_exit() -> None:
 
 def test_ctrl_c_is_an_interrupt() -> None:
     """A signal arrives in the main thread, where this runner calls the function."""
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.default_int_handler  # a shell's background jobs ignore the signal
+    before = signal.signal(signal.SIGINT, handler)
 
     def on(number: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        run_function(OneByOne(on), frames(1))
-    assert signal.getsignal(signal.SIGINT) is handler
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_function(OneByOne(on), frames(1))
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def hostile_errors() -> list[Exception]:
