@@ -224,6 +224,8 @@ def test_the_number_of_torch_threads_of_the_caller_is_unchanged(function, pictur
 def test_backends_give_the_same_boxes(function, pictures, make_context, backend, weights_folder):
     for name in {"openvino": ["openvino"], "onnx": ["onnx", "onnxruntime"], "auto": []}[backend]:
         pytest.importorskip(name)
+    exports = weights_folder / "exports"  # other tests of the session keep theirs here, too
+    before = {path.name for path in exports.iterdir()} if exports.exists() else set()
     other = create(MODEL, backend=backend, workers=2)
     contexts = [make_context()] * len(pictures)
     wanted = function.detect_batch(contexts, pictures)
@@ -232,8 +234,9 @@ def test_backends_give_the_same_boxes(function, pictures, make_context, backend,
     found = other.detect(contexts[0], pictures[0])
     assert_same(as_rows(found), as_rows(wanted[0]))
     if backend != "auto":
-        exports = [path for path in (weights_folder / "exports").iterdir() if backend in path.name]
-        assert len(exports) == 1
+        kept = {path.name for path in exports.iterdir() if backend in path.name}
+        assert kept
+        assert len(kept - before) <= 1
 
 
 @pytest.mark.parametrize("backend", ["torch", "openvino"])
