@@ -1,7 +1,7 @@
 """`make demo`: annotate two CVAT tasks of a sandbox server with the shipped YOLOv8n.
 
-All output goes to the folder `demo-output`, which is emptied first. With `--ui`, a Prefect server
-shows the runs, and both servers run until Ctrl-C.
+All output goes to the folder `demo-output`, which is emptied first. The runs are flow runs on a
+Prefect server. With `--ui`, that server and the sandbox run until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def main() -> int:
     # Prefect reads its settings when it is imported: import it only after this line.
     set_prefect_defaults()
     with ExitStack() as stack:
-        if arguments.ui:
-            from cvat_flows.deployments.demo.local_prefect import local_prefect
+        from cvat_flows.deployments.demo.local_prefect import local_prefect
 
-            ui = stack.enter_context(local_prefect(OUTPUT))
+        print("starting a Prefect server ...")
+        ui = stack.enter_context(local_prefect(OUTPUT))
         sandbox = _start_sandbox(stack)
         as_expected = _annotate_all(sandbox)
         if arguments.ui:
@@ -68,7 +68,7 @@ def main() -> int:
             _wait_for_interrupt()
         else:
             print(
-                "\nThe sandbox ends now. To look at its tasks and the failed frame in a browser: "
+                "\nThe servers end now. To look at the tasks and the failed frame in a browser: "
                 "make demo-ui"
             )
     return 0 if as_expected else 1
