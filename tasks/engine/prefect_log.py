@@ -1,30 +1,38 @@
-"""Keep credentials, and needless lines of Prefect's task engine, out of the run's log.
+"""Keep credentials, and needless lines of Prefect's engines, out of the run's log.
 
-The engine writes a line for each task run that succeeds, and for each one that fails up to three
-lines with a traceback of the engine itself. A filter leaves one line for each failed task run.
+The task engine writes a line for each task run that succeeds, and for each one that fails up to
+three lines with a traceback of the engine itself. A filter leaves one line for each failed task
+run. A worker's flow run that fails ends with such a traceback. A second filter removes it if the
+error is one of ours, which the line about the final state names in a sentence.
 
-The filter recognizes the engine's lines by the file that wrote them, the level and the attached
-exception. It does not look at their text, which changes between versions of Prefect.
+The filters recognize the engines' lines by the file that wrote them, the level and the attached
+exception. They do not look at their text, which changes between versions of Prefect.
 """
 
 from __future__ import annotations
 
 import logging
 
-from prefect import task_engine
+import prefect.engine
+from prefect import flow_engine, task_engine
 from prefect.settings import get_current_settings
 
+from aa_functions.errors import FunctionError
 from cvat_flows.tasks.model.credentials import remember_environment, remember_pair
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.log_filter import CleanFilter
 
-_FLOWS = frozenset({"annotate-task", "detect-jobs"})
+_flows: set[str] = set()
+"""Names of the flows that have used the engine: flows of users keep their log."""
+_UNKNOWN = "<unknown>"
+"""The flow's name in the logger with which Prefect ends a flow run of a worker."""
+_OURS = (CvatFlowsError, FunctionError)
 
 
 class _EngineFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         from_engine = record.pathname == task_engine.__file__
-        if not from_engine or getattr(record, "flow_name", None) not in _FLOWS:
+        if not from_engine or getattr(record, "flow_name", None) not in _flows:
             return True
         if record.levelno == logging.INFO:
             # Success, or a retry. A retry after an exception is worth a line: CVAT is unavailable.
@@ -35,23 +43,38 @@ class _EngineFilter(logging.Filter):
         # A traceback. The line about the run's final state names an error of ours or a returned
         # state in a sentence; only other exceptions need their traceback.
         error = record.exc_info[1]
-        return error is not None and not isinstance(error, CvatFlowsError)
+        return error is not None and not isinstance(error, _OURS)
 
 
+class _FlowErrorFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.exc_info or not isinstance(record.exc_info[1], _OURS):
+            return True
+        if record.pathname == prefect.engine.__file__:  # on the worker's terminal only
+            return False
+        name = getattr(record, "flow_name", None)
+        from_engine = record.pathname == flow_engine.__file__
+        return not (from_engine and (name == _UNKNOWN or name in _flows))
+
+
+_FLOW_ERROR_FILTER = _FlowErrorFilter()
 _ENGINE_FILTER = _EngineFilter()
 _CLEAN_FILTER = CleanFilter()
 
 
-def filter_log() -> None:
-    """Filter the engine's lines about task runs of this project, and clean all lines of runs.
+def filter_log(flow_name: str) -> None:
+    """Filter the engines' lines about runs of a flow, and clean all lines of runs.
 
     Safe to call more than once.
     """
+    _flows.add(flow_name)
     remember_environment()
     settings = get_current_settings()
     for secret in (settings.api.auth_string, settings.api.key):
         if secret is not None:
             remember_pair(secret.get_secret_value())
     logging.getLogger("prefect.task_runs").addFilter(_ENGINE_FILTER)
+    for name in ("prefect.flow_runs", "prefect.engine"):
+        logging.getLogger(name).addFilter(_FLOW_ERROR_FILTER)
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         logging.getLogger(name).addFilter(_CLEAN_FILTER)

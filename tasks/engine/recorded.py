@@ -55,7 +55,7 @@ class RecordedEngine:
     is_recorded = True
 
     def __init__(self) -> None:
-        filter_log()
+        filter_log(str(flow_run.flow_name or ""))
         self._limits: dict[str, bool] = {}
         self._lock = threading.Lock()
 

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
 from prefect.logging import get_run_logger
+from prefect.logging.loggers import flow_run_logger
 from prefect.states import Failed
 
+from aa_functions import FunctionReferenceError
 from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.engine.prefect_log import filter_log
 
@@ -61,8 +65,8 @@ def log_lines(prefect_server: None) -> Iterator[LogLines]:
     handler.emit = records.append  # type: ignore[method-assign]
     logger = logging.getLogger("prefect.task_runs")
     logger.addHandler(handler)
-    filter_log()
-    filter_log()
+    for _ in range(2):
+        filter_log("annotate-task")
 
     def run(step: Any, *arguments: Any, name: str = "annotate-task") -> list[tuple[str, bool]]:
         records.clear()
@@ -113,10 +117,43 @@ def test_no_line_contains_a_credential(
     log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CVAT_PASSWORD", "correct-horse-battery")
-    filter_log()
+    filter_log("annotate-task")
     lines = log_lines(say_the_password)
     assert any("the server said ***\N{REPLACEMENT CHARACTER}[2J" in text for text, _ in lines)
     assert not any("correct-horse-battery" in text for text, _ in lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "has_traceback"),
+    [
+        (FunctionHangs("the function hangs"), False),
+        (FunctionReferenceError("no such function"), False),
+        (ZeroDivisionError("division by zero"), True),
+    ],
+)
+def test_a_flow_run_of_a_worker_ends_without_a_traceback_of_ours(
+    error: Exception, has_traceback: bool, prefect_server: None
+) -> None:
+    filter_log("annotate-task")
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("prefect.flow_runs")
+
+    @flow(name="annotate-task", persist_result=False)
+    def fail() -> Any:
+        return Failed(message=str(error), data=error)
+
+    with get_client(sync_client=True) as client:
+        flow_run = client.create_flow_run(fail)
+    logger.addHandler(handler)
+    try:
+        with pytest.raises(type(error)):  # as Prefect runs a flow for a worker
+            run_flow(fail, flow_run=flow_run, error_logger=flow_run_logger(flow_run))
+    finally:
+        logger.removeHandler(handler)
+    assert any(str(error) in record.getMessage() for record in records)
+    assert any(record.exc_info for record in records) is has_traceback
 
 
 def test_other_flows_keep_their_log(log_lines: LogLines) -> None:
