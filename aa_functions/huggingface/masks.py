@@ -9,11 +9,11 @@ import numpy as np
 import PIL.Image
 from attrs import frozen
 from cvat_sdk.auto_annotation import DetectionAnnotation, DetectionFunctionSpec, mask, polygon
-from cvat_sdk.masks import encode_mask
 
 from aa_functions.huggingface.kind import Read, image_inputs, label_ids, label_specs, score_field
 from aa_functions.huggingface.loading import LoadedModel
 from aa_functions.huggingface.runner import Inputs, Sizes
+from aa_functions.mask_codec import encode_bitmap
 from aa_functions.outlines import mask_to_polygons
 
 SEGMENTATIONS = ("panoptic", "instance", "semantic")
@@ -98,9 +98,8 @@ class Segmentation:
 def _masks(
     bitmap: np.ndarray, label: int, fields: Mapping[str, Any], polygons: bool
 ) -> list[DetectionAnnotation]:
-    if not bitmap.any():
-        return []
     if polygons:
         outlines = mask_to_polygons(bitmap)
         return [polygon(label, outline.ravel().tolist(), **fields) for outline in outlines]
-    return [mask(label, encode_mask(bitmap), **fields)]
+    points = encode_bitmap(bitmap)
+    return [mask(label, points, **fields)] if points else []

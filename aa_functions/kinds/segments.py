@@ -13,8 +13,8 @@ from aa_functions.kinds.boxes import select_rows
 from aa_functions.kinds.geometry import boxes_to_image
 from aa_functions.kinds.kind import BoxOptions, ImageShapes, ModelInfo, label_specs, rounded_score
 from aa_functions.kinds.make import make_shape
-from aa_functions.kinds.mask_codec import encode_bitmap
 from aa_functions.kinds.mask_logits import Bitmap, cut_out
+from aa_functions.mask_codec import encode_bitmap
 from aa_functions.outlines import mask_to_polygons
 
 Segment = tuple[int, float, Bitmap]

@@ -36,10 +36,10 @@ from cvat_sdk.auto_annotation import (
     skeleton,
     tag,
 )
-from cvat_sdk.masks import encode_mask
 from numpy.typing import NDArray
 
 from aa_functions.errors import NuclioError
+from aa_functions.mask_codec import encode_bitmap
 from aa_functions.outlines import mask_to_polygons
 from aa_functions.remote.function_yaml import NamedLabel
 
@@ -216,12 +216,9 @@ def _masks(
     if conv_mask_to_poly and len(item.get("points") or ()) >= 6:  # 4 are a box
         return [polygon(label.id, _points(item), **fields)]
     bitmap, left, top = _bitmap(item.get("mask"), size)
-    if not bitmap.any():
-        return ()
     if not conv_mask_to_poly:
-        *runs, x1, y1, x2, y2 = encode_mask(bitmap)
-        points = [*runs, x1 + left, y1 + top, x2 + left, y2 + top]
-        return [mask(label.id, points, **fields)]
+        points = encode_bitmap(bitmap, left, top)
+        return [mask(label.id, points, **fields)] if points else ()
     corner = np.array([left, top])
     return [
         polygon(label.id, (outline + corner).ravel().tolist(), **fields)

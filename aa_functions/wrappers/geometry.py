@@ -86,18 +86,6 @@ class Bitmap:
         pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
         return cls(left=left, top=top, pixels=pixels.reshape(bottom - top + 1, right - left + 1))
 
-    def to_mask(self) -> list[float]:
-        """Return the points of a CVAT mask. At least one pixel must belong to it."""
-        rows, columns = (np.flatnonzero(self.pixels.any(axis=axis)) for axis in (1, 0))
-        part = self.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        flat = part.ravel()
-        changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-        limits = [*([0] if flat[0] else []), 0, *changes.tolist(), flat.size]
-        left, top = self.left + int(columns[0]), self.top + int(rows[0])
-        height, width = part.shape
-        runs = [float(run) for run in np.diff(limits)]
-        return [*runs, float(left), float(top), float(left + width - 1), float(top + height - 1)]
-
     def shared(self, other: Bitmap) -> int:
         """Return the number of pixels that belong to both."""
         left, top = max(self.left, other.left), max(self.top, other.top)

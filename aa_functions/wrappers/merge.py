@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from attrs import evolve
 
+from aa_functions.mask_codec import encode_bitmap
 from aa_functions.wrappers.found import TAG, Found, Groups, arrays_of, by_label_and_kind
 from aa_functions.wrappers.geometry import (
     convex_intersection,
@@ -123,7 +124,8 @@ def _union(group: Sequence[Found]) -> Found:
     elif top.kind == "polygon":
         points = polygon_union([one.outline for one in group]).ravel().tolist()
     elif top.kind == "mask":
-        points = union_of([one.bitmap() for one in group]).to_mask()
+        union = union_of([one.bitmap() for one in group])
+        points = encode_bitmap(union.pixels, union.left, union.top) or []
     else:
         return top
     return evolve(top, item=top.to_annotation(points=points), dx=0, dy=0)
