@@ -39,8 +39,9 @@ from aa_functions.wrappers.tiles import Tile, ready_to_cut, tiles_of
 
 MIN_TILE = 32
 MAX_OVERLAP = 0.9
-RESULTS_VERSION = 1
-"""Part of the fingerprint. Increase it if a change here or in `wrappers` gives other results."""
+RESULTS_VERSION = 2
+"""Part of the fingerprint. Increase it if a change here, in `wrappers` or in `outlines` gives other
+results."""
 
 logger = logging.getLogger(__name__)
 

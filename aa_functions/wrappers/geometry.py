@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from attrs import field, frozen
 
+from aa_functions.outlines import mask_to_polygons
+
 _FINE = 128
 """Cells along the longer side in which a smaller polygon is drawn, to measure what it shares."""
 _UNION_CELLS = 1024
@@ -176,73 +178,5 @@ def polygon_union(polygons: Sequence[np.ndarray]) -> np.ndarray:
     for points, cells in zip(polygons, drawn, strict=True):
         if np.array_equal(cells, union):
             return points
-    border: np.ndarray = simplify(outline(union), 1.0) / scale + low
+    border: np.ndarray = mask_to_polygons(union)[0] / scale + low
     return border
-
-
-def outline(cells: np.ndarray) -> np.ndarray:
-    """Return the outer border (n, 2) of the largest island of cells, along their sides."""
-    padded = np.pad(cells, 1)
-    inside = padded[1:-1, 1:-1]
-    following: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    # The sides of cells that have no neighbour there, each with the island on its right.
-    for (down, right), begin, end in (
-        ((-1, 0), (0, 0), (1, 0)),
-        ((0, 1), (1, 0), (1, 1)),
-        ((1, 0), (1, 1), (0, 1)),
-        ((0, -1), (0, 1), (0, 0)),
-    ):
-        neighbour = padded[1 + down : padded.shape[0] - 1 + down][
-            :, 1 + right : padded.shape[1] - 1 + right
-        ]
-        rows, columns = np.nonzero(inside & ~neighbour)
-        for x, y in zip(columns.tolist(), rows.tolist(), strict=True):
-            following.setdefault((x + begin[0], y + begin[1]), []).append((x + end[0], y + end[1]))
-    best, best_area = np.zeros((0, 2)), -1.0
-    while following:
-        ring = _take_ring(following)
-        if area_of(ring) > best_area:
-            best, best_area = ring, area_of(ring)
-    return best
-
-
-def _take_ring(following: dict[tuple[int, int], list[tuple[int, int]]]) -> np.ndarray:
-    # Not where two cells meet at a corner: the ring may pass there before it is closed.
-    start = at = next(point for point, ends in following.items() if len(ends) == 1)
-    ring = [start]
-    while True:
-        ends = following[at]
-        end = ends[0]
-        if len(ends) > 1 and len(ring) > 1:  # two cells meet at a corner: stay with this one
-            dx, dy = at[0] - ring[-2][0], at[1] - ring[-2][1]
-            end = next(one for one in ends if (one[0] - at[0], one[1] - at[1]) == (-dy, dx))
-        ends.remove(end)
-        if not ends:
-            del following[at]
-        if end == start:
-            return np.array(ring, dtype=float)
-        ring.append(end)
-        at = end
-
-
-def simplify(ring: np.ndarray, tolerance: float) -> np.ndarray:
-    """Leave out points of a closed line (n, 2) that lie within a distance of what remains."""
-    far = int(np.argmax(((ring - ring[0]) ** 2).sum(axis=1)))
-    kept = np.zeros(len(ring) + 1, dtype=bool)
-    kept[[0, far, len(ring)]] = True
-    closed = np.concatenate([ring, ring[:1]])
-    pending = [(0, far), (far, len(ring))]
-    while pending:
-        first, last = pending.pop()
-        if last - first < 2:
-            continue
-        along = closed[last] - closed[first]
-        length = float(np.hypot(*along))
-        offsets = closed[first + 1 : last] - closed[first]
-        across = np.abs(offsets @ np.array([-along[1], along[0]])) / max(length, 1e-9)
-        at = int(np.argmax(across))
-        if across[at] > tolerance:
-            kept[first + 1 + at] = True
-            pending += [(first, first + 1 + at), (first + 1 + at, last)]
-    simple = closed[:-1][kept[:-1]]
-    return simple if len(simple) > 2 and area_of(simple) > 0 else ring

@@ -15,10 +15,8 @@ from aa_functions.wrappers.geometry import (
     corners_of,
     enclosing_rectangle,
     fill,
-    outline,
     polygon_intersection,
     polygon_union,
-    simplify,
     union_of,
 )
 
@@ -142,54 +140,3 @@ def test_shared_area_and_union_of_polygons(x, y, radius, corners, other_radius):
 def test_the_polygon_that_holds_the_others_stays_as_it_is():
     large, small = star(50, 50, 40), star(50, 50, 9)
     assert polygon_union([small, large]) is large
-
-
-@given(SMALL.filter(bool))
-def test_the_outline_is_that_of_the_largest_island_without_its_holes(number):
-    cells = pixels_of(number)
-    ring = outline(cells)
-    drawn = fill(ring, np.zeros(2), scale=1.0, size=(6, 6))
-    assert area_of(ring) == drawn.sum()
-    sizes = []
-    left = cells.copy()
-    while left.any():
-        island = flood(left, *np.argwhere(left)[0])
-        left &= ~island
-        # What cannot be reached from outside, also not across corners, is a hole.
-        sizes.append(64 - flood(~np.pad(island, 1), 0, 0, corners=True).sum())
-    assert drawn.sum() == max(sizes)
-
-
-def flood(cells: np.ndarray, row: int, column: int, *, corners: bool = False) -> np.ndarray:
-    """The cells that can be reached from one of them by its sides, or also by its corners."""
-    reached = np.zeros_like(cells)
-    pending = [(int(row), int(column))]
-    steps = [(1, 0), (-1, 0), (0, 1), (0, -1)]
-    steps += [(1, 1), (1, -1), (-1, 1), (-1, -1)] if corners else []
-    while pending:
-        row, column = pending.pop()
-        inside = 0 <= row < cells.shape[0] and 0 <= column < cells.shape[1]
-        if inside and cells[row, column] and not reached[row, column]:
-            reached[row, column] = True
-            pending += [(row + down, column + right) for down, right in steps]
-    return reached
-
-
-def test_simplifying_stays_within_the_tolerance():
-    ring = outline(fill(star(60, 60, 50), np.zeros(2), scale=1.0, size=(120, 120)))
-    simple = simplify(ring, 1.0)
-    assert len(simple) < len(ring) / 3
-    for point in ring:
-        assert (
-            min(
-                distance(point, begin, end)
-                for begin, end in zip(simple, np.roll(simple, -1, axis=0), strict=True)
-            )
-            <= 1.0 + 1e-9
-        )
-
-
-def distance(point: np.ndarray, begin: np.ndarray, end: np.ndarray) -> float:
-    along = end - begin
-    share = float(np.clip((point - begin) @ along / (along @ along), 0, 1))
-    return float(np.hypot(*(begin + share * along - point)))
