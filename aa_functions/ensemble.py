@@ -20,6 +20,7 @@ from cvat_sdk.auto_annotation import (
     DetectionFunctionSpec,
 )
 
+from aa_functions.contexts import check_lengths
 from aa_functions.errors import WrapperOptionError
 from aa_functions.reference import LoadedFunction
 from aa_functions.wrappers.combine import combine
@@ -164,8 +165,7 @@ class EnsembleDetection:
         Returns:
             For each image what `detect` returns.
         """
-        if len(contexts) != len(images):
-            raise ValueError(f"{len(contexts)} contexts for {len(images)} images")
+        check_lengths(contexts, images)
         asked = [self._ask(context) for context in contexts]
         found: list[list[Found]] = [[] for _ in images]
         # Not annotations at all: the caller says what is wrong with them.

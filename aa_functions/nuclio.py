@@ -21,7 +21,9 @@ from cvat_sdk.auto_annotation import (
     DetectionFunctionSpec,
 )
 
+from aa_functions.contexts import check_lengths, min_confidence, wants_polygons
 from aa_functions.errors import NuclioError
+from aa_functions.options import check_counts, check_shares
 from aa_functions.remote.answer import AnswerReader
 from aa_functions.remote.client import FunctionClient
 from aa_functions.remote.function_yaml import FunctionLabels, read_function_yaml, read_spec
@@ -72,16 +74,15 @@ def create(
     >>> [(label.name, label.id) for label in function.spec.labels]
     [('car', 0)]
     """
-    if conf is not None and not 0 <= conf <= 1:
-        raise NuclioError(f"The parameter conf is {conf}, but must be from 0 to 1.")
-    if concurrency < 1 or retries < 0 or not timeout > 0:
-        raise NuclioError(
-            f"The parameters concurrency ({concurrency}), retries ({retries}) and timeout "
-            f"({timeout:g}) must be at least 1, at least 0 and above 0."
-        )
+    check_shares(NuclioError, conf=conf)
+    check_counts(NuclioError, concurrency=concurrency)
+    if retries < 0:
+        raise NuclioError(f"The option retries is {retries}, but must be at least 0.")
+    if not timeout > 0:
+        raise NuclioError(f"The option timeout is {timeout:g} s, but must be above 0.")
     if image_format not in IMAGE_FORMATS:
         raise NuclioError(
-            f"The parameter image_format is '{image_format}', but must be one of: "
+            f"The option image_format is '{image_format}', but must be one of: "
             f"{', '.join(IMAGE_FORMATS)}."
         )
     if (function_yaml is None) == (spec is None):
@@ -161,12 +162,12 @@ class NuclioDetection:
         Raises:
             NuclioError: if there is no usable answer.
         """
-        threshold = self._conf if context.conf_threshold is None else float(context.conf_threshold)
+        threshold = min_confidence(context, self._conf)
         return self._reader.read(
             self._client.call(request_body(image, threshold, self._image_format)),
             size=image.size,
             threshold=threshold,
-            conv_mask_to_poly=bool(context.conv_mask_to_poly),
+            conv_mask_to_poly=wants_polygons(context),
         )
 
     def detect_batch(
@@ -181,8 +182,7 @@ class NuclioDetection:
         Returns:
             For each image what `detect` returns.
         """
-        if len(contexts) != len(images):
-            raise ValueError(f"{len(contexts)} contexts for {len(images)} images")
+        check_lengths(contexts, images)
         executor = ThreadPoolExecutor(self._concurrency, thread_name_prefix="nuclio")
         try:
             return list(executor.map(self.detect, contexts, images))

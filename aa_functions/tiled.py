@@ -24,6 +24,7 @@ from cvat_sdk.auto_annotation import (
     DetectionFunctionSpec,
 )
 
+from aa_functions.contexts import check_lengths
 from aa_functions.errors import WrapperOptionError
 from aa_functions.reference import LoadedFunction
 from aa_functions.wrappers.found import TAG, Found, is_annotation
@@ -171,8 +172,7 @@ class TiledDetection:
         Returns:
             For each image what `detect` returns.
         """
-        if len(contexts) != len(images):
-            raise ValueError(f"{len(contexts)} contexts for {len(images)} images")
+        check_lengths(contexts, images)
         ready = [ready_to_cut(image) for image in images]
         found: list[list[Found]] = [[] for _ in images]
         # Not annotations at all: the caller says what is wrong with them.

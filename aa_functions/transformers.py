@@ -21,6 +21,7 @@ from cvat_sdk.auto_annotation import (
     DetectionFunctionSpec,
 )
 
+from aa_functions.contexts import check_lengths, min_confidence, wants_polygons
 from aa_functions.errors import TransformersError, YoloOptionError
 from aa_functions.huggingface.boxes import Detection, ZeroShotDetection
 from aa_functions.huggingface.folder import find_model, model_files
@@ -30,6 +31,7 @@ from aa_functions.huggingface.masks import SEGMENTATIONS, Segmentation
 from aa_functions.huggingface.prompts import read_prompts
 from aa_functions.huggingface.runner import BatchRunner
 from aa_functions.huggingface.tags import Classification
+from aa_functions.options import check_counts, check_shares
 
 DEFAULT_GPU_BATCH = 8
 RESULTS_VERSION = 1
@@ -77,17 +79,13 @@ def create(
     Raises:
         TransformersError: if the model or an option cannot be used, or a package is missing.
     """
-    shares = {
-        "conf": conf,
-        "mask_threshold": mask_threshold,
-        "overlap_mask_area_threshold": overlap_mask_area_threshold,
-    }
-    for name, share in shares.items():
-        if share is not None and not 0 <= share <= 1:
-            raise TransformersError(f"The option {name} is {share}, but must be from 0 to 1.")
-    for name, count in (("batch", batch), ("top_k", top_k)):
-        if count is not None and count < 1:
-            raise TransformersError(f"The option {name} is {count}, but must be at least 1.")
+    check_shares(
+        TransformersError,
+        conf=conf,
+        mask_threshold=mask_threshold,
+        overlap_mask_area_threshold=overlap_mask_area_threshold,
+    )
+    check_counts(TransformersError, batch=batch, top_k=top_k)
     folder = find_model(model, revision, download=download)
     loaded = load_model(folder)
     kind = _choose_kind(
@@ -169,14 +167,9 @@ class TransformersDetection:
         Returns:
             For each image what `detect` returns.
         """
-        if len(contexts) != len(images):
-            raise ValueError(f"{len(contexts)} contexts for {len(images)} images")
+        check_lengths(contexts, images)
         options = [
-            (
-                self._conf if context.conf_threshold is None else float(context.conf_threshold),
-                bool(context.conv_mask_to_poly),
-            )
-            for context in contexts
+            (min_confidence(context, self._conf), wants_polygons(context)) for context in contexts
         ]
         found: list[list[DetectionAnnotation]] = [[] for _ in images]
         for conf, polygons in sorted(set(options)):

@@ -28,9 +28,11 @@ from aa_functions.backends.device import choose_device, choose_precision
 from aa_functions.backends.making import Network, PredictorMaker
 from aa_functions.backends.pool import CpuRunner, GpuRunner
 from aa_functions.backends.predictor import PredictorOptions
+from aa_functions.contexts import check_lengths, min_confidence, wants_polygons
 from aa_functions.errors import YoloOptionError
 from aa_functions.kinds.kind import Kind
 from aa_functions.kinds.options import KindOptions, make_kind
+from aa_functions.options import check_counts, check_shares
 from aa_functions.processors import cpu_cores
 from aa_functions.weights import find_weights
 
@@ -108,17 +110,10 @@ def create(
     >>> [(label.name, label.id) for label in function.spec.labels]
     [('circle', 0), ('star', 3)]
     """
-    shares = (("conf", conf), ("iou", iou), ("keypoint_conf", keypoint_conf))
-    for name, share in shares:
-        if share is not None and not 0 <= share <= 1:
-            raise YoloOptionError(f"The option {name} is {share}, but must be from 0 to 1.")
-    counts = (
-        *(("imgsz", imgsz), ("max_det", max_det), ("top_k", top_k)),
-        *(("batch", batch), ("workers", workers)),
+    check_shares(YoloOptionError, conf=conf, iou=iou, keypoint_conf=keypoint_conf)
+    check_counts(
+        YoloOptionError, imgsz=imgsz, max_det=max_det, top_k=top_k, batch=batch, workers=workers
     )
-    for name, count in counts:
-        if count is not None and count < 1:
-            raise YoloOptionError(f"The option {name} is {count}, but must be at least 1.")
     if polygon_tolerance is not None and not 0 <= polygon_tolerance < float("inf"):
         raise YoloOptionError(
             f"The option polygon_tolerance is {polygon_tolerance}, but must be a number of pixels, "
@@ -203,9 +198,9 @@ class YoloDetection:
         Returns:
             Annotations in pixels of the image with scores, sorted by falling score.
         """
-        conf = self._threshold(context)
+        conf = min_confidence(context, self._conf)
         found = self._runner.run_single(image, conf)
-        return self._kind.annotations(found, conf, polygons=_wants_polygons(context))
+        return self._kind.annotations(found, conf, polygons=wants_polygons(context))
 
     def detect_batch(
         self, contexts: Sequence[DetectionFunctionContext], images: Sequence[PIL.Image.Image]
@@ -219,21 +214,17 @@ class YoloDetection:
         Returns:
             For each image what `detect` returns.
         """
-        if len(contexts) != len(images):
-            raise ValueError(f"{len(contexts)} contexts for {len(images)} images")
-        thresholds = [self._threshold(context) for context in contexts]
+        check_lengths(contexts, images)
+        thresholds = [min_confidence(context, self._conf) for context in contexts]
         found: list[list[DetectionAnnotation]] = [[] for _ in images]
         for conf in sorted(set(thresholds)):
             indices = [index for index, own in enumerate(thresholds) if own == conf]
             results = self._runner.run([images[index] for index in indices], conf)
             for index, result in zip(indices, results, strict=True):
                 found[index] = self._kind.annotations(
-                    result, conf, polygons=_wants_polygons(contexts[index])
+                    result, conf, polygons=wants_polygons(contexts[index])
                 )
         return found
-
-    def _threshold(self, context: DetectionFunctionContext) -> float:
-        return self._conf if context.conf_threshold is None else float(context.conf_threshold)
 
     def fingerprint_inputs(self) -> Mapping[str, Any]:
         """Return what decides the results; see `aa_functions.fingerprint`. The device does not."""
@@ -262,10 +253,6 @@ class YoloDetection:
         if self._options.device.type == "cpu":
             return CpuRunner(self._predictors.make, self._workers)
         return GpuRunner(self._predictors.make, self._workers, self._gpu_batch)
-
-
-def _wants_polygons(context: DetectionFunctionContext) -> bool:
-    return bool(getattr(context, "conv_mask_to_poly", False))  # old callers do not have it
 
 
 def choose_classes(

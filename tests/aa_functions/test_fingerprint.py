@@ -18,7 +18,7 @@ from aa_functions import FunctionReference, FunctionReferenceError, load_functio
 from aa_functions.fingerprint import FingerprintError, file_digest, package_version
 
 CODE_THAT_DECIDES_BOXES = {
-    "aa_functions.yolo": "30dcb062cf74a3c8",
+    "aa_functions.yolo": "0a4dae9e92205f7e",
     "aa_functions.backends.backend": "f0d3ac59fa6f5866",
     "aa_functions.backends.device": "61fae71ab88b8cdf",
     "aa_functions.backends.export": "7d73b3f0283c2b82",
@@ -42,6 +42,7 @@ CODE_THAT_DECIDES_BOXES = {
     "aa_functions.kinds.select": "20ffc4a3337d3a4c",
     "aa_functions.kinds.skeletons": "431dcb273ed4b37e",
     "aa_functions.kinds.tags": "ab39dd70b3fd25c2",
+    "aa_functions.contexts": "be9889db283f04ed",
     "aa_functions.mask_codec": "a803cf89fa04a155",
     "aa_functions.outlines": "093c7fde9a2b4593",
     "aa_functions.pictures": "25bade92101ef90c",
