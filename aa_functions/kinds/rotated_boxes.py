@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 from cvat_sdk.auto_annotation import DetectionAnnotation
 
-from aa_functions.kinds.boxes import select_rows
+from aa_functions.kinds.box_kind import BoxKind
 from aa_functions.kinds.geometry import Letterbox
-from aa_functions.kinds.kind import BoxOptions, ImageShapes, ModelInfo, label_specs, rounded_score
+from aa_functions.kinds.kind import ImageShapes, label_specs, rounded_score
 from aa_functions.kinds.make import make_shape
 
 
 @frozen(kw_only=True)
-class RotatedBoxes:
+class RotatedBoxes(BoxKind):
     """The kind `obb`."""
-
-    info: ModelInfo
-    options: BoxOptions
 
     @property
     def specs(self) -> list[Any]:
         """One rectangle label for each class."""
         return label_specs(self.info, self.options.classes, "rectangle")
 
-    @property
-    def fingerprint(self) -> Mapping[str, Any]:
-        """Which boxes are kept."""
-        return self.options.fingerprint
-
-    @property
-    def score_rows(self) -> int | None:
-        """One for each class, unless the network chooses the boxes itself."""
-        return len(self.info.labels) if self.info.has_nms else None
-
     def read(self, raw: Sequence[np.ndarray], shapes: ImageShapes, conf: float) -> np.ndarray:
         """Return rows (n, 7): centre and size in pixels of the image, confidence, class, radians.
 
         Boxes are not clipped: a corner may lie outside the image.
         """
-        rows = select_rows(raw[0], self.info, conf, self.options, rotated=True)
+        rows = self.select_rows(raw[0], conf, rotated=True)
         box = Letterbox.of(shapes)
         gain = np.array([box.gain_x, box.gain_y], np.float32)
         return np.concatenate([box.to_image(rows[:, :2]), rows[:, 2:4] / gain, rows[:, 4:]], axis=1)

@@ -9,9 +9,9 @@ import numpy as np
 from attrs import frozen
 from cvat_sdk.auto_annotation import DetectionAnnotation
 
-from aa_functions.kinds.boxes import select_rows
+from aa_functions.kinds.box_kind import BoxKind
 from aa_functions.kinds.geometry import boxes_to_image
-from aa_functions.kinds.kind import BoxOptions, ImageShapes, ModelInfo, label_specs, rounded_score
+from aa_functions.kinds.kind import ImageShapes, label_specs, rounded_score
 from aa_functions.kinds.make import make_shape
 from aa_functions.kinds.mask_logits import Bitmap, cut_out
 from aa_functions.mask_codec import encode_bitmap
@@ -22,11 +22,9 @@ Segment = tuple[int, float, Bitmap]
 
 
 @frozen(kw_only=True)
-class Segments:
+class Segments(BoxKind):
     """The kind `segment`."""
 
-    info: ModelInfo
-    options: BoxOptions
     polygon_tolerance: float
 
     @property
@@ -39,14 +37,9 @@ class Segments:
         """Which boxes are kept, and how polygons are simplified."""
         return {**self.options.fingerprint, "polygon_tolerance": self.polygon_tolerance}
 
-    @property
-    def score_rows(self) -> int | None:
-        """One for each class, unless the network chooses the boxes itself."""
-        return len(self.info.labels) if self.info.has_nms else None
-
     def read(self, raw: Sequence[np.ndarray], shapes: ImageShapes, conf: float) -> list[Segment]:
         """Return the objects whose mask has a pixel in their box."""
-        rows = select_rows(raw[0], self.info, conf, self.options)
+        rows = self.select_rows(raw[0], conf)
         boxes = boxes_to_image(rows[:, :4], shapes)
         found = []
         for box, row in zip(boxes, rows, strict=True):

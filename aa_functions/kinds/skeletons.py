@@ -9,18 +9,16 @@ import numpy as np
 from attrs import frozen
 from cvat_sdk.auto_annotation import DetectionAnnotation, keypoint_spec, skeleton_label_spec
 
-from aa_functions.kinds.boxes import select_rows
+from aa_functions.kinds.box_kind import BoxKind
 from aa_functions.kinds.geometry import Letterbox, clip_points
-from aa_functions.kinds.kind import BoxOptions, ImageShapes, ModelInfo, rounded_score
+from aa_functions.kinds.kind import ImageShapes, rounded_score
 from aa_functions.kinds.make import make_keypoint, make_skeleton
 
 
 @frozen(kw_only=True)
-class Skeletons:
+class Skeletons(BoxKind):
     """The kind `pose`. The ids of the keypoints are their numbers in the model."""
 
-    info: ModelInfo
-    options: BoxOptions
     names: Mapping[int, Sequence[str]]
     """Names of the keypoints of each class."""
     keypoint_conf: float
@@ -47,11 +45,6 @@ class Skeletons:
             "keypoints": {str(number): list(names) for number, names in self.names.items()},
         }
 
-    @property
-    def score_rows(self) -> int | None:
-        """One for each class, unless the network chooses the boxes itself."""
-        return len(self.info.labels) if self.info.has_nms else None
-
     def read(
         self, raw: Sequence[np.ndarray], shapes: ImageShapes, conf: float
     ) -> list[tuple[int, float, np.ndarray]]:
@@ -60,7 +53,7 @@ class Skeletons:
         The keypoints (count, 2 or 3) are x and y in pixels of the image, and a confidence if the
         model has one.
         """
-        rows = select_rows(raw[0], self.info, conf, self.options)
+        rows = self.select_rows(raw[0], conf)
         assert self.info.keypoint_shape is not None
         points = rows[:, 6:].reshape(len(rows), *self.info.keypoint_shape)
         moved = clip_points(Letterbox.of(shapes).to_image(points[..., :2]), shapes.original)
