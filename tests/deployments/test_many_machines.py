@@ -106,7 +106,8 @@ class Scenario:
         runs = stack.runs("annotate-task")
         for run in runs:
             stack.wait_for_run(run["id"])
-        assert {stack.state_of(run["id"])[0] for run in runs} == {"Completed", "Crashed"}
+        ends = {stack.state_of(run["id"])[0] for run in runs}
+        assert ends == {"Completed", "Crashed"}, stack.describe_runs()
         assert {stack.state_of(run)[1] for run in crashed} == {
             "No heartbeat for ten minutes. Its worker died or lost the connection to Prefect."
         }

@@ -223,7 +223,8 @@ class Stack:
     def describe_runs(self) -> list[str]:
         """Describe the annotating runs, for the message of a failed test."""
         return [
-            f"{run['name']}: {run['state']['name']} {run['labels'].get('prefect.worker.name')}"
+            f"{run['name']}: {run['state']['name']} {run['labels'].get('prefect.worker.name')} "
+            f"{run['state']['message'] or ''}"
             for run in self.runs("annotate-task")
         ]
 
