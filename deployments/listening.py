@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 
 
 def listen(host: str, port: int) -> socket.socket:

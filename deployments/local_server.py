@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 START_TIMEOUT = 120

@@ -18,10 +18,10 @@ from cvat_flows import (
     MaintainParameters,
     SweepRule,
 )
-from cvat_flows.flows.commands.exit_status import MEANINGS
-from cvat_flows.flows.commands.listing import describe, find_commands
-from cvat_flows.flows.commands.server_options import add_server_arguments
-from cvat_flows.flows.commands.task_arguments import add_function_arguments
+from cvat_flows.flows.commands.arguments.server_options import add_server_arguments
+from cvat_flows.flows.commands.arguments.task_arguments import add_function_arguments
+from cvat_flows.flows.commands.base.exit_status import MEANINGS
+from cvat_flows.flows.commands.base.listing import describe, find_commands
 
 PAGE = Path(__file__).with_name("reference.md")
 

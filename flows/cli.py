@@ -1,4 +1,4 @@
-"""The command `cvat-flows`. `flows.commands.exit_status` lists its exit statuses."""
+"""The command `cvat-flows`. `flows.commands.base.exit_status` lists its exit statuses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import NoReturn
 
-from cvat_flows.flows.commands.exit_status import (
+from cvat_flows.flows.commands.base.exit_status import (
     INTERRUPTED,
     MISTAKE,
     describe_statuses,
     status_of,
 )
-from cvat_flows.flows.commands.listing import describe, find_commands
-from cvat_flows.flows.commands.logs import LEVELS, given_level, show_logs
+from cvat_flows.flows.commands.base.listing import describe, find_commands
+from cvat_flows.flows.commands.base.logs import LEVELS, given_level, show_logs
 from cvat_flows.flows.own_output import keep_output
 
 

@@ -5,7 +5,10 @@ Prefect is imported only if a server is configured: that takes longer than a sho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
 
 from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.finished import Finished, finished
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
     from cvat_flows.tasks.reports.evaluation.review_report import ReviewReport
 
+Parameters = TypeVar("Parameters", bound=BaseModel)
+Report = TypeVar("Report")
 NOT_RECORDED = (
     "This run is not recorded, because no Prefect server is configured. To record runs, start one "
     "with `cvat-flows ui` and set PREFECT_API_URL=http://127.0.0.1:4200/api"
@@ -46,7 +51,7 @@ def run_here(parameters: AnnotateTaskParameters, inputs: LiveInputs | None = Non
     Raises PrefectUnavailable if the configured Prefect server does not answer.
     """
     if prefect_is_configured():
-        from cvat_flows.flows.prefect_flows import run_flow
+        from cvat_flows.flows.prefect_flows.here import run_flow
 
         with prefect_errors():
             return run_flow(parameters, inputs or LiveInputs())
@@ -89,43 +94,25 @@ def evaluate_here(
     parameters: EvaluateTaskParameters, inputs: LiveInputs | None = None
 ) -> EvaluationReport:
     """Evaluate a function on one CVAT task. Raises the error of an evaluation that ended early."""
-    if prefect_is_configured():
-        from cvat_flows.flows.prefect_flows import run_evaluation_flow
-
-        with prefect_errors():
-            return run_evaluation_flow(parameters, inputs or LiveInputs())
     from cvat_flows.flows.evaluate import evaluate
 
-    with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
-        return evaluate(parameters)
+    return _report_here(evaluate, parameters, inputs)
 
 
 def compare_here(
     parameters: CompareFunctionsParameters, inputs: LiveInputs | None = None
 ) -> ComparisonReport:
     """Compare two functions on one CVAT task. Raises the error of one that ended early."""
-    if prefect_is_configured():
-        from cvat_flows.flows.prefect_flows import run_comparison_flow
-
-        with prefect_errors():
-            return run_comparison_flow(parameters, inputs or LiveInputs())
     from cvat_flows.flows.compare import compare_functions
 
-    with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
-        return compare_functions(parameters)
+    return _report_here(compare_functions, parameters, inputs)
 
 
 def rank_here(parameters: RankFramesParameters, inputs: LiveInputs | None = None) -> RankingReport:
     """Rank the frames of one CVAT task. Raises the error of a ranking that ended early."""
-    if prefect_is_configured():
-        from cvat_flows.flows.prefect_flows import run_ranking_flow
-
-        with prefect_errors():
-            return run_ranking_flow(parameters, inputs or LiveInputs())
     from cvat_flows.flows.rank import rank
 
-    with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
-        return rank(parameters)
+    return _report_here(rank, parameters, inputs)
 
 
 def review_here(
@@ -133,24 +120,32 @@ def review_here(
     inputs: LiveInputs | None = None,
 ) -> ReviewReport:
     """Review uploaded annotations. Raises the error of a review that ended early."""
-    if prefect_is_configured():
-        from cvat_flows.flows.prefect_flows import run_review_flow
-
-        with prefect_errors():
-            return run_review_flow(parameters, inputs or LiveInputs())
     from cvat_flows.flows.evaluation.review_parameters import ReviewTaskParameters
     from cvat_flows.flows.review import review_finished_tasks, review_task
 
+    if isinstance(parameters, ReviewTaskParameters):
+        return _report_here(review_task, parameters, inputs)
+    return _report_here(review_finished_tasks, parameters, inputs)
+
+
+def _report_here(
+    run: Callable[[Parameters], Report], parameters: Parameters, inputs: LiveInputs | None
+) -> Report:
+    """Run the flow that takes these parameters, or without Prefect the steps that `run` runs."""
+    if prefect_is_configured():
+        from cvat_flows.flows.prefect_flows.here import run_evaluation_flow
+
+        with prefect_errors():
+            report: Report = run_evaluation_flow(parameters, inputs or LiveInputs())
+            return report
     with use_live_inputs(inputs or LiveInputs()), use_engine(PlainEngine()):
-        if isinstance(parameters, ReviewTaskParameters):
-            return review_task(parameters)
-        return review_finished_tasks(parameters)
+        return run(parameters)
 
 
 def sweep_here(parameters: AnnotateNewTasksParameters) -> SweepReport:
     """Annotate the new CVAT tasks. Raises the error of a sweep that could not start."""
     if prefect_is_configured():
-        from cvat_flows.flows.prefect_flows import run_sweep_flow
+        from cvat_flows.flows.prefect_flows.sweeping import run_sweep_flow
 
         with prefect_errors():
             return run_sweep_flow(parameters)

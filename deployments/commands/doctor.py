@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
-from cvat_flows.flows.commands.task_arguments import (
+from cvat_flows.flows.commands.arguments.server_options import (
+    add_server_arguments,
+    use_server_arguments,
+)
+from cvat_flows.flows.commands.arguments.task_arguments import (
     add_function_arguments,
     function_values,
     has_function,
 )
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -140,7 +143,7 @@ def format_verdict(verdict: Verdict) -> list[Text]:
     """Return the lines about a verdict, with what to do about it."""
     from rich.text import Text
 
-    from cvat_flows.flows.commands.terminal import line
+    from cvat_flows.flows.commands.printing.terminal import line
 
     first = Text.assemble(
         (f"{verdict.level:8}", STYLES[verdict.level]),

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.task_arguments import add_parameter_argument
+from cvat_flows.flows.commands.arguments.task_arguments import add_parameter_argument
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from cvat_flows.flows.commands.usage_error import UsageError
+    from cvat_flows.flows.commands.base.usage_error import UsageError
 
     if arguments.action == "list":
         if arguments.name:
@@ -63,7 +63,7 @@ def _list(output: Output) -> int:
     from rich.padding import Padding
 
     from cvat_flows.deployments.functions.listing import list_functions
-    from cvat_flows.flows.commands.terminal import line
+    from cvat_flows.flows.commands.printing.terminal import line
 
     for function in list_functions(output.note):
         output.row(asdict(function))
@@ -120,7 +120,7 @@ def _check(arguments: argparse.Namespace, output: Output) -> int:
 def _image(path: Path | None) -> tuple[Image.Image, str]:
     from PIL import Image
 
-    from cvat_flows.flows.commands.usage_error import UsageError
+    from cvat_flows.flows.commands.base.usage_error import UsageError
 
     if path is None:
         from aa_functions.training.shape_images import make_shape_images
@@ -138,7 +138,7 @@ def _image(path: Path | None) -> tuple[Image.Image, str]:
 def _draw(check: object, output: Path | None, loaded: LoadedFunction) -> Path:
     from cvat_flows.deployments.functions.check import FunctionCheck
     from cvat_flows.deployments.functions.draw import draw_detections
-    from cvat_flows.flows.commands.usage_error import UsageError
+    from cvat_flows.flows.commands.base.usage_error import UsageError
     from cvat_flows.tasks.model.labels import labels_of_spec
 
     assert isinstance(check, FunctionCheck)

@@ -5,7 +5,7 @@ worker/worker).
 from __future__ import annotations
 
 from cvat_flows.deployments.sandbox.options import configure, run
-from cvat_flows.flows.commands.command import Command
+from cvat_flows.flows.commands.base.command import Command
 
 COMMAND = Command(
     name="sandbox",

@@ -7,10 +7,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.confirm import add_yes_argument, confirm
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
+from cvat_flows.flows.commands.arguments.confirm import add_yes_argument, confirm
+from cvat_flows.flows.commands.arguments.server_options import (
+    add_server_arguments,
+    use_server_arguments,
+)
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

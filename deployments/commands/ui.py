@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.exit_status import DONE
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

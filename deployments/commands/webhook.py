@@ -10,8 +10,8 @@ from cvat_flows.deployments.listening import listen, url_of
 from cvat_flows.deployments.webhook.debounce import DEFAULT_MAX_WAIT, DEFAULT_WAIT, SweepStarter
 from cvat_flows.deployments.webhook.secret import SECRET_VARIABLE, read_secret
 from cvat_flows.deployments.webhook.sweep_runs import DEFAULT_DEPLOYMENT, PrefectSweepRuns
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.tasks.model.log_filter import CleanFilter
 
 

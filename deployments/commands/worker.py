@@ -9,9 +9,9 @@ import os
 import socket
 from functools import partial
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.exit_status import DONE, INTERRUPTED
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE, INTERRUPTED
+from cvat_flows.flows.commands.base.usage_error import UsageError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -114,7 +114,7 @@ def _annotate_all(sandbox: SandboxProcess) -> bool:
 
 
 def _annotate(client: Client, task_id: int) -> RunReport:
-    from cvat_flows.flows.commands.run_output import TerminalProgress
+    from cvat_flows.flows.commands.printing.run_output import TerminalProgress
     from cvat_flows.flows.in_process import run_here
     from cvat_flows.flows.parameters import AnnotateTaskParameters
     from cvat_flows.flows.run.live import LiveInputs

@@ -9,7 +9,7 @@ import threading
 import time
 
 from cvat_flows.deployments.sandbox.options import configure, run
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 
 
 def main() -> None:

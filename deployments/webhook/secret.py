@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.tasks.model.credentials import remember
 
 SECRET_VARIABLE = "CVAT_FLOWS_WEBHOOK_SECRET"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ALL = "all"

@@ -9,7 +9,7 @@ from prefect.exceptions import ObjectNotFound
 
 from cvat_flows.deployments.setup.work_pools import POOL_TYPE
 from cvat_flows.deployments.worker.plan import WorkerPlan
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.tasks.steps import GPU
 
 

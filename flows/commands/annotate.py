@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import argparse
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.exit_status import DONE, FAILED
-from cvat_flows.flows.commands.model_options import add_model_arguments, build
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.run_output import progress_for, show_run
-from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
-from cvat_flows.flows.commands.several_tasks import (
+from cvat_flows.flows.commands.arguments.model_options import add_model_arguments, build
+from cvat_flows.flows.commands.arguments.server_options import (
+    add_server_arguments,
+    use_server_arguments,
+)
+from cvat_flows.flows.commands.arguments.task_arguments import add_function_arguments, task_values
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
+from cvat_flows.flows.commands.base.usage_error import UsageError
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.run_output import progress_for, show_run
+from cvat_flows.flows.commands.runs.several_tasks import (
     annotate_several,
     find_tasks,
     load_once,
     parse_task_ids,
 )
-from cvat_flows.flows.commands.task_arguments import add_function_arguments, task_values
-from cvat_flows.flows.commands.usage_error import UsageError
 from cvat_flows.flows.in_process import NOT_RECORDED, run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_server import require_prefect

@@ -10,22 +10,26 @@ from typing import Any
 
 from rich.table import Table
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.exit_status import DONE, FAILED, SERVER, status_of
-from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.server_options import (
+from cvat_flows.flows.commands.arguments.model_options import (
+    add_model_arguments,
+    build,
+    model_values,
+)
+from cvat_flows.flows.commands.arguments.server_options import (
     add_server_arguments,
     given_server_options,
     use_server_arguments,
 )
-from cvat_flows.flows.commands.task_arguments import (
+from cvat_flows.flows.commands.arguments.task_arguments import (
     add_function_arguments,
     function_values,
     has_function,
 )
-from cvat_flows.flows.commands.terminal import line
-from cvat_flows.flows.commands.usage_error import UsageError, flag
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE, FAILED, SERVER, status_of
+from cvat_flows.flows.commands.base.usage_error import UsageError, flag
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.sweep.report import SweepReport

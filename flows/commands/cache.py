@@ -10,11 +10,11 @@ from typing import Any
 from attrs import asdict
 from rich.table import Table
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.exit_status import DONE
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.terminal import line
-from cvat_flows.flows.commands.usage_error import flag
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE
+from cvat_flows.flows.commands.base.usage_error import flag
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.maintain import sentence
 from cvat_flows.tasks.detect.cache_usage import cache_usage
 from cvat_flows.tasks.detect.pruning import prune

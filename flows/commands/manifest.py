@@ -10,12 +10,15 @@ from attrs import asdict, evolve
 from rich.table import Table
 
 from aa_functions.installed import short_name
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.exit_status import DONE
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
-from cvat_flows.flows.commands.task_arguments import add_task_id_argument, parse_task_id
-from cvat_flows.flows.commands.terminal import line
+from cvat_flows.flows.commands.arguments.server_options import (
+    add_server_arguments,
+    use_server_arguments,
+)
+from cvat_flows.flows.commands.arguments.task_arguments import add_task_id_argument, parse_task_id
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.settings import find_settings
 from cvat_flows.tasks.cvat.task import fetch_identity

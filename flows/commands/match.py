@@ -11,13 +11,13 @@ from rich.table import Table
 
 from aa_functions.installed import short_name
 from aa_functions.reference import load_function
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.exit_status import DONE, MISTAKE
-from cvat_flows.flows.commands.model_options import build
-from cvat_flows.flows.commands.output import Output
-from cvat_flows.flows.commands.server_options import use_server_arguments
-from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
-from cvat_flows.flows.commands.terminal import line
+from cvat_flows.flows.commands.arguments.model_options import build
+from cvat_flows.flows.commands.arguments.server_options import use_server_arguments
+from cvat_flows.flows.commands.arguments.task_arguments import add_task_arguments, task_values
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE, MISTAKE
+from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.settings import find_settings

@@ -8,14 +8,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.exit_status import DONE, FAILED
-from cvat_flows.flows.commands.model_options import build
-from cvat_flows.flows.commands.output import Output
-from cvat_flows.flows.commands.run_output import progress_for, show_run
-from cvat_flows.flows.commands.server_options import use_server_arguments
-from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.arguments.model_options import build
+from cvat_flows.flows.commands.arguments.server_options import use_server_arguments
+from cvat_flows.flows.commands.arguments.task_arguments import add_task_arguments, task_values
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
+from cvat_flows.flows.commands.base.usage_error import UsageError
+from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.run_output import progress_for, show_run
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_server import require_prefect

@@ -9,22 +9,29 @@ import argparse
 from attrs import asdict
 
 from cvat_flows.flows.commands.annotate import say_if_not_recorded
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.evaluation_output import (
-    add_output_argument,
-    show_ranked,
-    write_output,
+from cvat_flows.flows.commands.arguments.model_options import (
+    add_model_arguments,
+    build,
+    model_values,
 )
-from cvat_flows.flows.commands.exit_status import DONE, FAILED
-from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.run_output import progress_for
-from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
-from cvat_flows.flows.commands.task_arguments import (
+from cvat_flows.flows.commands.arguments.server_options import (
+    add_server_arguments,
+    use_server_arguments,
+)
+from cvat_flows.flows.commands.arguments.task_arguments import (
     add_function_arguments,
     add_task_id_argument,
     function_values,
 )
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
+from cvat_flows.flows.commands.printing.evaluation_output import (
+    add_output_argument,
+    show_ranked,
+    write_output,
+)
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.run_output import progress_for
 from cvat_flows.flows.evaluation.parameters import RankFramesParameters
 from cvat_flows.flows.evaluation.publish import files_of_ranking
 from cvat_flows.flows.in_process import rank_here

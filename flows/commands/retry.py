@@ -18,20 +18,21 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Scheduled
 
-from cvat_flows.flows.commands.command import Command
-from cvat_flows.flows.commands.confirm import add_yes_argument, confirm
-from cvat_flows.flows.commands.exit_status import DONE, FAILED
-from cvat_flows.flows.commands.model_options import build
-from cvat_flows.flows.commands.output import Output, add_output_arguments
-from cvat_flows.flows.commands.run_output import progress_for, show_run
-from cvat_flows.flows.commands.server_options import (
+from cvat_flows.flows.commands.arguments.confirm import add_yes_argument, confirm
+from cvat_flows.flows.commands.arguments.model_options import build
+from cvat_flows.flows.commands.arguments.server_options import (
     add_server_arguments,
     given_server_options,
     use_server_arguments,
 )
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
+from cvat_flows.flows.commands.base.usage_error import UsageError
+from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.run_output import progress_for, show_run
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.prefect_flows import annotate_task_flow, run_again_here
+from cvat_flows.flows.prefect_flows import annotate_task_flow
+from cvat_flows.flows.prefect_flows.here import run_again_here
 from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs

@@ -1,7 +1,7 @@
 """Errors that a user can act on. The text is one sentence; the facts are fields.
 
-The command line prints the sentence (`flows.commands.exit_status` has its status). The Prefect UI
-shows the sentence as the state's message.
+The command line prints the sentence (`flows.commands.base.exit_status` has its status). The Prefect
+UI shows the sentence as the state's message.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from cvat_flows.deployments.listening import listen, url_of
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 
 
 def test_an_address_that_is_in_use_is_a_usage_error() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from cvat_flows.deployments.demo.local_prefect import free_port
 from cvat_flows.deployments.local_server import ServerDidNotStart, run_server, server_environment
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 
 CLI = [sys.executable, "-m", "cvat_flows.flows.cli"]
 

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from cvat_flows.flows.finished import Finished, RunTask
 from cvat_flows.flows.in_process import run_in_threads
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.prefect_flows import run_flow
+from cvat_flows.flows.prefect_flows.here import run_flow
 from cvat_flows.flows.run.live import LiveInputs
 
 FUNCTION = '''

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cvat_flows.deployments.webhook.secret import read_secret
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.tasks.model.credentials import mask
 
 SECRET = "0123456789abcdef-webhook"

@@ -10,7 +10,7 @@ import pytest
 from cvat_flows.deployments.worker import gpus, plan
 from cvat_flows.deployments.worker.gpus import choose_gpus, visible_gpus
 from cvat_flows.deployments.worker.plan import WorkerOptions, plan_workers
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 
 
 @pytest.mark.parametrize("module", [gpus, plan])

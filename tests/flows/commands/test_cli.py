@@ -17,10 +17,13 @@ from pydantic import SecretStr
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.cli import main
-from cvat_flows.flows.commands.listing import describe, find_commands
-from cvat_flows.flows.commands.server_options import add_server_arguments, use_server_arguments
-from cvat_flows.flows.commands.task_arguments import add_task_arguments, task_values
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.arguments.server_options import (
+    add_server_arguments,
+    use_server_arguments,
+)
+from cvat_flows.flows.commands.arguments.task_arguments import add_task_arguments, task_values
+from cvat_flows.flows.commands.base.listing import describe, find_commands
+from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.tasks.cvat.client import connection
 from cvat_flows.tasks.cvat.client.server import ServerSettings, ServerSettingsError
 from cvat_flows.tasks.cvat.client.server_block import CVATServer

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cvat_flows.flows.commands.annotate import COMMAND
-from cvat_flows.flows.commands.model_options import build
+from cvat_flows.flows.commands.arguments.model_options import build
+from cvat_flows.flows.commands.arguments.task_arguments import task_values
 from cvat_flows.flows.commands.preview import COMMAND as PREVIEW
-from cvat_flows.flows.commands.task_arguments import task_values
 from cvat_flows.flows.form import read_parameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.command_line import command_for

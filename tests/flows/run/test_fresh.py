@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from cvat_flows.flows.cli import main
 from cvat_flows.flows.in_process import run_here, sweep_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.prefect_flows import run_again_here
+from cvat_flows.flows.prefect_flows.here import run_again_here
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.client.server import ServerSettings

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.commands.run_output import show
+from cvat_flows.flows.commands.printing.run_output import show
 from tests.flows.conftest import frames_of
 from tests.flows.run.test_report import key_of
 from tests.support.prefect_records import artifacts_of

@@ -16,7 +16,7 @@ from cvat_sdk import Client, models
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.form import read_parameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.prefect_flows import run_again_here
+from cvat_flows.flows.prefect_flows.here import run_again_here
 from cvat_flows.flows.run.live import LiveInputs
 from tests.conftest import draw_images
 from tests.support.prefect_records import (

@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 
 from cvat_flows.flows.in_process import run_in_threads
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.prefect_flows import run_again_here, run_flow
+from cvat_flows.flows.prefect_flows.here import run_again_here, run_flow
 from cvat_flows.flows.run.live import LiveInputs
 from tests.flows.conftest import frames_of
 

@@ -12,7 +12,7 @@ from attrs import evolve
 from cvat_sdk import Client
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.commands.exit_status import SERVER, status_of
+from cvat_flows.flows.commands.base.exit_status import SERVER, status_of
 from cvat_flows.flows.sweep.listing import failed_imports, list_tasks
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.client import http

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
-from cvat_flows.flows.commands.exit_status import MISTAKE, SERVER, status_of
+from cvat_flows.flows.commands.base.exit_status import MISTAKE, SERVER, status_of
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.http import get_json, send_json
 from cvat_flows.tasks.cvat.client.server import ServerSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 from cvat_sdk.core.auth import configure_client_auth_arguments
 
-from cvat_flows.flows.commands.usage_error import flag
+from cvat_flows.flows.commands.base.usage_error import flag
 from cvat_flows.tasks.cvat.client.server import (
     ServerSettings,
     ServerSettingsError,

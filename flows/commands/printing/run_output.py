@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from cvat_flows.flows.commands.output import Output
-from cvat_flows.flows.commands.terminal import line, say
+from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.terminal import line, say
 from cvat_flows.flows.run.live import NoProgress, Progress
 from cvat_flows.tasks.reports.run_report import RunReport
 

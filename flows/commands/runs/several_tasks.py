@@ -7,11 +7,11 @@ from typing import Any
 
 from aa_functions.reference import FunctionReferenceError, LoadedFunction, load_function
 from cvat_flows.flows.annotate_new import MAX_UNREACHABLE
-from cvat_flows.flows.commands.exit_status import DONE, FAILED, SERVER, status_of
-from cvat_flows.flows.commands.output import Output
-from cvat_flows.flows.commands.run_output import progress_for, show_run
-from cvat_flows.flows.commands.terminal import say
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.exit_status import DONE, FAILED, SERVER, status_of
+from cvat_flows.flows.commands.base.usage_error import UsageError
+from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.run_output import progress_for, show_run
+from cvat_flows.flows.commands.printing.terminal import say
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from cvat_flows.flows.commands.usage_error import UsageError, flag
+from cvat_flows.flows.commands.base.usage_error import UsageError, flag
 from cvat_flows.flows.option import Group, option_of
 from cvat_flows.tasks.matching.strict_yaml import load_yaml
 
@@ -82,6 +82,8 @@ def _describe_error(row: Any) -> str:
         return str(text)
     field = str(row["loc"][0])
     name = "TASK_ID" if field == "task_id" else flag(field)
+    if row["type"] == "missing":
+        return f"{name}: is missing"
     return f"{name} {row['input']}: {text[:1].lower()}{text[1:]}"
 
 
@@ -106,7 +108,9 @@ def _add_field(group: Any, name: str, field: FieldInfo) -> None:
 
 
 def _default_text(field: FieldInfo) -> str:
-    return "" if field.default is None else f" (default: {field.default})"
+    if field.is_required() or field.default is None:
+        return ""
+    return f" (default: {field.default})"
 
 
 def _parse_mapping(name: str, text: str) -> Any:

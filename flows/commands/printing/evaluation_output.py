@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from cvat_flows.flows.commands.output import Output
-from cvat_flows.flows.commands.terminal import line
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
+from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.tasks.evaluate.corrections import RankedFrame
 from cvat_flows.tasks.model.media import TaskMedia
 

@@ -12,7 +12,7 @@ from attrs import frozen
 class Command:
     """A command of `cvat-flows`. Entry points of the group `cvat_flows.commands` refer to them.
 
-    The first paragraph of its module's docstring says what it does (flows.commands.listing).
+    The first paragraph of its module's docstring says what it does (flows.commands.base.listing).
     """
 
     name: str

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.cli import main
-from cvat_flows.flows.commands.exit_status import DONE, FAILED, MEANINGS, MISTAKE, SERVER
+from cvat_flows.flows.commands.base.exit_status import DONE, FAILED, MEANINGS, MISTAKE, SERVER
 
 AWAY = "http://127.0.0.1:9"
 

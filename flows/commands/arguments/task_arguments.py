@@ -8,10 +8,10 @@ from typing import Any
 
 from cvat_cli._internal.parsers import BuildDictAction, parse_function_parameter
 
-from cvat_flows.flows.commands.model_options import add_model_arguments, model_values
-from cvat_flows.flows.commands.output import add_output_arguments
-from cvat_flows.flows.commands.server_options import add_server_arguments
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.arguments.model_options import add_model_arguments, model_values
+from cvat_flows.flows.commands.arguments.server_options import add_server_arguments
+from cvat_flows.flows.commands.base.usage_error import UsageError
+from cvat_flows.flows.commands.printing.output import add_output_arguments
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 
 

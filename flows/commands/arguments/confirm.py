@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cvat_flows.flows.commands.usage_error import UsageError
+from cvat_flows.flows.commands.base.usage_error import UsageError
 
 
 def add_yes_argument(parser: argparse.ArgumentParser) -> None:

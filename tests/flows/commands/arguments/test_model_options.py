@@ -8,7 +8,11 @@ from typing import Annotated
 import pytest
 from pydantic import Field
 
-from cvat_flows.flows.commands.model_options import add_model_arguments, build, model_values
+from cvat_flows.flows.commands.arguments.model_options import (
+    add_model_arguments,
+    build,
+    model_values,
+)
 from cvat_flows.flows.option import Option
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.command_line import command_for

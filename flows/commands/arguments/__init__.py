@@ -1,0 +1,1 @@
+"""The arguments that commands share, and the options made from the parameter models."""

@@ -1,0 +1,1 @@
+"""What every command has: its `Command`, its exit status, its log and its errors."""

@@ -1,0 +1,1 @@
+"""What commands print: text and tables for people, JSON for programs."""

@@ -1,0 +1,1 @@
+"""How commands run flows in their own process."""
