@@ -27,7 +27,7 @@ from bench.rows import WEIGHTS, Effort, Result, fresh
 from bench.runs import alternate, median
 from bench.stage import Stage
 from bench.table import Row
-from cvat_flows.deployments.demo.local_prefect import local_prefect
+from cvat_flows.deployments.local_server import local_prefect
 
 HERE = Path(__file__).parent
 CONSTANT = ("--function-file", str(HERE / "constant_box.py"))

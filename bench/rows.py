@@ -28,7 +28,7 @@ from bench.runs import (
 from bench.stage import Stage
 from bench.table import NotMeasured, Row
 from bench.waiting_box import SECONDS_PER_IMAGE
-from cvat_flows.deployments.demo.local_prefect import local_prefect
+from cvat_flows.deployments.local_server import local_prefect
 
 SMALL = (640, 360)
 WEIGHTS = str(SHIPPED_FOLDER / "shapes-yolov8n.pt")

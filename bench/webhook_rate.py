@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from cvat_flows.deployments.demo.local_prefect import free_port
+from cvat_flows.deployments.listening import free_port
 from cvat_flows.flows.cli import set_prefect_defaults
 
 SECRET = "a secret for the benchmark"
@@ -42,7 +42,7 @@ def main() -> int:
 def _measure(stack: ExitStack, folder: Path, deliveries: int, senders: int) -> int:
     os.environ["PREFECT_HOME"] = str(folder / "prefect")
     (folder / "prefect").mkdir()
-    from cvat_flows.deployments.demo.local_prefect import local_prefect
+    from cvat_flows.deployments.local_server import local_prefect
 
     stack.enter_context(local_prefect(folder / "prefect"))
     _make_deployment()

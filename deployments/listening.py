@@ -1,4 +1,4 @@
-"""Listen on the address that a command's `--host` and `--port` name."""
+"""The address on which a server listens: the one of `--host` and `--port`, or a free port."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def url_of(listener: socket.socket, host: str) -> str:
     """Return the address of a listener for a client, for example http://127.0.0.1:8085."""
     shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
     return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def free_port() -> int:
+    """Return a port of this machine on which nothing listens at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

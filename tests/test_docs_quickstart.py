@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cvat_flows.deployments.demo.local_prefect import free_port
+from cvat_flows.deployments.listening import free_port
 
 PAGE = Path(__file__).parents[1] / "docs" / "quickstart.md"
 READY = "until curl -sf http://127.0.0.1:8080/api/server/about > /dev/null; do sleep 0.2; done"

@@ -15,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from cvat_flows.deployments.local_server import run_server
+    from cvat_flows.deployments.ui_server import run_server
 
     def announce() -> None:
         url = f"http://127.0.0.1:{arguments.port}"

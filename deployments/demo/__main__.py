@@ -47,7 +47,7 @@ def main() -> int:
     # Prefect reads its settings when it is imported: import it only after this line.
     set_prefect_defaults()
     with ExitStack() as stack:
-        from cvat_flows.deployments.demo.local_prefect import local_prefect
+        from cvat_flows.deployments.local_server import local_prefect
 
         print("starting a Prefect server ...")
         ui = stack.enter_context(local_prefect(OUTPUT))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cvat_flows.deployments.demo.local_prefect import ending
+from cvat_flows.deployments.local_server import ending
 
 RULES = "rules:\n- {task_name: 'shapes*', function: shapes}\n"
 POOL = "cvat"

@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 
 from aa_functions.reference import load_function
-from cvat_flows.flows.commands.annotate import say_if_not_recorded
 from cvat_flows.flows.commands.arguments.model_options import build
 from cvat_flows.flows.commands.arguments.server_options import use_server_arguments
 from cvat_flows.flows.commands.arguments.task_arguments import add_task_arguments, task_values
@@ -15,7 +14,11 @@ from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.flows.commands.printing.output import Output
-from cvat_flows.flows.commands.printing.run_output import progress_for, show_run
+from cvat_flows.flows.commands.printing.run_output import (
+    progress_for,
+    say_if_not_recorded,
+    show_run,
+)
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_server import require_prefect

@@ -14,18 +14,21 @@ from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
-from cvat_flows.flows.commands.printing.run_output import progress_for, show_run
+from cvat_flows.flows.commands.printing.run_output import (
+    progress_for,
+    say_if_not_recorded,
+    show_run,
+)
 from cvat_flows.flows.commands.runs.several_tasks import (
     annotate_several,
     find_tasks,
     load_once,
     parse_task_ids,
 )
-from cvat_flows.flows.in_process import NOT_RECORDED, run_here
+from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_server import require_prefect
 from cvat_flows.flows.run.live import LiveInputs
-from cvat_flows.tasks.engine.configured import prefect_is_configured
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,12 +80,6 @@ def run(arguments: argparse.Namespace) -> int:
         status = FAILED if finished.error else DONE
     say_if_not_recorded(output)
     return status
-
-
-def say_if_not_recorded(output: Output) -> None:
-    """Say where the record of a run would be, if there is none."""
-    if not prefect_is_configured():
-        output.note(NOT_RECORDED)
 
 
 COMMAND = Command(

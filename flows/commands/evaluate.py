@@ -8,68 +8,35 @@ import argparse
 
 from rich.table import Table
 
-from cvat_flows.flows.commands.annotate import say_if_not_recorded
-from cvat_flows.flows.commands.arguments.model_options import (
-    add_model_arguments,
-    build,
-    model_values,
-)
-from cvat_flows.flows.commands.arguments.server_options import (
-    add_server_arguments,
-    use_server_arguments,
-)
-from cvat_flows.flows.commands.arguments.task_arguments import (
-    add_function_arguments,
-    add_task_id_argument,
-    function_values,
-)
 from cvat_flows.flows.commands.base.command import Command
-from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
-from cvat_flows.flows.commands.printing.evaluation_output import (
-    add_output_argument,
-    show_ranked,
-    write_output,
-)
-from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
-from cvat_flows.flows.commands.printing.run_output import progress_for
+from cvat_flows.flows.commands.printing.evaluation_output import show_ranked
+from cvat_flows.flows.commands.printing.output import Output
 from cvat_flows.flows.commands.printing.terminal import line
+from cvat_flows.flows.commands.runs.evaluating import (
+    add_evaluation_arguments,
+    evaluation_parameters,
+    run_and_report,
+)
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
-from cvat_flows.flows.evaluation.publish import PAGE, files_of, page_of
+from cvat_flows.flows.evaluation.publish import PAGE, files_of
 from cvat_flows.flows.in_process import evaluate_here
-from cvat_flows.flows.prefect_server import require_prefect
-from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.evaluation.report import HEADINGS, EvaluationReport
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_task_id_argument(parser)
-    add_function_arguments(parser)
-    add_model_arguments(parser, EvaluateTaskParameters)
-    add_output_argument(parser)
-    add_output_arguments(parser)
-    add_server_arguments(parser)
+    add_evaluation_arguments(parser, EvaluateTaskParameters)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    parameters = build(
-        EvaluateTaskParameters,
-        {
-            "task_id": arguments.task_id,
-            **function_values(arguments),
-            **model_values(arguments, EvaluateTaskParameters),
-        },
+    return run_and_report(
+        arguments,
+        evaluation_parameters(arguments, EvaluateTaskParameters),
+        evaluate_here,
+        show=_show,
+        files=files_of,
+        page=PAGE,
     )
-    use_server_arguments(arguments)
-    require_prefect()
-    output = Output.of(arguments)
-    report = evaluate_here(parameters, LiveInputs(progress=progress_for(output)))
-    _show(report, output)
-    if arguments.output is not None:
-        write_output(arguments.output, {PAGE: page_of(report), **files_of(report)})
-        output.say(f"report       {(arguments.output / PAGE).absolute()}")
-    say_if_not_recorded(output)
-    return FAILED if report.predictions.failed else DONE
 
 
 def _show(report: EvaluationReport, output: Output) -> None:

@@ -8,73 +8,47 @@ import argparse
 
 from attrs import asdict
 
-from cvat_flows.flows.commands.annotate import say_if_not_recorded
-from cvat_flows.flows.commands.arguments.model_options import (
-    add_model_arguments,
-    build,
-    model_values,
-)
-from cvat_flows.flows.commands.arguments.server_options import (
-    add_server_arguments,
-    use_server_arguments,
-)
-from cvat_flows.flows.commands.arguments.task_arguments import (
-    add_function_arguments,
-    add_task_id_argument,
-    function_values,
-)
 from cvat_flows.flows.commands.base.command import Command
-from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
-from cvat_flows.flows.commands.printing.evaluation_output import (
-    add_output_argument,
-    show_ranked,
-    write_output,
+from cvat_flows.flows.commands.printing.evaluation_output import show_ranked
+from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.runs.evaluating import (
+    add_evaluation_arguments,
+    evaluation_parameters,
+    run_and_report,
 )
-from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
-from cvat_flows.flows.commands.printing.run_output import progress_for
 from cvat_flows.flows.evaluation.parameters import RankFramesParameters
 from cvat_flows.flows.evaluation.publish import files_of_ranking
 from cvat_flows.flows.in_process import rank_here
-from cvat_flows.flows.prefect_server import require_prefect
-from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.tasks.model.text import counted
+from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_task_id_argument(parser)
-    add_function_arguments(parser)
-    add_model_arguments(parser, RankFramesParameters)
-    add_output_argument(parser)
-    add_output_arguments(parser)
-    add_server_arguments(parser)
+    add_evaluation_arguments(parser, RankFramesParameters)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    parameters = build(
-        RankFramesParameters,
-        {
-            "task_id": arguments.task_id,
-            **function_values(arguments),
-            **model_values(arguments, RankFramesParameters),
-        },
+    return run_and_report(
+        arguments,
+        evaluation_parameters(arguments, RankFramesParameters),
+        rank_here,
+        show=_show,
+        files=files_of_ranking,
+        page="ranking.md",
     )
-    use_server_arguments(arguments)
-    require_prefect()
-    output = Output.of(arguments)
-    report = rank_here(parameters, LiveInputs(progress=progress_for(output)))
+
+
+def _show(report: RankingReport, output: Output) -> None:
+    failed = report.predictions.failed
     show_ranked(report.media, report.ranked, output)
     for one in report.ranked:
         output.row({"name": report.media.frame(one.frame).name, **asdict(one)})
     output.say(f"result       {report.sentence}")
-    for number, error in list(report.predictions.failed.items())[:1]:
-        output.say(
-            f"failed       {len(report.predictions.failed)} frames; the first is {number}: {error}"
-        )
-    output.row({"result": report.sentence, "failed": len(report.predictions.failed)})
-    if arguments.output is not None:
-        write_output(arguments.output, files_of_ranking(report))
-        output.say(f"report       {(arguments.output / 'ranking.md').absolute()}")
-    say_if_not_recorded(output)
-    return FAILED if report.predictions.failed else DONE
+    if failed:
+        number, error = next(iter(failed.items()))
+        frames = counted(len(failed), "frame")
+        output.say(f"failed       {frames}; the first is {number}: {error}")
+    output.row({"result": report.sentence, "failed": len(failed)})
 
 
 COMMAND = Command(

@@ -8,15 +8,10 @@ import argparse
 
 from rich.table import Table
 
-from cvat_flows.flows.commands.annotate import say_if_not_recorded
 from cvat_flows.flows.commands.arguments.model_options import (
     add_model_arguments,
     build,
     model_values,
-)
-from cvat_flows.flows.commands.arguments.server_options import (
-    add_server_arguments,
-    use_server_arguments,
 )
 from cvat_flows.flows.commands.arguments.task_arguments import (
     add_function_arguments,
@@ -24,20 +19,16 @@ from cvat_flows.flows.commands.arguments.task_arguments import (
     has_function,
 )
 from cvat_flows.flows.commands.base.command import Command
-from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.base.usage_error import UsageError
-from cvat_flows.flows.commands.printing.evaluation_output import add_output_argument, write_output
-from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
-from cvat_flows.flows.commands.printing.run_output import progress_for
+from cvat_flows.flows.commands.printing.output import Output
 from cvat_flows.flows.commands.printing.terminal import line
+from cvat_flows.flows.commands.runs.evaluating import add_report_arguments, run_and_report
 from cvat_flows.flows.evaluation.publish import files_of_review
 from cvat_flows.flows.evaluation.review_parameters import (
     ReviewFinishedTasksParameters,
     ReviewTaskParameters,
 )
 from cvat_flows.flows.in_process import review_here
-from cvat_flows.flows.prefect_server import require_prefect
-from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.reports.evaluation.review_report import HEADINGS, ReviewReport
 
 
@@ -56,23 +47,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="without TASK_ID: review what was uploaded in the last N days (default: 90)",
     )
-    add_output_argument(parser)
-    add_output_arguments(parser)
-    add_server_arguments(parser)
+    add_report_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    parameters = _parameters(arguments)
-    use_server_arguments(arguments)
-    require_prefect()
-    output = Output.of(arguments)
-    report = review_here(parameters, LiveInputs(progress=progress_for(output)))
-    _show(report, output)
-    if arguments.output is not None:
-        write_output(arguments.output, files_of_review(report))
-        output.say(f"report       {(arguments.output / 'review.md').absolute()}")
-    say_if_not_recorded(output)
-    return FAILED if report.notes else DONE
+    return run_and_report(
+        arguments,
+        _parameters(arguments),
+        review_here,
+        show=_show,
+        files=files_of_review,
+        page="review.md",
+    )
 
 
 def _parameters(

@@ -54,12 +54,8 @@ def files_of(report: EvaluationReport) -> dict[str, bytes]:
         "frames.csv": ranking_csv(report.media, report.ranked),
         "mistakes.csv": mistakes_csv(report),
         "thresholds.yaml": thresholds_file(report),
+        PAGE: evaluation_markdown(report).encode("utf-8", "replace"),
     }
-
-
-def page_of(report: EvaluationReport) -> bytes:
-    """Return the page of an evaluation, in markdown."""
-    return evaluation_markdown(report).encode("utf-8", "replace")
 
 
 def files_of_ranking(report: RankingReport) -> dict[str, bytes]:
@@ -72,7 +68,7 @@ def files_of_ranking(report: RankingReport) -> dict[str, bytes]:
 
 def publish(context: RunContext, report: EvaluationReport) -> None:
     """Write the files and the page. What cannot be written is only a warning in the log."""
-    write_files(context, {**files_of(report), PAGE: page_of(report)}, report.files)
+    write_files(context, files_of(report), report.files)
     if not current_engine().is_recorded:
         return
     gallery: list[GalleryPicture] = []

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cvat_flows.flows.evaluation.detection_parameters import detection_only, same_field
 from cvat_flows.flows.option import Option
 from cvat_flows.flows.parameters import AnnotateTaskParameters, ServerBlock
 
 _OWN = Option(has_own_argument=True)
 _FUNCTION = ("conf_threshold", "conv_mask_to_poly", "label_mapping", "allow_unmatched_labels")
-_ALL_FRAMES = 10**9
-
-
-def _same(name: str) -> Any:
-    return copy(AnnotateTaskParameters.model_fields[name])
 
 
 class ReviewTaskParameters(BaseModel):
@@ -31,7 +26,7 @@ class ReviewTaskParameters(BaseModel):
         json_schema_extra={"description": "Which task to review."},
     )
 
-    task_id: int = _same("task_id")
+    task_id: int = same_field("task_id")
     function: Annotated[str | None, _OWN] = Field(
         default=None,
         min_length=1,
@@ -41,16 +36,16 @@ class ReviewTaskParameters(BaseModel):
     function_parameters: Annotated[dict[str, Any], _OWN] = Field(
         default_factory=dict, description="Arguments for the function's create(...)"
     )
-    function_name: str | None = _same("function_name")
+    function_name: str | None = same_field("function_name")
     server: ServerBlock = None
     jobs: Annotated[list[int] | None, Option(group="frames")] = Field(
         default=None,
         description="Ids of the jobs to review. Empty: those that people have finished.",
     )
-    conf_threshold: float | None = _same("conf_threshold")
-    conv_mask_to_poly: bool = _same("conv_mask_to_poly")
-    label_mapping: dict[str, Any] | None = _same("label_mapping")
-    allow_unmatched_labels: bool = _same("allow_unmatched_labels")
+    conf_threshold: float | None = same_field("conf_threshold")
+    conv_mask_to_poly: bool = same_field("conv_mask_to_poly")
+    label_mapping: dict[str, Any] | None = same_field("label_mapping")
+    allow_unmatched_labels: bool = same_field("allow_unmatched_labels")
 
     @model_validator(mode="after")
     def _options_have_a_function(self) -> ReviewTaskParameters:
@@ -68,18 +63,8 @@ class ReviewTaskParameters(BaseModel):
         """
         if self.function is None:
             return None
-        return AnnotateTaskParameters(
-            **self.model_dump(
-                include={
-                    "task_id", "function", "function_parameters", "function_name", "server",
-                    *_FUNCTION,
-                }
-            ),
-            frames=frames,
-            include_ground_truth=True,
-            dry_run=True,
-            max_failed_frames=_ALL_FRAMES,
-        )  # fmt: skip
+        names = {"task_id", "function", "function_parameters", "function_name", "server"}
+        return detection_only(self.model_dump(include={*names, *_FUNCTION}), frames)
 
 
 class ReviewFinishedTasksParameters(BaseModel):

@@ -15,7 +15,7 @@ from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
 
 from aa_functions.weights import FOLDERS_VARIABLE
-from cvat_flows.deployments.demo.local_prefect import shipped_settings
+from cvat_flows.deployments.local_server import shipped_settings
 from cvat_flows.deployments.setup.deployment_file import FILE
 from cvat_flows.deployments.setup.gpu_limits import GPUS_VARIABLE
 from cvat_flows.flows.sweep.rules import RULES_VARIABLE, read_rules

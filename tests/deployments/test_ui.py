@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cvat_flows.deployments.demo.local_prefect import free_port
-from cvat_flows.deployments.local_server import ServerDidNotStart, run_server, server_environment
+from cvat_flows.deployments.listening import free_port
+from cvat_flows.deployments.local_server import ServerDidNotStart, server_environment
+from cvat_flows.deployments.ui_server import run_server
 from cvat_flows.flows.commands.base.usage_error import UsageError
 
 CLI = [sys.executable, "-m", "cvat_flows.flows.cli"]

@@ -19,7 +19,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from cvat_flows.deployments.demo.local_prefect import free_port, shipped_settings
+from cvat_flows.deployments.listening import free_port
+from cvat_flows.deployments.local_server import shipped_settings
 from tests.support.waiting import wait_until
 
 TEST_SETTINGS = {

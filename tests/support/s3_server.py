@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cvat_flows.deployments.demo.local_prefect import free_port
+from cvat_flows.deployments.listening import free_port
 from tests.support.waiting import wait_until
 
 

@@ -15,7 +15,8 @@ import asyncpg
 import httpx
 import redis
 
-from cvat_flows.deployments.demo.local_prefect import free_port, shipped_settings
+from cvat_flows.deployments.listening import free_port
+from cvat_flows.deployments.local_server import shipped_settings
 from tests.support.balancer import balanced
 from tests.support.live_prefect import TEST_SETTINGS, LivePrefect
 from tests.support.waiting import wait_until

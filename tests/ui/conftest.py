@@ -25,7 +25,7 @@ from prefect.settings import (
 )
 
 from aa_functions.training.shape_images import make_shape_images
-from cvat_flows.deployments.demo.local_prefect import local_prefect
+from cvat_flows.deployments.local_server import local_prefect
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from tests.support.waiting import wait_until
 

@@ -13,7 +13,9 @@ from rich.table import Table
 
 from cvat_flows.flows.commands.printing.output import Output
 from cvat_flows.flows.commands.printing.terminal import line, say
+from cvat_flows.flows.in_process import NOT_RECORDED
 from cvat_flows.flows.run.live import NoProgress, Progress
+from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.reports.run_report import RunReport
 
 MAX_FAILURES = 20
@@ -133,3 +135,9 @@ def show(report: RunReport, url: str | None) -> None:
         console.print(failures)
         if report.failed_count > MAX_FAILURES:
             say(f"and {report.failed_count - MAX_FAILURES:,} more", error=True)
+
+
+def say_if_not_recorded(output: Output) -> None:
+    """Say where the record of a run would be, if there is none."""
+    if not prefect_is_configured():
+        output.note(NOT_RECORDED)

@@ -45,6 +45,11 @@ class ComparisonReport:
             )
         )
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether both functions worked on all frames."""
+        return self.one.is_complete and self.other.is_complete
+
     def rows(self) -> list[tuple[str, ...]]:
         """Return the table of the figures, all labels last."""
         return [

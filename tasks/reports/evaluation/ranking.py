@@ -51,6 +51,11 @@ class RankingReport:
             "corrections"
         )
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the function worked on all frames."""
+        return not self.predictions.failed
+
 
 def ranking_markdown(report: RankingReport) -> str:
     """Make the page of a ranking without a truth."""

@@ -75,6 +75,11 @@ class EvaluationReport:
         )
 
     @property
+    def is_complete(self) -> bool:
+        """Whether the function worked on all frames."""
+        return not self.predictions.failed
+
+    @property
     def frame_count(self) -> int:
         """Number of evaluated frames."""
         return len(self.evaluation.comparison.frames)

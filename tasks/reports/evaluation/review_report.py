@@ -65,6 +65,11 @@ class ReviewReport:
             f"kept, {rest}; precision {number(overall.precision)}, recall {number(overall.recall)}"
         )
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing was left out."""
+        return not self.notes
+
     def by_label(self) -> Mapping[str, Tally]:
         """Return the numbers by label, of the labels with most uploads first."""
         groups = tally(self.rows, lambda row: row.label, arrives=lambda row: row.new_label)

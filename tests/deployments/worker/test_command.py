@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 
-from cvat_flows.deployments.demo.local_prefect import free_port
+from cvat_flows.deployments.listening import free_port
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
