@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,9 @@ from aa_functions.errors import YoloOptionError
 from aa_functions.training.figures import KEYPOINTS
 from aa_functions.training.shape_images import LABELS, ShapeImage, TrueBox, make_shape_images
 from aa_functions.yolo import YoloDetection, create
+from tests.support.yolo_weights import KINDS, weights_of_kinds
 
-FOLDER = Path(__file__).parents[1] / "assets" / "weights"
 PIXELS = 0.1
-WEIGHTS = {
-    "segment": FOLDER / "shapes-seg.pt",
-    "obb": FOLDER / "arrows-obb.pt",
-    "pose": FOLDER / "arrows-pose.pt",
-    "classify": Path(tempfile.gettempdir()) / "unused",
-}
-"""The last one has random weights, made by a fixture."""
 LARGE: dict[str, Any] = {"extent": (0.2, 0.6), "shapes": (1, 4)}
 PICTURES: dict[str, dict[str, Any]] = {
     "segment": LARGE,
@@ -49,31 +41,38 @@ def drawn() -> dict[str, list[ShapeImage]]:
     }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _random_classifier(tmp_path_factory: pytest.TempPathFactory) -> None:
-    import torch
-
-    torch.manual_seed(3)
-    WEIGHTS["classify"] = tmp_path_factory.mktemp("classifier") / "random-cls.pt"
-    import_ultralytics().YOLO("yolov8n-cls.yaml").save(WEIGHTS["classify"])
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    return weights_of_kinds(tmp_path_factory.mktemp("kinds"))
 
 
 class Functions(dict[str, YoloDetection]):
     """Loads each function once."""
 
+    def __init__(self, weights: Mapping[str, Path]) -> None:
+        super().__init__()
+        self.weights = weights
+
     def __missing__(self, kind: str) -> YoloDetection:
-        self[kind] = create(WEIGHTS[kind], backend="torch", workers=1)
+        self[kind] = create(self.weights[kind], backend="torch", workers=1)
         return self[kind]
 
 
 @pytest.fixture(scope="module")
-def functions() -> Functions:
-    return Functions()
+def functions(weights: Mapping[str, Path]) -> Functions:
+    return Functions(weights)
 
 
-def predict(kind: str, image: Any) -> Any:
-    model = import_ultralytics().YOLO(str(WEIGHTS[kind]))
-    return model.predict(image, conf=CONF, retina_masks=True, verbose=False)[0]
+@pytest.fixture
+def assert_equal_to_predict(weights: Mapping[str, Path]) -> Callable[[str, list[Any], Any], None]:
+    """`assert_equal_to_predict(kind, shapes, image)` compares with Ultralytics."""
+
+    def compare(kind: str, shapes: list[Any], image: Any) -> None:
+        model = import_ultralytics().YOLO(str(weights[kind]))
+        [wanted] = model.predict(image, conf=CONF, retina_masks=True, verbose=False)
+        assert_equal(kind, shapes, wanted, image)
+
+    return compare
 
 
 def bitmap(shape: Any, image: Any) -> np.ndarray:
@@ -93,8 +92,7 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
 
 
-def assert_equal_to_predict(kind: str, shapes: list[Any], image: Any) -> None:
-    wanted = predict(kind, image)
+def assert_equal(kind: str, shapes: list[Any], wanted: Any, image: Any) -> None:
     if kind == "classify":
         best = int(wanted.probs.top1)
         assert [shape.label_id for shape in shapes] == [best]
@@ -131,8 +129,8 @@ def by_place(points: np.ndarray) -> np.ndarray:
     return points[np.argsort(np.arctan2(*(points - centre).T))]
 
 
-@pytest.mark.parametrize("kind", WEIGHTS)
-def test_equal_to_ultralytics(kind, functions, drawn, make_context):
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_to_ultralytics(kind, functions, drawn, make_context, assert_equal_to_predict):
     function = functions[kind]
     images = [made.image for made in drawn[kind]]
     contexts = [make_context(conf_threshold=0.0 if kind == "classify" else CONF)] * len(images)
@@ -144,11 +142,13 @@ def test_equal_to_ultralytics(kind, functions, drawn, make_context):
 
 
 @pytest.mark.parametrize("backend", ["openvino", pytest.param("onnx", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", WEIGHTS)
-def test_backends_give_the_same(kind, backend, drawn, make_context):
+@pytest.mark.parametrize("kind", KINDS)
+def test_backends_give_the_same(
+    kind, backend, drawn, make_context, weights, assert_equal_to_predict
+):
     for name in {"openvino": ["openvino"], "onnx": ["onnx", "onnxruntime"]}[backend]:
         pytest.importorskip(name)
-    function = create(WEIGHTS[kind], backend=backend, workers=1)
+    function = create(weights[kind], backend=backend, workers=1)
     images = [made.image for made in drawn[kind][:3]]
     contexts = [make_context(conf_threshold=0.0 if kind == "classify" else CONF)] * len(images)
     for image, shapes in zip(images, function.detect_batch(contexts, images), strict=True):
@@ -204,7 +204,7 @@ def test_polygons_cover_the_masks(functions, drawn, make_context):
 
 
 def test_specs(functions):
-    types = {kind: {label.type for label in functions[kind].spec.labels} for kind in WEIGHTS}
+    types = {kind: {label.type for label in functions[kind].spec.labels} for kind in KINDS}
     assert types == {
         "segment": {"mask"},
         "obb": {"rectangle"},
@@ -217,8 +217,8 @@ def test_specs(functions):
     )
 
 
-def test_several_tags(make_context, drawn):
-    function = create(WEIGHTS["classify"], backend="torch", top_k=3, workers=1)
+def test_several_tags(make_context, drawn, weights):
+    function = create(weights["classify"], backend="torch", top_k=3, workers=1)
     image = drawn["classify"][0].image
     tags = function.detect(make_context(conf_threshold=0.0), image)
     scores = [tag.score for tag in tags]
@@ -228,7 +228,7 @@ def test_several_tags(make_context, drawn):
 
 
 @pytest.mark.parametrize("ending", ["txt", "json", "yaml", "names"])
-def test_keypoint_names(ending, tmp_path):
+def test_keypoint_names(ending, tmp_path, weights):
     content = {
         "txt": "a\nb\nc\nd\n",
         "json": '["a", "b", "c", "d"]',
@@ -239,7 +239,7 @@ def test_keypoint_names(ending, tmp_path):
         path = tmp_path / f"names.{ending}"
         path.write_text(content[ending])
         given = str(path)
-    function = create(WEIGHTS["pose"], keypoints=given)
+    function = create(weights["pose"], keypoints=given)
     (arrow,) = function.spec.labels
     assert [point.name for point in arrow.sublabels] == ["a", "b", "c", "d"]
 
@@ -259,7 +259,7 @@ def test_keypoint_names(ending, tmp_path):
         ("classify", {"top_k": 0}, "top_k is 0"),
     ],
 )
-def test_options_that_do_not_fit(kind, options, expected):
+def test_options_that_do_not_fit(kind, options, expected, weights):
     with pytest.raises(YoloOptionError) as caught:
-        create(WEIGHTS[kind], **options)
+        create(weights[kind], **options)
     assert expected in str(caught.value)

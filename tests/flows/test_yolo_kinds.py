@@ -14,12 +14,11 @@ from cvat_sdk import models
 
 pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 
-from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.training.figures import KEYPOINTS
 from aa_functions.training.shape_images import make_shape_images
 from aa_functions.yolo import create
+from tests.support.yolo_weights import weights_of_kinds
 
-FOLDER = Path(__file__).parents[1] / "assets" / "weights"
 CONF = 0.2
 FRAMES = 3
 SVG = "".join(
@@ -38,19 +37,9 @@ DRAWN: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The checkpoint of each kind. There is none for tags: that model gets random weights."""
-    import torch
-
-    torch.manual_seed(3)
-    tags = tmp_path_factory.mktemp("classifier") / "random-cls.pt"
-    import_ultralytics().YOLO("yolov8n-cls.yaml").save(tags)
-    return {
-        "segment": FOLDER / "shapes-seg.pt",
-        "polygons": FOLDER / "shapes-seg.pt",
-        "obb": FOLDER / "arrows-obb.pt",
-        "pose": FOLDER / "arrows-pose.pt",
-        "classify": tags,
-    }
+    """The checkpoint of each case of `DRAWN`."""
+    made = weights_of_kinds(tmp_path_factory.mktemp("kinds"))
+    return {**made, "polygons": made["segment"]}
 
 
 def label_request(label: Any) -> models.PatchedLabelRequest:
