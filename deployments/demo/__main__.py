@@ -150,33 +150,27 @@ def _write_pages(evaluations: list[EvaluationReport]) -> list[Path]:
 
 def _print_table(reports: list[RunReport], evaluations: list[EvaluationReport]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
+    from cvat_flows.flows.commands.printing.tables import light_table
     from cvat_flows.tasks.reports.evaluation.report import number
 
-    table = Table(
-        "CVAT task",
-        "frames",
-        "shapes by label",
-        "failed",
-        "frames/s",
-        "recall",
-        "precision",
-        "AP50-95",
-    )
+    numbers = ("frames", "recall", "precision", "AP50-95", "frames/s")
+    table = light_table("CVAT task", "shapes by label", *numbers, numbers=numbers)
     for report, evaluation in zip(reports, evaluations, strict=True):
         overall = evaluation.evaluation.overall
         table.add_row(
             f"{report.media.task_id} {report.media.name}",
+            ", ".join(f"{name} {count}" for name, count in sorted(report.shapes_by_label.items())),
             f"{report.count('annotated')} of {len(report.rows)}",
-            "\n".join(f"{name} {count}" for name, count in sorted(report.shapes_by_label.items())),
-            "\n".join(row.error for row in report.failed) or "-",
-            f"{report.frames_per_second:.1f}",
-            f"{number(overall.counts.recall)} of {overall.counts.true}",
-            f"{number(overall.counts.precision)} of {overall.counts.detected}",
+            number(overall.counts.recall),
+            number(overall.counts.precision),
             number(overall.ap50_95),
+            f"{report.frames_per_second:.1f}",
         )
     Console().print("", table)
+    for report in reports:
+        for row in report.failed:
+            print(f"failed: {row.error}")
     print("recall and precision: detections against the drawn boxes, same label, IoU >= 0.5")
 
 

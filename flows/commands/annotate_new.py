@@ -8,8 +8,6 @@ import argparse
 import os
 from typing import Any
 
-from rich.table import Table
-
 from cvat_flows.flows.commands.arguments.model_options import (
     add_model_arguments,
     build,
@@ -29,6 +27,7 @@ from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.exit_status import DONE, FAILED, SERVER, status_of
 from cvat_flows.flows.commands.base.usage_error import UsageError, flag
 from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.tables import light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.prefect_server import require_prefect
@@ -99,7 +98,9 @@ def show(report: SweepReport, output: Output) -> None:
         )
     output.row({"result": report.sentence, "failed": report.failed})
     if report.rows:
-        table = Table("task", "name", "rule", "outcome", "details")
+        table = light_table(
+            *("task", "name", "rule", "outcome", "details"), numbers=("task",), whole=("outcome",)
+        )
         for row in report.rows:
             table.add_row(
                 str(row.task.id), line(row.task.name), line(row.rule), row.outcome, line(row.text)

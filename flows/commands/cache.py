@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from attrs import asdict
-from rich.table import Table
 
 from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.exit_status import DONE
 from cvat_flows.flows.commands.base.usage_error import flag
 from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.tables import light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.maintain import sentence
 from cvat_flows.tasks.detect.cache_usage import cache_usage
@@ -51,11 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
         output.row(asdict(pruned))
         return DONE
     content = cache_usage(storage)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("function", "version", "options"):
-        table.add_column(heading)
-    for heading in ("images", "MB", "newest (UTC)"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = light_table(
+        *("function", "version", "options", "images", "MB", "newest (UTC)"),
+        numbers=("images", "MB"),
+        whole=("version", "newest (UTC)"),
+    )
     for function in content.functions:
         table.add_row(
             line(function.title),

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import argparse
 
-from rich.table import Table
-
 from cvat_flows.flows.commands.base.command import Command
+from cvat_flows.flows.commands.printing.evaluation_output import show_figures
 from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.tables import Figures
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.commands.runs.evaluating import (
     add_evaluation_arguments,
@@ -38,11 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(report: ComparisonReport, output: Output) -> None:
-    figures = Table(*HEADINGS)
-    for row in report.rows():
+    rows = report.rows()
+    for row in rows:
         output.row(dict(zip(HEADINGS, row, strict=True)))
-        figures.add_row(*map(line, row), style="bold" if row[0] == "all" else None)
-    output.show(figures, line(report.sentence))
+    figures = Figures(headings=HEADINGS, rows=rows, words=("figure", "verdict"))
+    show_figures(figures, output, spare=("one", "other"))
+    output.show(line(report.sentence))
 
 
 COMMAND = Command(

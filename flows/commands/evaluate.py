@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import argparse
 
-from rich.table import Table
-
 from cvat_flows.flows.commands.base.command import Command
-from cvat_flows.flows.commands.printing.evaluation_output import show_ranked
+from cvat_flows.flows.commands.printing.evaluation_output import show_figures, show_ranked
 from cvat_flows.flows.commands.printing.output import Output
-from cvat_flows.flows.commands.printing.terminal import line
+from cvat_flows.flows.commands.printing.tables import Figures, facts_table
 from cvat_flows.flows.commands.runs.evaluating import (
     add_evaluation_arguments,
     evaluation_parameters,
@@ -50,19 +48,20 @@ def _show(report: EvaluationReport, output: Output) -> None:
             "likely_mistakes": len(report.mistakes),
         }
     )
-    facts = Table(show_header=False, box=None, pad_edge=False)
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
-    facts.add_row("task", line(str(report.media).removeprefix("task ")))
-    facts.add_row("function", line(f"{report.function} · {(report.fingerprint or '-')[:12]}"))
-    facts.add_row("truth", line(report.truth.source))
-    facts.add_row("result", line(report.sentence))
-    for note in report.notes():
-        facts.add_row("note", line(note))
-    figures = Table(*HEADINGS)
-    for row in report.rows():
-        figures.add_row(*map(line, row), style="bold" if row[0] == "all" else None)
-    output.show(facts, figures)
+    facts = [
+        ("task", str(report.media).removeprefix("task ")),
+        ("function", f"{report.function} · {(report.fingerprint or '-')[:12]}"),
+        ("truth", report.truth.source),
+        ("result", report.sentence),
+        *(("note", note) for note in report.notes()),
+    ]
+    output.show(facts_table(facts))
+    show_figures(
+        Figures(headings=HEADINGS, rows=report.rows()),
+        output,
+        short=Figures(headings=HEADINGS, rows=report.rows(intervals=False)),
+        spare=("AP50-95", "true", "detected"),
+    )
     show_ranked(report.media, report.ranked, output)
     if report.mistakes:
         output.say(

@@ -18,6 +18,7 @@ from cvat_flows.flows.commands.arguments.task_arguments import add_task_id_argum
 from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.exit_status import DONE
 from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.tables import light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.settings import find_settings
@@ -71,14 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _runs(function: str, rows: Sequence[Row], history: Sequence[RunEntry]) -> Table:
     """Make a table of the runs, the latest last."""
-    table = Table(
-        title=line(function), title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    table = light_table(
+        *("run", "when (UTC)", "version", "frames", "created", "deleted", "now"),
+        numbers=("created", "deleted", "now"),
+        whole=("run", "when (UTC)", "version"),
+        title=function,
     )
-    for heading in ("run", "when (UTC)", "version"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("frames")
-    for heading in ("created", "deleted", "now"):
-        table.add_column(heading, justify="right")
     now = Counter(item.run for _, _, record in rows for item in record.items if item.run)
     for entry in _with_unlisted(history, rows, now):
         frames = {"annotated": entry.annotated, "failed": entry.failed}
@@ -117,12 +116,11 @@ def _with_unlisted(
 
 
 def _frames(function: str, rows: Sequence[Row]) -> Table:
-    table = Table(
+    table = light_table(
         *("frame", "job", "state", "annotations", "when (UTC)", "run"),
-        title=line(function),
-        title_justify="left",
-        box=None,
-        pad_edge=False,
+        numbers=("frame", "job", "annotations"),
+        whole=("when (UTC)", "run"),
+        title=function,
     )
     for job_id, frame, record in sorted(rows, key=lambda row: (row[1], row[0])):
         table.add_row(

@@ -17,6 +17,7 @@ from cvat_flows.flows.commands.arguments.task_arguments import add_task_argument
 from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.exit_status import DONE, MISTAKE
 from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.tables import light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.cvat.client.connection import connect
@@ -77,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def match_table(rows: tuple[MatchRow, ...], *, title: str) -> Table:
     """Make a table of all comparisons: mismatches in red, with the nearest name as a hint."""
-    table = Table("", "function", "type", "task", "type", "", title=line(title))
+    table = light_table("", "function", "type", "task", "type", "", title=title)
     for row in rows:
         more = f"; {row.difference}" if row.difference else ""
         hint = f" (nearest: {row.hint}{more})" if row.hint else ""

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import argparse
 
-from rich.table import Table
-
 from cvat_flows.flows.commands.arguments.model_options import (
     add_model_arguments,
     build,
@@ -20,7 +18,9 @@ from cvat_flows.flows.commands.arguments.task_arguments import (
 )
 from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.usage_error import UsageError
+from cvat_flows.flows.commands.printing.evaluation_output import show_figures
 from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.tables import Figures
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.commands.runs.evaluating import add_report_arguments, run_and_report
 from cvat_flows.flows.evaluation.publish import files_of_review
@@ -30,6 +30,9 @@ from cvat_flows.flows.evaluation.review_parameters import (
 )
 from cvat_flows.flows.in_process import review_here
 from cvat_flows.tasks.reports.evaluation.review_report import HEADINGS, ReviewReport
+
+_SPARE = ("mean IoU", "recall", "attributes", "added", "unclear", "relabelled", "moved")
+"""Columns that are left out on a narrow terminal, in this order."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -92,10 +95,9 @@ def _show(report: ReviewReport, output: Output) -> None:
             "rows": [dict(zip(HEADINGS, row, strict=True)) for row in report.table()],
         }
     )
-    figures = Table(*HEADINGS, title=line(report.title))
-    for row in report.table():
-        figures.add_row(*map(line, row), style="bold" if row[0] == "all" else None)
-    output.show(figures, line(report.sentence))
+    figures = Figures(headings=HEADINGS, rows=report.table())
+    show_figures(figures, output, spare=_SPARE, title=report.title)
+    output.show(line(report.sentence))
     for note in report.notes:
         output.say(f"left out: {note}")
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from attrs import asdict
-from rich.table import Table
 
 from aa_functions.installed import short_name
 from cvat_flows.flows.commands.arguments.confirm import add_yes_argument, confirm
@@ -22,6 +21,7 @@ from cvat_flows.flows.commands.arguments.task_arguments import add_task_id_argum
 from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
+from cvat_flows.flows.commands.printing.tables import light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.settings import find_settings
@@ -93,7 +93,8 @@ def _undo_of(arguments: argparse.Namespace, task_id: int) -> Callable[..., list[
 
 
 def _show(undone: Sequence[UndoneJob], output: Output, *, dry_run: bool) -> None:
-    table = Table("function", "job", "frames", "would be deleted" if dry_run else "deleted", "left")
+    numbers = ("job", "frames", "would be deleted" if dry_run else "deleted", "left")
+    table = light_table("function", *numbers, numbers=numbers)
     for job in undone:
         cells = (str(number) for number in (job.job_id, job.frames, job.deleted, job.left))
         table.add_row(line(short_name(job.function)), *cells)

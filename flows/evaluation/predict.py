@@ -24,7 +24,10 @@ def predict(context: RunContext) -> Predictions:
     collector = PredictionCollector(context.match)
     progress = context.live.progress
     with make_run(context, (*plan.batches, *plan.last), notes) as run:
-        progress.start(plan.frame_count, f"detecting on task {context.media.task_id}")
+        function = context.parameters.short_name
+        progress.start(
+            plan.frame_count, f"detecting on task {context.media.task_id} with {function}"
+        )
         try:
             for batches in (plan.batches, plan.last):
                 run.advance = progress.advance

@@ -12,6 +12,11 @@ from attrs import field, frozen
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.identity import TaskIdentity
 
+WHEN_FINISHED = (
+    "a job is finished when its state is completed or its stage validation or acceptance"
+)
+"""What people must do in CVAT; see `JobState.is_finished`."""
+
 
 @frozen(kw_only=True)
 class JobRange:

@@ -6,10 +6,9 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.table import Table
-
 from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.tables import Figures, first_that_fits, light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.tasks.evaluate.corrections import RankedFrame
 from cvat_flows.tasks.model.media import TaskMedia
@@ -38,11 +37,42 @@ def write_output(folder: Path, files: Mapping[str, bytes]) -> None:
         raise UsageError(f"--output {folder}: cannot be written ({error.strerror})") from error
 
 
+def show_figures(
+    figures: Figures,
+    output: Output,
+    *,
+    spare: Sequence[str],
+    short: Figures | None = None,
+    title: str = "",
+) -> None:
+    """Print figures, on a narrow terminal without their intervals, then with fewer columns.
+
+    Args:
+        figures: The figures.
+        output: Where to print.
+        spare: The columns that are left out, in this order.
+        short: The same without intervals, if the figures have any that can be left out.
+        title: The title of the table.
+    """
+    choices = [figures, *(short or figures).narrower(spare)]
+    shown = first_that_fits(choices, width=output.width)
+    output.show(shown.table(title=title))
+    missing = [heading for heading in figures.headings if heading not in shown.headings]
+    if short is not None and shown is not figures:
+        missing.append("95 % intervals")
+    if missing:
+        output.say(f"only in the report (--output FOLDER): {', '.join(missing)}")
+
+
 def show_ranked(media: TaskMedia, ranked: Sequence[RankedFrame], output: Output) -> None:
     """Print the frames that need most corrections."""
     if not ranked:
         return
-    first = Table("frame", "name", "corrections", "why", title="what to correct first")
+    first = light_table(
+        *("frame", "name", "corrections", "why"),
+        numbers=("frame", "corrections"),
+        title="what to correct first",
+    )
     for one in ranked[:MAX_RANKED]:
         first.add_row(
             str(one.frame),

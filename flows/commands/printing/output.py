@@ -45,6 +45,13 @@ class Output:
         """Whether people read the results."""
         return not self.json and not self.quiet
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        from rich.console import Console
+
+        return Console().width
+
     def show(self, *parts: RenderableType) -> None:
         """Print tables or texts of rich's for people."""
         if self.is_text:

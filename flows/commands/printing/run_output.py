@@ -7,11 +7,12 @@ from typing import Any
 
 from attrs import asdict
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column
 
 from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.tables import facts_table, light_table
 from cvat_flows.flows.commands.printing.terminal import line, say
 from cvat_flows.flows.in_process import NOT_RECORDED
 from cvat_flows.flows.run.live import NoProgress, Progress
@@ -28,7 +29,10 @@ def progress_for(output: Output) -> Progress:
 
 
 class TerminalProgress:
-    """A progress bar on the terminal, with frames per second and the time left."""
+    """A progress bar on the terminal, with frames per second and the time left.
+
+    Each `start` begins a new bar, because a command may detect with two functions.
+    """
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -36,23 +40,25 @@ class TerminalProgress:
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(table_column=Column(no_wrap=True)),
             console=self._console,
         )
-        self._bar = self._bars.add_task("", total=None, start=False, rate="")
+        self._bar: TaskID | None = None
 
     def phase(self, text: str) -> None:
         self._console.print(line(f"{text} ..."), style="dim")
 
     def start(self, total: int, description: str) -> None:
         self._begin = time.monotonic()
+        if self._bar is not None:  # It stays on the terminal, as it was when it finished.
+            self._bars.remove_task(self._bar)
+        self._bar = self._bars.add_task(description, total=total, rate="")
         self._bars.start()
-        self._bars.start_task(self._bar)
-        self._bars.update(self._bar, total=total, description=description)
 
     def advance(self, frames: int) -> None:
+        assert self._bar is not None
         self._bars.advance(self._bar, frames)
         # The mean, like the rate in the summary.
         speed = self._bars.tasks[0].completed / max(time.monotonic() - self._begin, 1e-6)
@@ -107,9 +113,6 @@ def run_row(report: RunReport, url: str | None) -> dict[str, Any]:
 def show(report: RunReport, url: str | None) -> None:
     """Print the result of a run for people."""
     console = Console()
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
     rows = [
         ("task", f"{report.media.task_id} · {report.media.name}"),
         ("function", f"{report.function} · {(report.fingerprint or 'no fingerprint')[:12]}"),
@@ -125,11 +128,14 @@ def show(report: RunReport, url: str | None) -> None:
     ]
     if url:
         rows.append(("in Prefect", url))
-    for name, text in rows:
-        table.add_row(name, line(text))
-    console.print(table)
+    console.print(facts_table(rows))
     if report.failed:
-        failures = Table("frame", "name", "step", "error", title="failed frames")
+        failures = light_table(
+            *("frame", "name", "step", "error"),
+            numbers=("frame",),
+            whole=("step",),
+            title="failed frames",
+        )
         for row in report.failed[:MAX_FAILURES]:
             failures.add_row(str(row.frame), line(row.name), row.step or "", line(row.error))
         console.print(failures)

@@ -21,7 +21,7 @@ from cvat_flows.tasks.evaluate.compare.objects import COMPARED_TYPES, Floats, ob
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.record.manifest_file import FrameRecord
 
-What = Literal["kept", "moved", "relabelled", "edited", "changed", "deleted", "added"]
+What = Literal["kept", "moved", "relabelled", "attributes", "unclear", "deleted", "added"]
 SAME = 0.5
 """A person who moves an annotation so far that it is less like itself has drawn another one."""
 
@@ -31,9 +31,9 @@ class Fate:
     """What became of an uploaded annotation, or an annotation that a person added.
 
     Attributes:
-        what: `kept`; `moved` and `relabelled` (also by deleting it and drawing it again); `edited`:
-            only attributes and the like differ; `changed`: it is not known how; `deleted`; `added`:
-            a person drew what the function did not find.
+        what: `kept`; `moved` and `relabelled` (also by deleting it and drawing it again);
+            `attributes`: changed, but neither its place nor its label; `unclear`: changed, but it
+            is not known how; `deleted`; `added`: a person drew what the function did not find.
         frame: Frame number.
         label: Id of the label that was uploaded, or that a person chose if `what` is `added`. None
             if it is not known.
@@ -136,7 +136,7 @@ def _settle(
             known = originals(frame).get(uploaded.digest)
             now = annotation_of_json(item)
             if known is None or now.type not in COMPARED_TYPES:
-                fates.append(_fate("changed", rest, item["label_id"]))
+                fates.append(_fate("unclear", rest, item["label_id"]))
             else:
                 rest.changed.append((known, now))
     for wanted in gone:
@@ -191,7 +191,7 @@ def _of_pair(frame: _Open, one: Annotation, now: Annotation, alike: float) -> It
     elif one.label_id != now.label_id:
         yield evolve(_fate("relabelled", frame, one.label_id), new_label=now.label_id)
     elif _place(one) == _place(now):
-        yield _fate("edited", frame, one.label_id)
+        yield _fate("attributes", frame, one.label_id)
     else:
         yield evolve(_fate("moved", frame, one.label_id), likeness=alike)
 

@@ -15,7 +15,7 @@ from cvat_flows.tasks.evaluate.acceptance.fates import Fate, fates_of_job
 from cvat_flows.tasks.evaluate.errors import NoTruth
 from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.model.media import JobState, TaskMedia
+from cvat_flows.tasks.model.media import WHEN_FINISHED, JobState, TaskMedia
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
@@ -91,12 +91,22 @@ def read_uploaded(
         if by_job:
             manifests[name], records[name] = manifest, by_job
     if not records:
-        which = f"{counted(len(wanted), 'finished job')}" if jobs is None else "the chosen jobs"
-        raise NoTruth(
-            f"task {media.task_id}: nothing was uploaded to {which}, so there is nothing to "
-            "review; complete a job in CVAT, or choose others with --jobs"
-        )
+        raise NoTruth(f"task {media.task_id}: {_why_nothing(wanted, are_chosen=jobs is not None)}")
     return UploadedWork(media=media, labels=labels, manifests=manifests, records=records)
+
+
+def _why_nothing(jobs: Collection[int], *, are_chosen: bool) -> str:
+    if are_chosen:
+        return "no function has uploaded anything to the chosen jobs: choose others with --jobs"
+    if jobs:
+        return (
+            f"no function has uploaded anything to its {counted(len(jobs), 'finished job')}: "
+            "choose others with --jobs"
+        )
+    return (
+        f"no job of it is finished ({WHEN_FINISHED}): complete a job in CVAT, or choose jobs with "
+        "--jobs"
+    )
 
 
 def review(client: Client, work: UploadedWork, detections: Detections) -> list[ReviewRow]:

@@ -13,7 +13,7 @@ from cvat_flows.tasks.evaluate.acceptance.fates import What
 from cvat_flows.tasks.evaluate.acceptance.review import ReviewRow
 
 Key = TypeVar("Key")
-_RIGHT = ("kept", "moved", "edited", "changed")
+_RIGHT = ("kept", "moved", "attributes", "unclear")
 WHATS: tuple[What, ...] = get_args(What)
 
 

@@ -15,7 +15,8 @@ from cvat_flows.tasks.evaluate.truth.jobs import JobToRead, read_jobs
 from cvat_flows.tasks.evaluate.truth.truth import Truth
 from cvat_flows.tasks.evaluate.truth.untouched import Untouched
 from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.model.media import JobState, TaskMedia
+from cvat_flows.tasks.model.media import WHEN_FINISHED, JobState, TaskMedia
+from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.storage import Storage
 
 TruthSource = Literal["auto", "ground-truth", "finished"]
@@ -49,7 +50,8 @@ class TruthReader:
             raise NoTruth(self._nothing(ground_truth))
         of_all = sum(job.type == "annotation" for job in states)
         return self._read(
-            [self._whole(job) for job in finished], f"{len(finished)} of {of_all} jobs, finished"
+            [self._whole(job) for job in finished],
+            f"{counted(len(finished), 'finished job')} out of {of_all}",
         )
 
     def _of_jobs(self, states: Sequence[JobState], jobs: Collection[int]) -> Truth:
@@ -93,8 +95,8 @@ class TruthReader:
         if ground_truth:
             text += f" and the ground truth is not accepted, {ground_truth[0]}"
         return (
-            f"{text}; complete a job in CVAT, or say where the truth is with --truth-jobs or "
-            "--truth-file"
+            f"{text} ({WHEN_FINISHED}): complete a job in CVAT, or say where the truth is with "
+            "--truth-jobs or --truth-file"
         )
 
 

@@ -11,7 +11,7 @@ from cvat_flows.tasks.model.text import counted, escape_markdown, table
 from cvat_flows.tasks.reports.evaluation.csv_file import to_csv
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport, number
 
-HEADINGS = ("label", "figure", "one", "other", "difference", "the other is")
+HEADINGS = ("label", "figure", "one", "other", "difference", "verdict")
 _NAMES = {"precision": "precision", "recall": "recall", "f1": "F1", "ap50": "AP50"}
 
 
@@ -87,8 +87,8 @@ def comparison_markdown(report: ComparisonReport) -> str:
         f"{escape_markdown(report.other.function, 120)}. Truth: "
         f"{escape_markdown(report.one.truth.source, 200)}.",
         table(HEADINGS, rows),
-        "In brackets: where the difference is with 95 % certainty. The other function is better or "
-        "worse only if the whole interval says so.",
+        "In brackets: where the difference is with 95 % certainty. The verdict is that the other "
+        "function is better or worse only if the whole interval says so.",
     ]
     return "\n\n".join(parts)
 

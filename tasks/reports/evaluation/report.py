@@ -101,10 +101,10 @@ class EvaluationReport:
         rows = [(self.name(label), one) for label, one in self.evaluation.by_label.items()]
         return sorted(rows, key=lambda row: (-row[1].counts.true, row[0]))
 
-    def rows(self) -> list[tuple[str, ...]]:
+    def rows(self, *, intervals: bool = True) -> list[tuple[str, ...]]:
         """Return the table of the figures, with a last row for all labels."""
-        rows = [(name, *_cells(one)) for name, one in self.labelled()]
-        return [*rows, ("all", *_cells(self.evaluation.overall))]
+        groups = [*self.labelled(), ("all", self.evaluation.overall)]
+        return [(name, *_cells(one, intervals=intervals)) for name, one in groups]
 
     def notes(self) -> list[str]:
         """Return what a reader must know to judge the figures, a sentence each."""
@@ -138,15 +138,16 @@ def number(value: float | None) -> str:
     return DASH if value is None else f"{value:.3f}"
 
 
-def _cells(figures: Figures) -> tuple[str, ...]:
+def _cells(figures: Figures, *, intervals: bool) -> tuple[str, ...]:
     counts = figures.counts
+    text = _with_interval if intervals else _without_interval
     return (
         f"{counts.true:,}",
         f"{counts.detected:,}",
-        _with_interval(counts.precision, figures, "precision"),
-        _with_interval(counts.recall, figures, "recall"),
-        _with_interval(counts.f1, figures, "f1"),
-        _with_interval(figures.ap50, figures, "ap50"),
+        text(counts.precision, figures, "precision"),
+        text(counts.recall, figures, "recall"),
+        text(counts.f1, figures, "f1"),
+        text(figures.ap50, figures, "ap50"),
         number(figures.ap50_95),
     )
 
@@ -156,6 +157,10 @@ def _with_interval(value: float | None, figures: Figures, name: str) -> str:
     if value is None or interval is None:
         return number(value)
     return f"{number(value)} ({interval[0]:.2f}-{interval[1]:.2f})"
+
+
+def _without_interval(value: float | None, figures: Figures, name: str) -> str:
+    return number(value)
 
 
 def size_rows(by_size: Mapping[str, Counts]) -> list[tuple[str, ...]]:

@@ -16,19 +16,30 @@ from cvat_flows.tasks.reports.evaluation.report import number
 from cvat_flows.tasks.reports.evaluation.trend import trend_chart
 
 HEADINGS = (
-    "label", "uploaded", "kept", "moved", "mean IoU", "relabelled", "edited", "changed",
+    "label", "uploaded", "kept", "moved", "mean IoU", "relabelled", "attributes", "unclear",
     "deleted", "added", "precision", "recall",
 )  # fmt: skip
+_WORDS = {
+    "moved": "moved",
+    "relabelled": "relabelled",
+    "attributes": "with other attributes",
+    "unclear": "changed in an unclear way",
+    "deleted": "deleted",
+    "added": "added",
+}
+"""How the sentence says what became of annotations."""
+_RARE = ("attributes", "unclear")
+"""The sentence says these only if there are any."""
 _MAX_LABELS = 60
 _MEANINGS = (
     ("kept", "unchanged, to a hundredth of a pixel"),
     ("moved", "at least half like the uploaded one, also if it was drawn again"),
     ("relabelled", "in its place, with another label"),
-    ("edited", "only attributes and the like differ"),
-    ("changed", "it is not known how: say which function it was, with its options"),
+    ("attributes", "changed in its attributes, but neither in its place nor in its label"),
+    ("unclear", "changed, but it is not known how: name the function that was used"),
     ("deleted", "gone, and nothing like it was drawn in its place"),
     ("added", "drawn by people, and not uploaded"),
-    ("precision", "kept, moved, edited and changed, as a share of the uploaded ones"),
+    ("precision", "kept, moved, attributes and unclear, as a share of the uploaded ones"),
     ("recall", "the same as a share of what is there now"),
 )
 
@@ -58,8 +69,11 @@ class ReviewReport:
     def sentence(self) -> str:
         """The result in one sentence."""
         overall = self.overall
-        others = ("moved", "relabelled", "edited", "changed", "deleted", "added")
-        rest = ", ".join(f"{overall.counts[what]:,} {what}" for what in others)
+        rest = ", ".join(
+            f"{overall.counts[what]:,} {words}"
+            for what, words in _WORDS.items()
+            if overall.counts[what] or what not in _RARE
+        )
         return (
             f"{overall.counts['kept']:,} of {counted(overall.uploaded, 'uploaded annotation')} "
             f"kept, {rest}; precision {number(overall.precision)}, recall {number(overall.recall)}"
@@ -93,7 +107,10 @@ def _cells(one: Tally) -> tuple[str, ...]:
         f"{counts['kept']:,}",
         f"{counts['moved']:,}",
         number(one.mean_moved),
-        *(f"{counts[what]:,}" for what in ("relabelled", "edited", "changed", "deleted", "added")),
+        *(
+            f"{counts[what]:,}"
+            for what in ("relabelled", "attributes", "unclear", "deleted", "added")
+        ),
         number(one.precision),
         number(one.recall),
     )

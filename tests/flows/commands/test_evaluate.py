@@ -48,7 +48,7 @@ def test_it_prints_the_figures_and_writes_files(cli: Cli, checked: Any, tmp_path
     assert str(folder / "evaluation.md") in out
     content = json.loads((folder / "evaluation.json").read_text())
     assert content["overall"]["precision"] == 0.5
-    assert content["truth"] == "1 of 1 jobs, finished"
+    assert content["truth"] == "1 finished job out of 1"
     (row,) = csv.DictReader((folder / "labels.csv").read_text().splitlines())
     assert (row["label"], row["right"], row["extra"], row["recall"]) == ("car", "1", "1", "1")
     page = (folder / "evaluation.md").read_text()
@@ -60,7 +60,10 @@ def test_a_mistake_is_one_sentence(cli: Cli, make_task: Callable[..., Any]) -> N
     task = make_task(1)
     status, out, err = cli("evaluate", task.id)
     assert (status, out) == (2, "")
-    assert "no job is finished; complete a job in CVAT" in err.splitlines()[-1]
+    assert (
+        "no job is finished (a job is finished when its state is completed or its"
+        in err.splitlines()[-1]
+    )
     status, _, err = cli("evaluate", task.id, "--truth-file", "absent.json")
     assert status == 2
     assert "--truth-file absent.json: cannot be read" in err

@@ -17,7 +17,7 @@ def test_one_task_and_all_tasks(cli: Cli, make_task: Callable[..., Any], tmp_pat
     assert cli("annotate", task.id)[0] == 0
     status, _, err = cli("review", task.id, function=False)
     assert status == 2
-    assert "nothing was uploaded to 0 finished jobs" in err
+    assert "no job of it is finished" in err
     (job,) = task.get_jobs()
     job.update(models.PatchedJobWriteRequest(state="completed"))
     status, out, _ = cli("review", task.id)

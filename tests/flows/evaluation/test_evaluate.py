@@ -163,7 +163,7 @@ class TestTruth:
 
     def test_no_job_is_finished(self, make_task: MakeTask, plant: Any, evaluate: Evaluate) -> None:
         task = make_task(2, labels=LABELS)
-        with pytest.raises(NoTruth, match=r"no job is finished; .*--truth-jobs"):
+        with pytest.raises(NoTruth, match=r"no job is finished .*--truth-jobs"):
             evaluate(task, **plant(FOUND))
         with pytest.raises(NoTruth, match=r"has the jobs .* and not 99999999"):
             evaluate(task, truth_jobs=[99999999], **plant(FOUND))
