@@ -14,12 +14,6 @@ from tests.support.stack import FUNCTION, Stack
 from tests.support.waiting import wait_until
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run these tests last: their servers and workers would slow the others down."""
-    here = Path(__file__).parent
-    items.sort(key=lambda item: here in item.path.parents)
-
-
 @pytest.fixture
 def function_file(tmp_path: Path) -> Path:
     """A function that finds one car as large as the image, and fails on images 13 pixels wide."""
