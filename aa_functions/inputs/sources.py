@@ -17,6 +17,7 @@ from attrs import frozen
 
 from aa_functions.inputs.digest import FingerprintError
 from aa_functions.inputs.opened_files import INSTALLATION_FOLDERS
+from aa_functions.inputs.parsing import parse
 
 OWN_PACKAGES = frozenset({"aa_functions", "cvat_flows"})
 
@@ -121,7 +122,7 @@ def imports_of(sources: Mapping[str, Source], module: str) -> set[str]:
 
 def _imports(text: str, package: str) -> Iterator[str]:
     """Yield the qualified names that a source imports, also inside functions."""
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parse(text)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -14,6 +13,7 @@ from weakref import WeakKeyDictionary
 from aa_functions.inputs.digest import FingerprintError, file_digest
 from aa_functions.inputs.named_files import files_beside, named_files, native_readers
 from aa_functions.inputs.opened_files import FileObserver, is_input
+from aa_functions.inputs.parsing import parse
 from aa_functions.inputs.sources import Source, imports_of
 
 MAX_FILES = 2_000
@@ -89,7 +89,7 @@ class WatchedFunction:
         opened = frozenset(self._without_sources(observer.take()))
         texts = [value for value in parameters.values() if isinstance(value, str)]
         given = [os.path.abspath(text) for text in texts if os.path.isfile(text)]
-        trees = [ast.parse(source.text) for source in sources.values()]
+        trees = [parse(source.text) for source in sources.values()]
         folders = [Path.cwd(), Path(paths[0]).parent] if paths else [Path.cwd()]
         named = self._without_sources(
             path for path in named_files(trees, folders, function) if is_input(path)

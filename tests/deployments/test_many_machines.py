@@ -70,12 +70,14 @@ class Scenario:
         """Set up, create the tasks, and return the first worker once its runs detect."""
         stack = self.stack
         stack.cvat_flows("setup", "--yes", "--gpus", "4")
-        self.projects = [stack.project("prompt"), stack.project("nightly")]
+        # Named after the test: one that fails leaves its projects.
+        self.projects = [stack.project(f"{n} {stack.folder.name}") for n in ("prompt", "nightly")]
         options = {"function_parameters": {"seconds": 0.6}, "options": {"frames_per_run": 5}}
         self.rules = [stack.rule(project, **options) for project in self.projects]
         stack.set_rules(*self.rules)
         url = stack.receiver().url
-        stack.cvat_flows("setup", "--yes", "--webhook", "prompt", "--webhook-url", url)
+        prompt = self.projects[0].name
+        stack.cvat_flows("setup", "--yes", "--webhook", prompt, "--webhook-url", url)
         shorten_crash_detection(stack)
         worker = stack.worker("--name", first_worker, "--limit", "2")
         for name in other_workers:
