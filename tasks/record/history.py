@@ -1,7 +1,7 @@
 """The history of runs on a CVAT task: a list for people beside the manifest.
 
 The records of frames say which run wrote them last. This file also keeps the runs before that.
-Nothing is decided by it: a run that cannot write it goes on, and a damaged file begins anew.
+No upload is decided by it: a run that cannot write it goes on, and a damaged file begins anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from contextlib import suppress
 from typing import Literal
 
-from attrs import asdict, frozen
+from attrs import asdict, fields, frozen
 
 from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.record.manifest_file import RunStamp, manifest_folder
@@ -32,6 +32,8 @@ class RunEntry:
     ended: str = ""
     """ISO 8601, UTC, as `started`."""
     fingerprint: str = ""
+    parameters: str = ""
+    """Digest of the options, as in `RunStamp`."""
     annotated: int = 0
     """Frames."""
     failed: int = 0
@@ -60,7 +62,11 @@ def read_history(storage: Storage, *, task: TaskIdentity, function: str) -> list
     """Return the known runs of a function on a CVAT task, the latest last."""
     content = storage.read(_path(task, function))
     with suppress(ValueError, KeyError, TypeError):
-        return [RunEntry(**row) for row in json.loads(content or b"")["runs"]]
+        names = {one.name for one in fields(RunEntry)}
+        return [
+            RunEntry(**{name: value for name, value in row.items() if name in names})
+            for row in json.loads(content or b"")["runs"]
+        ]
     return []
 
 
@@ -71,6 +77,7 @@ def entry_of(stamp: RunStamp, **values: object) -> RunEntry:
         name=stamp.name,
         started=stamp.started,
         fingerprint=stamp.fingerprint,
+        parameters=stamp.parameters,
         **values,  # type: ignore[arg-type]
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Literal, get_args
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from cvat_flows.tasks.model.identity import TaskIdentity, folder_of_number, parse_date
 from cvat_flows.tasks.record.ownership import FrameHistory, ManifestItem
@@ -121,6 +121,7 @@ def dump_job_file(file: JobFile) -> bytes:
     """Return the content of a file."""
     runs: dict[RunStamp, int] = {}
     creators: dict[str, int] = {}
+    labels: dict[str, int] = {}
     lines = []
     for number, record in file.frames.items():
         row: dict[str, Any] = {
@@ -139,6 +140,8 @@ def dump_job_file(file: JobFile) -> bytes:
         for name, items in (("items", record.items), ("deleting", record.deleting)):
             if items or name == "items":
                 row[name] = [_item_to_row(item, creators) for item in items]
+        if any(item.label is not None for item in record.items):
+            row["labels"] = [_index(item.label, labels) for item in record.items]
         if record.pending:
             row["pending"] = record.pending
         if record.request:
@@ -159,6 +162,7 @@ def dump_job_file(file: JobFile) -> bytes:
         "function": file.function,
         "runs": [run.to_json() for run in runs],
         "creators": list(creators),
+        "labels": list(labels),
     }
     top = ",\n".join(f'"{name}": {_to_json(value)}' for name, value in head.items())
     return ("{\n" + top + ',\n"frames": {\n' + ",\n".join(lines) + "\n}\n}\n").encode()
@@ -170,17 +174,21 @@ def parse_job_file(content: bytes) -> JobFile:
     if top["format"] != FORMAT:
         raise ValueError(f"format {top['format']!r} is not {FORMAT}: a newer version wrote it")
     runs = [RunStamp(**run) for run in top["runs"]]
-    creators = top["creators"]
+    creators, labels = top["creators"], top.get("labels", [])
     return JobFile(
         task=TaskIdentity(task_id=top["task_id"], created=parse_date(top["task_created"])),
         server=top["server"],
         job_id=top["job_id"],
         function=top["function"],
-        frames={int(n): _parse_record(row, runs, creators) for n, row in top["frames"].items()},
+        frames={
+            int(n): _parse_record(row, runs, creators, labels) for n, row in top["frames"].items()
+        },
     )
 
 
-def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]) -> FrameRecord:
+def _parse_record(
+    row: dict[str, Any], runs: list[RunStamp], creators: list[str], labels: list[str]
+) -> FrameRecord:
     if row["state"] not in get_args(State):
         raise ValueError(f"unknown state {row['state']!r}")
     failures, failure = row.get("failures", (0, ""))
@@ -193,7 +201,7 @@ def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]
         error=row.get("error", ""),
         failure=failure,
         failures=failures,
-        items=_parse_items(row["items"], creators),
+        items=_with_labels(_parse_items(row["items"], creators), row.get("labels", ()), labels),
         deleting=_parse_items(row.get("deleting", ()), creators),
         pending=tuple(row.get("pending", ())),
         request=row.get("request", ""),
@@ -204,8 +212,11 @@ def _parse_record(row: dict[str, Any], runs: list[RunStamp], creators: list[str]
 
 
 def _item_to_row(item: ManifestItem, creators: dict[str, int]) -> list[Any]:
-    run = None if item.run is None else creators.setdefault(item.run, len(creators))
-    return [item.id, item.digest, run]
+    return [item.id, item.digest, _index(item.run, creators)]
+
+
+def _index(name: str | None, known: dict[str, int]) -> int | None:
+    return None if name is None else known.setdefault(name, len(known))
 
 
 def _parse_items(rows: Iterable[Any], creators: list[str]) -> tuple[ManifestItem, ...]:
@@ -213,6 +224,15 @@ def _parse_items(rows: Iterable[Any], creators: list[str]) -> tuple[ManifestItem
         ManifestItem(id=i, digest=digest, run=None if creator is None else creators[creator])
         for i, digest, creator in rows
     )
+
+
+def _with_labels(
+    items: tuple[ManifestItem, ...], indices: Sequence[int | None], labels: list[str]
+) -> tuple[ManifestItem, ...]:
+    if not indices:
+        return items
+    names = (None if index is None else labels[index] for index in indices)
+    return tuple(evolve(item, label=name) for item, name in zip(items, names, strict=True))
 
 
 def _to_json(value: Any) -> str:

@@ -33,6 +33,8 @@ class ManifestItem:
     run: str | None
     """Id of the run that created it. None if it existed before and was equal to a wanted one. Such
     an object counts as present, but is never deleted as ours."""
+    label: str | None = None
+    """What digests call its label. None if an earlier version recorded it."""
 
 
 @frozen(kw_only=True)

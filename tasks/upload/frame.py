@@ -44,6 +44,8 @@ class PendingFrame:
     outcome: Outcome
     groups: tuple[tuple[int, int], ...] = ()
     """See `FrameRecord.groups`."""
+    labels: dict[str, str] = field(factory=dict)
+    """What digests call the labels of the frame's annotations, by digest."""
     before: FrameRecord | None = None
     """The frame's record before this upload."""
     wanted: list[EncodedAnnotation] = field(factory=list)
@@ -186,9 +188,13 @@ class PendingFrame:
             content_hash=self.outcome.content_hash,
             present=self.outcome.present,
             error=self.failure.error if self.failure else "",
-            items=items,
+            items=tuple(map(self._with_label, items)),
             groups=self.groups,
         )
+
+    def _with_label(self, item: ManifestItem) -> ManifestItem:
+        label = self.labels.get(item.digest)
+        return item if label is None or item.label == label else evolve(item, label=label)
 
 
 def without_surplus(record: FrameRecord, surplus: Collection[tuple[int, str]]) -> FrameRecord:
@@ -234,6 +240,8 @@ def encode_frame(
             break
         body = annotation_to_json(annotation)
         wanted = digest(body, names)
+        if label := names.by_id.get(annotation.label_id):
+            frame.labels[wanted] = label.name
         if groups:
             groups.assign(frame.number, body)
         frame.wanted.append(

@@ -89,6 +89,7 @@ def fates_of_job(
         not_peoples: Kind (`t` or `s`) and id of objects that other functions uploaded.
         sizes: Width and height of the images by frame number.
     """
+    ids = {name.name: number for number, name in names.by_id.items()}
     by_frame: dict[int, list[tuple[str, Item]]] = {}
     for kind, item in objects:
         by_frame.setdefault(item["frame"], []).append((kind[0], item))
@@ -100,7 +101,7 @@ def fates_of_job(
         there = [
             one for one in by_frame.get(frame, ()) if (one[0], one[1]["id"]) not in not_peoples
         ]
-        rest = _settle(frame, record, there, names, originals, fates)
+        rest = _settle(frame, record, there, names, ids, originals, fates)
         open_frames.append(rest)
     fates += _compare(open_frames, sizes)
     return fates
@@ -111,10 +112,14 @@ def _settle(
     record: FrameRecord,
     there: Sequence[tuple[str, Item]],
     names: LabelNames,
+    ids: Mapping[str, int],
     originals: Originals,
     fates: list[Fate],
 ) -> _Open:
-    """Add the fates that ids and digests tell. Return what must be compared."""
+    """Add the fates that ids and digests tell. Return what must be compared.
+
+    `ids` are the label ids of the names in records.
+    """
     groups = dict(record.groups)
     unclaimed = {(kind, item["id"]): item for kind, item in there}
     digests = {key: set(_digests(item, groups, names)) for key, item in unclaimed.items()}
@@ -127,7 +132,7 @@ def _settle(
         key = (uploaded.digest[0], uploaded.id)
         item = unclaimed.get(key)
         if item is None:
-            gone.append(uploaded.digest)
+            gone.append(uploaded)
         elif uploaded.digest in digests[key]:
             del unclaimed[key]
             fates.append(_fate("kept", rest, item["label_id"]))
@@ -136,17 +141,17 @@ def _settle(
             known = originals(frame).get(uploaded.digest)
             now = annotation_of_json(item)
             if known is None or now.type not in COMPARED_TYPES:
-                fates.append(_fate("unclear", rest, item["label_id"]))
+                fates.append(_of_label(rest, ids.get(uploaded.label or ""), item["label_id"]))
             else:
                 rest.changed.append((known, now))
-    for wanted in gone:
+    for lost in gone:
         # An import of annotations gives equal ones new ids.
-        equal = next((key for key in unclaimed if wanted in digests[key]), None)
-        known = originals(frame).get(wanted)
+        equal = next((key for key in unclaimed if lost.digest in digests[key]), None)
+        known = originals(frame).get(lost.digest)
         if equal is not None:
             fates.append(_fate("kept", rest, unclaimed.pop(equal)["label_id"]))
         elif known is None:
-            fates.append(_fate("deleted", rest, None))
+            fates.append(_fate("deleted", rest, ids.get(lost.label or "")))
         else:
             rest.lost.append(known)
     rest.new.extend(map(annotation_of_json, unclaimed.values()))
@@ -221,6 +226,13 @@ def _of_redrawn(frame: _Open, sizes: ImageSizes) -> Iterator[Fate]:
     for one in frame.new:
         if one.type not in COMPARED_TYPES:
             yield Fate(what="added", frame=frame.frame, label=one.label_id)
+
+
+def _of_label(frame: _Open, before: int | None, now: int) -> Fate:
+    """Return the fate of a changed annotation of which only the label is known, or nothing."""
+    if before is None or before == now:
+        return _fate("unclear", frame, now)
+    return evolve(_fate("relabelled", frame, before), new_label=now)
 
 
 def _place(shape: Annotation) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from attrs import frozen
 from cvat_sdk import Client
@@ -17,12 +18,15 @@ from cvat_flows.tasks.model.annotations import Annotation
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import WHEN_FINISHED, JobState, TaskMedia
 from cvat_flows.tasks.model.text import counted
+from cvat_flows.tasks.record.history import read_history
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
 from cvat_flows.tasks.storage import Storage
 
 Detections = Mapping[int, Sequence[Annotation]]
 """What a function detects, by frame number."""
+OPTIONS_DIGITS = 16
+"""The first digits of a run's digest of parameters are about its options, the rest about labels."""
 UNKNOWN = "(unknown)"
 """The label of an annotation that was deleted, if nothing says what was uploaded."""
 
@@ -41,6 +45,10 @@ class ReviewRow:
     uploaded: str
     """ISO 8601; "" if a person added it."""
     likeness: float | None
+    fingerprint: str = ""
+    """Of the function that annotated the frame. "" if several versions did, or an unknown one."""
+    options: str = ""
+    """Digest of the options that it had. "" as above."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -68,8 +76,11 @@ def read_uploaded(
     *,
     jobs: Collection[int] | None = None,
     function: str | None = None,
+    since: datetime | None = None,
 ) -> UploadedWork:
     """Read the manifests of a task, of the finished jobs or of chosen ones.
+
+    With `since`, only frames that were annotated later are read.
 
     Raises NoTruth if no function has annotated a frame in them.
     """
@@ -86,7 +97,7 @@ def read_uploaded(
         manifest = Manifest(storage, task=media.identity, function=name, run=RunStamp(id=""))
         by_job: dict[int, dict[int, FrameRecord]] = {}
         for job_id, frame, record in manifest.records():
-            if job_id in wanted:
+            if job_id in wanted and (since is None or _is_later(record, since)):
                 by_job.setdefault(job_id, {})[frame] = record
         if by_job:
             manifests[name], records[name] = manifest, by_job
@@ -137,6 +148,7 @@ def review(client: Client, work: UploadedWork, detections: Detections) -> list[R
                 continue
             others = set().union(*(keys for name, keys in of_functions.items() if name != function))
             label_names = work.manifests[function].label_names(work.labels)
+            versions = _versions(work.manifests[function], by_job[job_id])
             fates = fates_of_job(
                 by_job[job_id],
                 objects,
@@ -145,7 +157,10 @@ def review(client: Client, work: UploadedWork, detections: Detections) -> list[R
                 not_peoples=others - of_functions[function],
                 sizes=sizes,
             )
-            rows += [_row(work.media.task_id, function, job_id, one, names) for one in fates]
+            rows += [
+                _row(work.media.task_id, function, job_id, one, names, versions[one.frame])
+                for one in fates
+            ]
     return rows
 
 
@@ -172,8 +187,33 @@ def _names_by_id(labels: Sequence[Label]) -> dict[int, str]:
     return {label.id: label.name for label in labels}
 
 
+def _is_later(record: FrameRecord, since: datetime) -> bool:
+    return not record.when or datetime.fromisoformat(record.when) >= since
+
+
+def _versions(manifest: Manifest, records: Mapping[int, FrameRecord]) -> dict[int, tuple[str, str]]:
+    """Return by frame which version of the function annotated it, with which options.
+
+    A frame with annotations of several versions belongs to none of them.
+    """
+    history = read_history(manifest.storage, task=manifest.task, function=manifest.function)
+    known = {one.run: (one.fingerprint, one.parameters) for one in history}
+    versions = {}
+    for frame, record in records.items():
+        own = record.run.fingerprint, record.run.parameters
+        creators = {item.run for item in record.items} - {None, record.run.id}
+        is_one = own[0] and all(known.get(str(run)) == own for run in creators)
+        versions[frame] = (own[0], own[1][:OPTIONS_DIGITS]) if is_one else ("", "")
+    return versions
+
+
 def _row(
-    task_id: int, function: str, job_id: int, fate: Fate, names: Mapping[int, str]
+    task_id: int,
+    function: str,
+    job_id: int,
+    fate: Fate,
+    names: Mapping[int, str],
+    version: tuple[str, str],
 ) -> ReviewRow:
     def name(label: int | None) -> str:
         return UNKNOWN if label is None else names.get(label, UNKNOWN)
@@ -188,4 +228,6 @@ def _row(
         new_label="" if fate.new_label is None else name(fate.new_label),
         uploaded=fate.when,
         likeness=fate.likeness,
+        fingerprint=version[0],
+        options=version[1],
     )
