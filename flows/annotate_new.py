@@ -8,6 +8,7 @@ from aa_functions.reference import FunctionReferenceError, LoadedFunction
 from cvat_flows.flows.finished import RunTask
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.find import Finding, Verdict, find_new
+from cvat_flows.flows.sweep.gates import better_only, check_gate_labels, hold_back
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rule_parts import client_for, function_for, judge_for
@@ -43,7 +44,7 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
 
     `run_task` annotates a task in this process.
 
-    Raises RulesError if there are no rules.
+    Raises RulesError if there are no rules, or if a rule's gate names an unknown label.
     """
     report = SweepReport()
     storage = open_storage()
@@ -52,7 +53,9 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
     wanted = set(parameters.task_ids) if parameters.task_ids else None
     functions: dict[str, LoadedFunction] = {}
     new_count = 0
-    for rule in parameters.all_rules():
+    rules = parameters.all_rules()
+    check_gate_labels(rules, functions)
+    for rule in rules:
         if wanted is not None:
             if wanted <= seen:
                 break
@@ -61,12 +64,15 @@ def sweep(parameters: AnnotateNewTasksParameters, run_task: RunTask) -> SweepRep
             client = client_for(rule, parameters.server)
             if wanted is None:
                 function_for(rule, functions)  # a broken function shows even if no task fits
+            judge = (
+                _always_new
+                if rule.for_task(1).fresh and wanted is None
+                else judge_for(rule, functions, storage, better_only(rule, functions, storage))
+            )
             findings = find_new(
                 client,
                 rule,
-                _always_new
-                if rule.for_task(1).fresh and wanted is None
-                else judge_for(rule, functions, storage),
+                hold_back(judge, rule, functions, storage, client),
                 limit=None if parameters.limit is None else parameters.limit - new_count,
                 only=wanted,
                 exclude=seen,
@@ -132,7 +138,7 @@ def annotate_all(
         run_logger().info(
             "task %s %r is new (%s)", finding.task.id, finding.task.name, finding.reason
         )
-        finished = run_task(finding.rule.for_task(finding.task.id, server=server), inputs)
+        finished = run_task(finding.parameters(server=server), inputs)
         text = finished.report.sentence if finished.report else str(finished.error)
         report.add(finding, "failed" if finished.error else "annotated", text, run_url=finished.url)
         if finished.error:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import evolve
 
+from cvat_flows.flows.evaluation.keep import keep_figures_of_evaluation
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.evaluation.predict import predict
 from cvat_flows.flows.evaluation.publish import publish
@@ -47,6 +48,7 @@ def evaluate(parameters: EvaluateTaskParameters) -> EvaluationReport:
     context = evolve(context, parameters=parameters.for_detection(sorted(truth.frames)))
     predictions = predict(context)
     report = _report(context, parameters, truth, predictions)
+    keep_figures_of_evaluation(context, parameters, report)
     publish(context, report)
     return report
 

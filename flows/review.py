@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from attrs import evolve
 from cvat_sdk import Client
 
+from cvat_flows.flows.evaluation.keep import keep_figures_of_review
 from cvat_flows.flows.evaluation.predict import predict
 from cvat_flows.flows.evaluation.publish import publish_review
 from cvat_flows.flows.evaluation.review_parameters import (
@@ -21,7 +22,7 @@ from cvat_flows.flows.run.naming import name_flow_run
 from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.cvat.client.settings import find_settings
 from cvat_flows.tasks.cvat.labels import fetch_labels
-from cvat_flows.tasks.cvat.task import fetch_job_states, fetch_media
+from cvat_flows.tasks.cvat.task import fetch_job_states, fetch_media, host_of
 from cvat_flows.tasks.engine.current import run_logger
 from cvat_flows.tasks.evaluate.acceptance.review import (
     Detections,
@@ -74,9 +75,9 @@ def review_finished_tasks(parameters: ReviewFinishedTasksParameters) -> ReviewRe
     tasks = 0
     for task_id, folder in _recorded_tasks(storage, since):
         try:
-            work = _read(client, storage, ReviewTaskParameters(task_id=task_id))
+            work = _read(client, storage, ReviewTaskParameters(task_id=task_id), since=since)
         except NoTruth:
-            continue  # nobody has finished a job
+            continue  # nobody has finished a job with uploads of these days
         except CvatRefused as error:
             if error.status != 404:
                 notes.append(str(error))
@@ -87,10 +88,11 @@ def review_finished_tasks(parameters: ReviewFinishedTasksParameters) -> ReviewRe
         if work.media.identity.folder != folder:
             continue  # another task with this number, for example of another server
         tasks += 1
-        rows += [row for row in review(client, work, {}) if _is_recent(row, since)]
+        rows += review(client, work, {})
         run_logger().info("reviewed task %s", task_id)
     title = f"{counted(tasks, 'task')}, uploads of the last {counted(parameters.days, 'day')}"
     report = ReviewReport(title=title, rows=rows, notes=tuple(notes))
+    keep_figures_of_review(storage, host_of(client), report, days=parameters.days)
     publish_review(storage, report)
     return report
 
@@ -100,6 +102,7 @@ def _read(
     storage: Storage,
     parameters: ReviewTaskParameters,
     function: str | None = None,
+    since: datetime | None = None,
 ) -> UploadedWork:
     return read_uploaded(
         storage,
@@ -108,6 +111,7 @@ def _read(
         fetch_job_states(client, parameters.task_id),
         jobs=parameters.jobs,
         function=function,
+        since=since,
     )
 
 
@@ -135,7 +139,3 @@ def _recorded_tasks(storage: Storage, since: datetime) -> Iterator[tuple[int, st
         if folder not in seen and task_id.isdigit() and stored.modified >= since:
             seen.add(folder)
             yield int(task_id), folder
-
-
-def _is_recent(row: ReviewRow, since: datetime) -> bool:
-    return not row.uploaded or datetime.fromisoformat(row.uploaded) >= since

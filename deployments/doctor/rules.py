@@ -10,6 +10,7 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 
 from aa_functions.reference import FunctionReference
+from cvat_flows.deployments.doctor.gates import check_gates
 from cvat_flows.deployments.doctor.verdict import Verdict, ok, warning
 from cvat_flows.deployments.setup.connection import prefect_client
 from cvat_flows.deployments.setup.nightly import NO_RULES, SWEEP
@@ -31,6 +32,7 @@ def check_rules(client: SyncPrefectClient) -> Iterator[Verdict]:
         return
     names = ", ".join(f"{rule} with {rule.function}" for rule in rules[:5])
     yield ok("rules", f"{counted(len(rules), 'rule')}: {names}")
+    yield from check_gates(rules, parameters.get("server"))
 
 
 def functions_in_use() -> list[FunctionReference]:

@@ -14,6 +14,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from cvat_flows.deployments.setup.changes import Change, SetupError
 from cvat_flows.deployments.setup.deployment_file import WantedDeployment
+from cvat_flows.flows.sweep.gates import check_gate_labels
 from cvat_flows.flows.sweep.rule_errors import nearest
 from cvat_flows.flows.sweep.rules import RULES_VARIABLE, read_rules
 
@@ -51,10 +52,12 @@ class Choices:
                 f"--timezone {timezone}: there is no such time zone"
                 f"{nearest(timezone, sorted(available_timezones()))}"
             )
+        rules = None if file is None else read_rules(file)
+        check_gate_labels(rules or (), {})
         return cls(
             rules=None
-            if file is None
-            else [rule.model_dump(mode="json", exclude_defaults=True) for rule in read_rules(file)],
+            if rules is None
+            else [rule.model_dump(mode="json", exclude_defaults=True) for rule in rules],
             at=at,
             timezone=timezone,
             download_weights=arguments.download_weights,

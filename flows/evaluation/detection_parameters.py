@@ -113,6 +113,12 @@ class DetectionParameters(BaseModel):
             values["conf_threshold"] = self.lowest_score
         return detection_only(values, self.frames if frames is None else _ranges(frames))
 
+    def for_annotation(self) -> AnnotateTaskParameters:
+        """Return the options with which annotate-task uploads what is used here."""
+        return AnnotateTaskParameters(
+            **self.model_dump(include=_OF_DETECTION), label_thresholds=self.label_thresholds
+        )
+
     def thresholds(self) -> dict[str, float]:
         """Return the thresholds that apply after the detection, by label of the function."""
         given = self.label_thresholds or {}

@@ -12,6 +12,7 @@ from typing import Literal
 from attrs import frozen
 from cvat_sdk import Client
 
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.sweep.listing import ListedTask, failed_imports, list_tasks
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.model.text import counted
@@ -19,7 +20,14 @@ from cvat_flows.tasks.record.failures import MAX_EQUAL_FAILURES, TRY_AGAIN
 from cvat_flows.tasks.record.manifest_summary import Summary
 
 State = Literal[
-    "new", "done", "set aside", "waiting", "import failed", "unsupported", "beyond the limit"
+    "new",
+    "done",
+    "set aside",
+    "held back",
+    "waiting",
+    "import failed",
+    "unsupported",
+    "beyond the limit",
 ]
 
 
@@ -31,6 +39,12 @@ class Finding:
     rule: SweepRule
     state: State
     reason: str = ""
+    renew: bool = False
+    """See `Verdict.renew`."""
+
+    def parameters(self, *, server: str | None) -> AnnotateTaskParameters:
+        """Return the parameters for annotating the task."""
+        return self.rule.for_task(self.task.id, server=server, renew=self.renew)
 
 
 RESTORED = "older than its record: restored from a backup, or a copy"
@@ -40,12 +54,17 @@ RESTORED = "older than its record: restored from a backup, or a copy"
 class Verdict:
     """Whether a task must be annotated, and why."""
 
-    state: Literal["new", "done", "set aside"]
-    """Set aside: all that is left are frames that are not tried again."""
+    state: Literal["new", "done", "set aside", "held back"]
+    """Set aside: all that is left are frames that are not tried again. Held back: the function is
+    not as good as the rule wants."""
     reason: str = ""
+    renew: bool = False
+    """Whether frames that another version has annotated must be annotated again."""
 
 
 Judge = Callable[[ListedTask], Verdict]
+VersionJudge = Callable[[Collection[str]], tuple[bool, str]]
+"""Says whether the function is better than all versions `fingerprint parameters`, and why."""
 
 
 def find_new(
@@ -77,6 +96,7 @@ def find_new(
     findings = []
     for task in tasks:
         state: State
+        renew = False
         if not task.frames:
             failure = failures.get(task.id)
             state, reason = ("import failed", failure) if failure else ("waiting", "no data yet")
@@ -84,11 +104,11 @@ def find_new(
             state, reason = "unsupported", "3D point clouds"
         else:
             verdict = judge(task)
-            state, reason = verdict.state, verdict.reason
+            state, reason, renew = verdict.state, verdict.reason, verdict.renew
             if state == "new" and remaining is not None:
                 state = "new" if remaining > 0 else "beyond the limit"
                 remaining -= 1
-        findings.append(Finding(task=task, rule=rule, state=state, reason=reason))
+        findings.append(Finding(task=task, rule=rule, state=state, reason=reason, renew=renew))
     return findings
 
 
@@ -99,6 +119,7 @@ def judge(
     fingerprint: str,
     options: str,
     again_when: Collection[str],
+    is_better: VersionJudge | None = None,
 ) -> Verdict:
     """Decide from the summary of a task's manifest whether the task must be annotated.
 
@@ -110,6 +131,7 @@ def judge(
         fingerprint: Fingerprint of the rule's function.
         options: Digest of the rule's options.
         again_when: The rule's reasons to annotate a task again.
+        is_better: Compares the function with other versions, for the reason `better`.
     """
     if summary is None:
         return _new("never annotated")
@@ -117,9 +139,10 @@ def judge(
         change = f"{counted(frames, 'frame')}, before: {summary.frames:,}"
         return _new(change) if "frames" in again_when else Verdict(state="done")
 
+    own_version = f"{fingerprint} {options}"
+
     def count_same(by_version: Mapping[str, int]) -> int:
-        same = f"{fingerprint} {options}"
-        return sum(n for version, n in by_version.items() if version.startswith(same))
+        return sum(n for version, n in by_version.items() if version.startswith(own_version))
 
     undone = summary.states.get("undone", 0)
     failed = summary.states.get("failed", 0)
@@ -128,6 +151,14 @@ def judge(
     left = frames - summary.skipped - same - undone
     if other and "function" in again_when:
         return _new(f"{counted(other, 'frame')} done with another version or other options")
+    kept = ""
+    if other and is_better is not None:
+        versions = {one for one in summary.done if not one.startswith(own_version)}
+        better, reason = is_better(versions)
+        if better:
+            why = f"{counted(other, 'frame')} done with another version or other options: {reason}"
+            return Verdict(state="new", reason=why, renew=True)
+        kept = reason
     left -= other
     set_aside = count_same(summary.set_aside)
     if left > failed:
@@ -138,7 +169,7 @@ def judge(
         how_often = f"failed {MAX_EQUAL_FAILURES} times in the same way"
         reason = f"{counted(set_aside, 'frame')} {how_often}; {TRY_AGAIN}"
         return Verdict(state="set aside", reason=reason)
-    return Verdict(state="done")
+    return Verdict(state="done", reason=kept)
 
 
 def _new(reason: str) -> Verdict:

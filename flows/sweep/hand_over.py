@@ -73,7 +73,7 @@ class HandOver:
                 if len(dead) < len(runs):
                     report.add(finding, "under way", "a run for it has not ended yet")
                     continue
-                parameters = finding.rule.for_task(finding.task.id, server=server)
+                parameters = finding.parameters(server=server)
                 failed = dead[-1] if dead else known.unsuccessful.get(finding.task.id)
                 try:
                     child = start_child_run(

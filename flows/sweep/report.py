@@ -11,7 +11,7 @@ from attrs import define, evolve, field, frozen
 
 from cvat_flows.flows.sweep.find import Finding
 from cvat_flows.flows.sweep.listing import ListedTask
-from cvat_flows.tasks.model.text import on_one_line, shorten_name
+from cvat_flows.tasks.model.text import counted, on_one_line, shorten_name
 from cvat_flows.tasks.reports.sweep_markdown import SweepLine, sweep_markdown
 
 Outcome = Literal[
@@ -22,13 +22,16 @@ Outcome = Literal[
     "not repeated",
     "would be annotated",
     "set aside",
+    "held back",
     "import failed",
     "unsupported",
     "beyond the limit",
     "not reached",
 ]
 
-_SHOWN_FINDINGS = frozenset({"set aside", "import failed", "unsupported", "beyond the limit"})
+_SHOWN_FINDINGS = frozenset(
+    {"set aside", "held back", "import failed", "unsupported", "beyond the limit"}
+)
 
 
 @frozen(kw_only=True)
@@ -58,16 +61,22 @@ class SweepReport:
     """Number of tasks without data, which wait for the next sweep."""
     unmatched: int = 0
     """Number of tasks that were asked for by id, but fit no rule or do not exist."""
+    left: Counter[str] = field(factory=Counter)
+    """Why rules leave tasks because of their functions' quality: number of tasks by sentence."""
 
     def add_findings(self, findings: Iterable[Finding]) -> None:
         """Add what is decided before anything is annotated."""
         for finding in findings:
             if finding.state == "done":
                 self.done += 1
+                if finding.reason:
+                    self.left[f"rule {finding.rule}: annotated before, {finding.reason}"] += 1
             elif finding.state == "waiting":
                 self.waiting += 1
             elif finding.state in _SHOWN_FINDINGS:
                 self.add(finding, finding.state, finding.reason)  # type: ignore[arg-type]
+                if finding.state == "held back":
+                    self.left[f"rule {finding.rule}: {finding.reason}"] += 1
 
     def add(
         self,
@@ -125,11 +134,16 @@ class SweepReport:
             )
             more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
             text += f" ({shown}{more})"
-        return on_one_line("; ".join(filter(None, [text, *self.rule_errors])))
+        return on_one_line("; ".join(filter(None, [text, *self.left_texts, *self.rule_errors])))
+
+    @property
+    def left_texts(self) -> list[str]:
+        """Why rules leave tasks because of their functions' quality, a sentence each."""
+        return [f"{text} ({counted(count, 'task')})" for text, count in self.left.items()]
 
     def markdown(self) -> str:
         """Return the report as markdown with links. Rows that need attention come first."""
-        urgent = ("failed", "not reached", "import failed", "set aside")
+        urgent = ("failed", "not reached", "import failed", "set aside", "held back")
         counts: Counter[str] = Counter(row.outcome for row in self.rows)
         counts.update(
             {
@@ -153,5 +167,5 @@ class SweepReport:
                 )
                 for row in sorted(self.rows, key=lambda row: row.outcome not in urgent)
             ],
-            self.rule_errors,
+            [*self.left_texts, *self.rule_errors],
         )

@@ -10,7 +10,7 @@ from cvat_sdk import Client
 from aa_functions.installed import short_name
 from aa_functions.reference import LoadedFunction, load_function
 from cvat_flows.flows.run.connect import connect_for_run
-from cvat_flows.flows.sweep.find import RESTORED, Judge, Verdict, judge
+from cvat_flows.flows.sweep.find import RESTORED, Judge, Verdict, VersionJudge, judge
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.client.settings import find_settings
@@ -39,7 +39,12 @@ def function_for(rule: SweepRule, loaded: dict[str, LoadedFunction]) -> LoadedFu
     return loaded[key]
 
 
-def judge_for(rule: SweepRule, loaded: dict[str, LoadedFunction], storage: Storage) -> Judge:
+def judge_for(
+    rule: SweepRule,
+    loaded: dict[str, LoadedFunction],
+    storage: Storage,
+    is_better: VersionJudge | None = None,
+) -> Judge:
     """Return a check that decides from a task's manifest whether it is new to the rule's function.
 
     The first task that is checked loads the function. Then the check raises FunctionReferenceError
@@ -59,6 +64,7 @@ def judge_for(rule: SweepRule, loaded: dict[str, LoadedFunction], storage: Stora
             fingerprint=function.fingerprint or "",
             options=options,
             again_when=rule.again_when,
+            is_better=is_better,
         )
         others = () if summary else functions_of_task(storage, task.identity)
         if others:

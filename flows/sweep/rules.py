@@ -18,13 +18,15 @@ from cvat_flows.flows.parameters import (
     ServerBlock,
 )
 from cvat_flows.flows.sweep.rule_errors import describe_errors, nearest
+from cvat_flows.tasks.evaluate.quality.gate import MIN_OBJECTS, Gate, MeasuredBy
 from cvat_flows.tasks.matching.strict_yaml import load_yaml
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 Status = Literal["annotation", "validation", "completed"]
-Reason = Literal["failed", "frames", "function"]
+Reason = Literal["failed", "frames", "function", "better"]
 
 TaskId = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 RULES_VARIABLE = "CVAT_FLOWS_RULES"
 
@@ -112,7 +114,34 @@ class SweepRule(BaseModel):
         default=["failed", "frames"],
         description="When to annotate a finished task again: frames failed (failed), frames were "
         "added or restored (frames), or the function's code, weights, parameters or options "
-        "changed (function; add existing: replace to the options to delete the old annotations)",
+        "changed (function), or only if that made it better (better; see docs/evaluation.md). With "
+        "existing: replace among the options the old annotations are deleted.",
+    )
+    min_precision: Annotated[dict[str, Share], Option(metavar="YAML")] = Field(
+        title="Least precision",
+        default_factory=dict,
+        description="Leave the tasks while the measured precision of the function is lower, by "
+        "label of the task, for example {car: 0.9}; '*' is all labels together. What cannot be "
+        "judged counts as too low. See docs/evaluation.md.",
+    )
+    min_recall: Annotated[dict[str, Share], Option(metavar="YAML")] = Field(
+        title="Least recall",
+        default_factory=dict,
+        description="The same for the recall",
+    )
+    min_objects: Annotated[int, Option(metavar="OBJECTS")] = Field(
+        title="Least number of objects",
+        default=MIN_OBJECTS,
+        ge=1,
+        description="On how many objects of a label its precision or recall must have been "
+        "measured",
+    )
+    measured_by: MeasuredBy = Field(
+        title="Measured by",
+        default="any",
+        description="What counts as measured: the newest review of all finished tasks (review), "
+        "the newest evaluations of the function (evaluation), or the review if it has enough "
+        "objects, else the evaluations (any)",
     )
     limit: Annotated[int | None, Option(metavar="TASKS")] = Field(
         title="Maximum number of tasks",
@@ -131,6 +160,13 @@ class SweepRule(BaseModel):
             return value
         return [str(one) if isinstance(one, int) else one for one in value or []]
 
+    @field_validator("min_precision", "min_recall", mode="before")
+    @classmethod
+    def _figures_have_labels(cls, value: Any) -> Any:
+        if not isinstance(value, dict | None):
+            raise ValueError("should be a mapping such as {car: 0.9}")
+        return value or {}
+
     @model_validator(mode="after")
     def _options_are_known(self) -> SweepRule:
         own = sorted(_NOT_IN_OPTIONS & set(self.options))
@@ -139,12 +175,39 @@ class SweepRule(BaseModel):
         self.for_task(1)
         return self
 
-    def for_task(self, task_id: int, *, server: str | None = None) -> AnnotateTaskParameters:
-        """Return the parameters for annotating one CVAT task by this rule."""
+    @model_validator(mode="after")
+    def _quality_is_consistent(self) -> SweepRule:
+        if not self.gate:
+            for name in ("min_objects", "measured_by"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} has no effect without min_precision or min_recall")
+        if "better" in self.again_when and "function" in self.again_when:
+            raise ValueError("again_when: function and better contradict each other; choose one")
+        if "better" in self.again_when and not self.for_task(1).only_unannotated:
+            raise ValueError("again_when: better needs only_unannotated: true")
+        return self
+
+    @property
+    def gate(self) -> Gate:
+        """What the rule wants of its function."""
+        return Gate(
+            min_precision=self.min_precision,
+            min_recall=self.min_recall,
+            min_objects=self.min_objects,
+            measured_by=self.measured_by,
+        )
+
+    def for_task(
+        self, task_id: int, *, server: str | None = None, renew: bool = False
+    ) -> AnnotateTaskParameters:
+        """Return the parameters for annotating one CVAT task by this rule.
+
+        With `renew`, frames that another version has annotated are annotated again.
+        """
         return AnnotateTaskParameters(
             **{
                 "only_unannotated": self.only_unannotated,
-                "renew": "function" in self.again_when,
+                "renew": renew or "function" in self.again_when,
                 **self.options,
                 "task_id": task_id,
                 "server": server,

@@ -71,7 +71,12 @@ def fetch_media(client: Client, task_id: int) -> TaskMedia:
             fields=["honeypot_frames"],
         )
         honeypots = frozenset(layout.get("honeypot_frames") or ())
-    return build_media(task, meta, jobs, host=client.api_map.host, honeypots=honeypots)
+    return build_media(task, meta, jobs, host=host_of(client), honeypots=honeypots)
+
+
+def host_of(client: Client) -> str:
+    """Return the address of a client's server, without a user."""
+    return without_user(client.api_map.host.rstrip("/"))
 
 
 def fetch_identity(client: Client, task_id: int) -> TaskIdentity:

@@ -15,3 +15,7 @@ class AnnotationFileError(CvatFlowsError):
 
 class LabelsDiffer(CvatFlowsError):
     """The truth has labels that the function does not have."""
+
+
+class DamagedFigures(CvatFlowsError):
+    """A file with kept figures cannot be read."""

@@ -71,16 +71,16 @@ def sample_figures(
     if len(frames) < MIN_FRAMES:
         return {}
     labels = np.union1d(found.label, true.label).tolist()
-    columns = _count(found, true, pairing, used, frames, labels)
+    columns = count_by_frame(found, true, pairing, used, frames, labels)
     curves = [_Curve(found, true, all_pairing, frames, label) for label in labels]
     samples: dict[int | None, dict[str, list[Floats]]] = {label: {} for label in [*labels, None]}
-    for weights in _draw(len(frames)):
+    for weights in draw_frames(len(frames)):
         sums = [weights @ column for column in columns]  # right, extra, missed by label
         aps = np.array([curve.average_precisions(weights) for curve in curves])
         for n, label in enumerate(labels):
-            _add(samples[label], _ratios(*(one[:, n] for one in sums)))
+            _add(samples[label], ratios_of(*(one[:, n] for one in sums)))
             _add(samples[label], {"ap50": aps[n]})
-        _add(samples[None], _ratios(*(one.sum(axis=1) for one in sums)))
+        _add(samples[None], ratios_of(*(one.sum(axis=1) for one in sums)))
         if labels:
             _add(samples[None], {"ap50": _mean(aps)})
     return {
@@ -98,8 +98,8 @@ def interval_of(values: Floats) -> Interval | None:
     return float(low), float(high)
 
 
-def _draw(size: int) -> Iterator[Floats]:
-    """Yield how often each frame is drawn; shape (rounds, frames)."""
+def draw_frames(size: int) -> Iterator[Floats]:
+    """Yield how often each of some frames is drawn; shape (rounds, frames)."""
     generator = np.random.default_rng(_SEED)
     for _ in range(ROUNDS // _ROUNDS_AT_ONCE):
         drawn = generator.integers(0, size, (_ROUNDS_AT_ONCE, size))
@@ -108,7 +108,7 @@ def _draw(size: int) -> Iterator[Floats]:
         yield counts.reshape(_ROUNDS_AT_ONCE, size).astype(np.float64)
 
 
-def _count(
+def count_by_frame(
     found: Objects, true: Objects, pairing: Pairing, used: Bools, frames: Ints, labels: list[int]
 ) -> list[Floats]:
     """Return right, extra and missed: the counts of each frame and label."""
@@ -128,7 +128,8 @@ def _count(
     ]
 
 
-def _ratios(right: Floats, extra: Floats, missed: Floats) -> dict[str, Floats]:
+def ratios_of(right: Floats, extra: Floats, missed: Floats) -> dict[str, Floats]:
+    """Return precision, recall and F1; NaN where they are undefined."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "precision": right / (right + extra),

@@ -39,7 +39,7 @@ def sweep_markdown(
         sentence: The result in one sentence.
         counts: Number of tasks by outcome, including tasks without a line.
         lines: Tasks, with those first that need attention.
-        errors: Rules that could not be applied.
+        errors: Rules that could not be applied, or leave tasks because of their quality.
     """
     found = sum(counts.values())
     parts = [

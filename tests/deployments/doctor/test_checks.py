@@ -10,15 +10,21 @@ from uuid import UUID
 
 import pytest
 
-from aa_functions.reference import FunctionReference
+from aa_functions.reference import FunctionReference, load_function
 from cvat_flows.deployments.doctor import disk
 from cvat_flows.deployments.doctor.clock import check_clock
 from cvat_flows.deployments.doctor.function import check_function
+from cvat_flows.deployments.doctor.gates import check_gates
 from cvat_flows.deployments.doctor.prefect_server import check_database
 from cvat_flows.deployments.doctor.schedules import check_schedule
 from cvat_flows.deployments.doctor.storage import check_storage
 from cvat_flows.deployments.doctor.verdict import Verdict, ok, run_checks
+from cvat_flows.flows.sweep.rules import RulesError, SweepRule
+from cvat_flows.tasks.evaluate.figures import Counts
+from cvat_flows.tasks.evaluate.quality.measurement import Measurement, Version
+from cvat_flows.tasks.evaluate.quality.store import keep_review
 from cvat_flows.tasks.model.errors import CvatFlowsError
+from cvat_flows.tasks.storage import open_storage
 
 
 def levels(verdicts: list[Verdict]) -> list[tuple[str, str]]:
@@ -126,3 +132,30 @@ def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, storage_folder: Path) -> N
         "temporary folder": "failure",
         "storage folder": "failure",
     }
+
+
+def test_the_gates_of_rules(storage_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CVAT_HOST", "https://cvat.example")
+    monkeypatch.setenv("CVAT_ACCESS_TOKEN", "token")
+    rule = SweepRule(name="street", function="shapes", min_precision={"circle": 0.9})
+    (verdict,) = check_gates([SweepRule(), rule], None)
+    assert (verdict.what, verdict.level) == ("gate", "warning")
+    assert "rule street: this version was never measured" in verdict.text
+    function = load_function(FunctionReference.named("shapes"))
+    measurement = Measurement(
+        kind="review",
+        version=Version(
+            fingerprint=function.fingerprint or "", options=rule.for_task(1).result_digest()
+        ),
+        function="shapes",
+        when="2026-12-01T02:00:00+00:00",
+        about="uploads of the last 90 days",
+        overall=Counts(right=60),
+        labels={"circle": Counts(right=60)},
+    )
+    keep_review(open_storage(), "https://cvat.example", [measurement])
+    (verdict,) = check_gates([rule], None)
+    assert verdict.level == "ok"
+    assert "on 60 uploaded annotations (review of 2026-12-01)" in verdict.text
+    with pytest.raises(RulesError, match="min_recall names 'car'"):
+        list(check_gates([SweepRule(function="shapes", min_recall={"car": 0.9})], None))

@@ -64,6 +64,13 @@ def test_wrong_choices(values: dict[str, str], message: str) -> None:
         choose(rules=Path("no-such-file.yaml"))
 
 
+def test_a_gate_with_an_unknown_label(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("- {name: street, function: shapes, min_precision: {cirlce: 0.9}}")
+    with pytest.raises(RulesError, match=r"rule street: min_precision names 'cirlce', .*'circle'"):
+        choose(rules=file)
+
+
 @pytest.mark.parametrize("at", ["2:00", "2:30", "3:00"])
 def test_a_daylight_saving_night_neither_skips_nor_doubles(
     shipped: dict[str, WantedDeployment], at: str
