@@ -29,7 +29,7 @@ from cvat_flows.tasks.matching.result import SpecMatch
 from cvat_flows.tasks.model.frames import Batch, Failure, Frame, Outcome, Step
 from cvat_flows.tasks.model.media import TaskMedia
 from cvat_flows.tasks.reports.run_pictures import RunPictures
-from cvat_flows.tasks.upload.spool import OutcomeSpool
+from cvat_flows.tasks.upload.frames.spool import OutcomeSpool
 
 
 class StepTimer:

@@ -35,8 +35,8 @@ from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.reports.artifacts import show_failed_frame
 from cvat_flows.tasks.run import AnnotationRun, BatchWork
+from cvat_flows.tasks.upload.frames.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.job import upload_job
-from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 
 GPU = "gpu"
 """Tag of the steps that use the model. A Prefect concurrency limit on it matches the GPUs."""

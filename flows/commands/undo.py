@@ -28,7 +28,7 @@ from cvat_flows.tasks.cvat.client.settings import find_settings
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.storage import open_storage
-from cvat_flows.tasks.upload.result import UploadOptions
+from cvat_flows.tasks.upload.frames.result import UploadOptions
 from cvat_flows.tasks.upload.undo import UndoneJob, undo
 
 

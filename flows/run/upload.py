@@ -27,7 +27,7 @@ from cvat_flows.tasks.reports.failed_frames import MAX_SHOWN
 from cvat_flows.tasks.reports.run_report import RunReport
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import show_failure, upload
-from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
+from cvat_flows.tasks.upload.frames.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
 
 

@@ -31,7 +31,7 @@ from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.media import JobRange
 from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.record.manifest_file import FrameRecord
-from cvat_flows.tasks.upload.read import JobReader
+from cvat_flows.tasks.upload.requests.read import JobReader
 
 
 @frozen(kw_only=True)

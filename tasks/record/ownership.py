@@ -3,7 +3,7 @@
 - An object is ours if the manifest contains its id and its digest is unchanged. If a person moves
   it, relabels it or gives it an attribute, it is theirs.
 - An object may also be ours if a request of ours could have created it: one that never got a clear
-  answer (`upload.recover`).
+  answer (`upload.requests.recover`).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from cvat_flows.tasks.model.text import counted, on_one_line, shorten_name
 from cvat_flows.tasks.reports.left_out import REMOVED, WITHHELD, LeftOut, describe, left_out
 from cvat_flows.tasks.reports.run_html import run_html
 from cvat_flows.tasks.reports.table import FrameRow, State, frame_row, make_table
-from cvat_flows.tasks.upload.result import FrameUpload
+from cvat_flows.tasks.upload.frames.result import FrameUpload
 
 if TYPE_CHECKING:
     import pandas as pd

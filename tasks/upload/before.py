@@ -13,9 +13,9 @@ from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.record.manifest import FRAMES_PER_FILE, Manifest
 from cvat_flows.tasks.record.manifest_file import FrameRecord
 from cvat_flows.tasks.record.ownership import ExistingObject
-from cvat_flows.tasks.upload.read import JobReader
-from cvat_flows.tasks.upload.recover import Recovery, recover
-from cvat_flows.tasks.upload.result import UploadOptions
+from cvat_flows.tasks.upload.frames.result import UploadOptions
+from cvat_flows.tasks.upload.requests.read import JobReader
+from cvat_flows.tasks.upload.requests.recover import Recovery, recover
 
 
 @define(kw_only=True)

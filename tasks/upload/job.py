@@ -26,15 +26,15 @@ from cvat_flows.tasks.record.manifest import FRAMES_PER_FILE, Manifest
 from cvat_flows.tasks.record.manifest_file import FrameRecord, now
 from cvat_flows.tasks.record.ownership import ManifestItem
 from cvat_flows.tasks.upload.before import JobBefore, has_groups
-from cvat_flows.tasks.upload.copies import CopyFinder
-from cvat_flows.tasks.upload.create import Creator
-from cvat_flows.tasks.upload.delete import Deleter, Key
-from cvat_flows.tasks.upload.frame import PendingFrame, encode_frame, without_surplus
-from cvat_flows.tasks.upload.read import JobReader
-from cvat_flows.tasks.upload.recover import Recovery
-from cvat_flows.tasks.upload.result import FrameUpload, UploadOptions, UploadReport
-from cvat_flows.tasks.upload.verify import Verifier
-from cvat_flows.tasks.upload.windows import windows_of
+from cvat_flows.tasks.upload.frames.frame import PendingFrame, encode_frame, without_surplus
+from cvat_flows.tasks.upload.frames.result import FrameUpload, UploadOptions, UploadReport
+from cvat_flows.tasks.upload.frames.windows import windows_of
+from cvat_flows.tasks.upload.requests.copies import CopyFinder
+from cvat_flows.tasks.upload.requests.create import Creator
+from cvat_flows.tasks.upload.requests.delete import Deleter, Key
+from cvat_flows.tasks.upload.requests.read import JobReader
+from cvat_flows.tasks.upload.requests.recover import Recovery
+from cvat_flows.tasks.upload.requests.verify import Verifier
 
 
 def upload_job(

@@ -18,7 +18,7 @@ from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.record.manifest_file import FrameRecord
 from cvat_flows.tasks.record.ownership import ExistingObject
-from cvat_flows.tasks.upload.read import JobReader
+from cvat_flows.tasks.upload.requests.read import JobReader
 
 
 def forget_what_is_gone(client: Client, manifest: Manifest, labels: tuple[Label, ...]) -> int:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from cvat_flows.tasks.model.text import counted
-from cvat_flows.tasks.upload.result import UploadReport
+from cvat_flows.tasks.upload.frames.result import UploadReport
 
 MAX_ROUNDS = 10
 """Rounds after which CVAT counts as unavailable. A round lasts as long as a request may live."""

@@ -24,11 +24,11 @@ from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp, now
 from cvat_flows.tasks.record.manifest_summary import read_summary, write_summary
 from cvat_flows.tasks.record.ownership import ExistingObject
 from cvat_flows.tasks.storage import Storage
-from cvat_flows.tasks.upload.delete import Deleter, Key
-from cvat_flows.tasks.upload.plan import FramePlan, plan_undo
-from cvat_flows.tasks.upload.read import JobReader
-from cvat_flows.tasks.upload.recover import recover
-from cvat_flows.tasks.upload.result import UploadOptions
+from cvat_flows.tasks.upload.frames.plan import FramePlan, plan_undo
+from cvat_flows.tasks.upload.frames.result import UploadOptions
+from cvat_flows.tasks.upload.requests.delete import Deleter, Key
+from cvat_flows.tasks.upload.requests.read import JobReader
+from cvat_flows.tasks.upload.requests.recover import recover
 
 
 class NothingToUndo(CvatFlowsError):

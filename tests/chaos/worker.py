@@ -30,9 +30,9 @@ from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.record.manifest_summary import write_summary
 from cvat_flows.tasks.storage import FolderStorage
+from cvat_flows.tasks.upload.frames.plan import Existing
+from cvat_flows.tasks.upload.frames.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.job import upload_job
-from cvat_flows.tasks.upload.plan import Existing
-from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
 from tests.chaos.bad_functions import fail_in_functions
 

@@ -16,7 +16,7 @@ from cvat_flows.tasks.fetch import plan
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.reports.run_report import MAX_FAILURES_WITH_DETAILS
 from cvat_flows.tasks.reports.table import COLUMNS, to_csv, to_parquet
-from cvat_flows.tasks.upload.result import FrameUpload
+from cvat_flows.tasks.upload.frames.result import FrameUpload
 from tests.tasks.reports.report_factory import (
     HOSTILE,
     annotated,

@@ -10,7 +10,7 @@ import pytest
 from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.record.lease import TaskIsBusy, task_lease
 from cvat_flows.tasks.record.manifest_file import RunStamp
-from cvat_flows.tasks.upload.result import UploadOptions
+from cvat_flows.tasks.upload.frames.result import UploadOptions
 from cvat_flows.tasks.upload.undo import NothingToUndo, UndoneJob, undo
 from tests.support.faults import Fault
 from tests.tasks.upload.upload_bench import SHORT_WAITS, Bench, FaultyClient

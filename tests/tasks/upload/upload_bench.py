@@ -18,8 +18,8 @@ from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.storage import FolderStorage
+from cvat_flows.tasks.upload.frames.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.job import upload_job
-from cvat_flows.tasks.upload.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.rounds import upload_in_rounds
 from tests.support.fault_proxy import FaultProxy
 from tests.support.identity import identity_of

@@ -10,8 +10,8 @@ from cvat_flows.tasks.cvat.client.retry import RetryPolicy, write_policy
 from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.model.labels import Label
 from cvat_flows.tasks.model.text import counted
-from cvat_flows.tasks.upload.plan import Existing
-from cvat_flows.tasks.upload.recover import Look
+from cvat_flows.tasks.upload.frames.look import Look
+from cvat_flows.tasks.upload.frames.plan import Existing
 
 
 def _always_allowed() -> None:

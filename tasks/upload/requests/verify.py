@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from cvat_flows.tasks.model.frames import Failure
-from cvat_flows.tasks.upload.copies import CopyFinder
-from cvat_flows.tasks.upload.delete import Deleter, Key, ObjectToDelete
-from cvat_flows.tasks.upload.frame import PendingFrame
-from cvat_flows.tasks.upload.plan import find_duplicates
-from cvat_flows.tasks.upload.read import JobReader
+from cvat_flows.tasks.upload.frames.frame import PendingFrame
+from cvat_flows.tasks.upload.frames.plan import find_duplicates
+from cvat_flows.tasks.upload.requests.copies import CopyFinder
+from cvat_flows.tasks.upload.requests.delete import Deleter, Key, ObjectToDelete
+from cvat_flows.tasks.upload.requests.read import JobReader
 
 _MAX_VERIFICATIONS = 5
 """How often to look for duplicates at the end of a job. The first time without one is the last."""

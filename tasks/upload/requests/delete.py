@@ -13,8 +13,8 @@ from cvat_flows.tasks.cvat.annotation_json import KINDS, Kind
 from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.client.retry import MAX_CONSECUTIVE_500S
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
-from cvat_flows.tasks.upload.create import MAX_DOUBTFUL_ANSWERS
-from cvat_flows.tasks.upload.result import UploadOptions
+from cvat_flows.tasks.upload.frames.result import UploadOptions
+from cvat_flows.tasks.upload.requests.create import MAX_DOUBTFUL_ANSWERS
 
 Key = tuple[int, str]
 """Id and digest."""

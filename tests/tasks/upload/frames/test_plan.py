@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
 from cvat_flows.tasks.record.ownership import ExistingObject, FrameHistory, ManifestItem
-from cvat_flows.tasks.upload.plan import (
+from cvat_flows.tasks.upload.frames.look import Look
+from cvat_flows.tasks.upload.frames.plan import (
     Existing,
     find_created,
     find_duplicates,
@@ -17,7 +18,7 @@ from cvat_flows.tasks.upload.plan import (
     plan_frame,
     plan_undo,
 )
-from cvat_flows.tasks.upload.recover import Look, recover
+from cvat_flows.tasks.upload.requests.recover import recover
 
 digests = st.sampled_from(["sa", "sb", "sc", "sd", "ta", "tb"])
 wishes = st.lists(digests, max_size=6)

@@ -17,10 +17,10 @@ from cvat_flows.tasks.cvat.annotation_json import (
 )
 from cvat_flows.tasks.cvat.digest import kind_of_digest
 from cvat_flows.tasks.record.ownership import ExistingObject, ManifestItem
-from cvat_flows.tasks.upload.create import Creator
-from cvat_flows.tasks.upload.delete import Key
-from cvat_flows.tasks.upload.read import JobReader
-from cvat_flows.tasks.upload.recover import find_traces
+from cvat_flows.tasks.upload.requests.create import Creator
+from cvat_flows.tasks.upload.requests.delete import Key
+from cvat_flows.tasks.upload.requests.read import JobReader
+from cvat_flows.tasks.upload.requests.recover import find_traces
 
 
 @frozen(kw_only=True)

@@ -17,11 +17,11 @@ from cvat_flows.tasks.cvat.client.retry import MAX_CONSECUTIVE_500S
 from cvat_flows.tasks.cvat.digest import kind_of_digest
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations, Reply
 from cvat_flows.tasks.record.ownership import ExistingObject, ManifestItem
-from cvat_flows.tasks.upload.frame import PendingFrame
-from cvat_flows.tasks.upload.plan import find_created
-from cvat_flows.tasks.upload.recover import candidates_of, find_traces
-from cvat_flows.tasks.upload.refusal import dropped_annotations, refused_frame
-from cvat_flows.tasks.upload.result import UploadOptions
+from cvat_flows.tasks.upload.frames.frame import PendingFrame
+from cvat_flows.tasks.upload.frames.plan import find_created
+from cvat_flows.tasks.upload.frames.result import UploadOptions
+from cvat_flows.tasks.upload.requests.recover import candidates_of, find_traces
+from cvat_flows.tasks.upload.requests.refusal import dropped_annotations, refused_frame
 
 MAX_DOUBTFUL_ANSWERS = 12
 """Doubtful answers to one request, without any progress, after which the run gives up."""

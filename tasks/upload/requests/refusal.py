@@ -9,7 +9,7 @@ from cvat_flows.tasks.cvat.annotation_json import KINDS
 from cvat_flows.tasks.cvat.job_annotations import Reply
 from cvat_flows.tasks.model.frames import Failure
 from cvat_flows.tasks.model.text import on_one_line
-from cvat_flows.tasks.upload.frame import PendingFrame
+from cvat_flows.tasks.upload.frames.frame import PendingFrame
 
 
 def refused_frame(frame: PendingFrame, reply: Reply, *, size: int) -> Failure:

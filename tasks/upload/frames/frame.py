@@ -16,9 +16,9 @@ from cvat_flows.tasks.model.frames import Failure, Outcome
 from cvat_flows.tasks.record.failures import count_failures, kind_of
 from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp, State
 from cvat_flows.tasks.record.ownership import ExistingObject, FrameHistory, ManifestItem
-from cvat_flows.tasks.upload.groups import JobGroups
-from cvat_flows.tasks.upload.plan import Existing, FramePlan, plan_cleanup, plan_frame
-from cvat_flows.tasks.upload.result import FrameUpload
+from cvat_flows.tasks.upload.frames.groups import JobGroups
+from cvat_flows.tasks.upload.frames.plan import Existing, FramePlan, plan_cleanup, plan_frame
+from cvat_flows.tasks.upload.frames.result import FrameUpload
 
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 """`json.dumps` makes an encoder for each call."""

@@ -13,8 +13,8 @@ from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.record.manifest_file import FrameRecord
 from cvat_flows.tasks.record.ownership import ExistingObject
-from cvat_flows.tasks.upload.delete import Key, ObjectToDelete
-from cvat_flows.tasks.upload.groups import JobGroups
+from cvat_flows.tasks.upload.frames.groups import JobGroups
+from cvat_flows.tasks.upload.requests.delete import Key, ObjectToDelete
 
 
 @frozen(kw_only=True)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
 from cvat_flows.tasks.record.ownership import ExistingObject, ManifestItem
-from cvat_flows.tasks.upload.recover import Look, Recovery, recover
+from cvat_flows.tasks.upload.frames.look import Look
+from cvat_flows.tasks.upload.requests.recover import Recovery, recover
 
 NOW = 1000.0
 LIFETIME = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cvat_flows.tasks.model.frames import Batch, Outcome
-from cvat_flows.tasks.upload.spool import OutcomeSpool
+from cvat_flows.tasks.upload.frames.spool import OutcomeSpool
 from tests.tasks.fetch.media_factory import make_media
 
 MEDIA = make_media()
