@@ -1,7 +1,7 @@
 """Several detection functions as one: weighted boxes fusion.
 
     cvat-cli task auto-annotate 12 --function-module aa_functions.ensemble \
-        -p functions=str:aa_functions.yolov8n,cars.py -p weights=str:2,1
+        -p functions=str:yolov8n,cars.py -p weights=str:2,1
 
 Each function sees each image. Boxes of one object are averaged, weighted by score
 (`aa_functions.wrappers.fusion`). Of other shapes of one object the most confident stays.
@@ -82,9 +82,9 @@ def create(
         WrapperOptionError: if an option has an unusable value, or a function shares no label with
             the others.
 
-    >>> inner = {"function": "aa_functions.shapes"}
-    >>> tiled = {"function": "aa_functions.tiled", "parameters": inner}
-    >>> both = create(["aa_functions.shapes", tiled], weights=[2, 1])
+    >>> inner = {"function": "shapes"}
+    >>> tiled = {"function": "tiled", "parameters": inner}
+    >>> both = create(["shapes", tiled], weights=[2, 1])
     >>> [label.name for label in both.spec.labels]
     ['circle', 'square', 'triangle', 'star']
     """

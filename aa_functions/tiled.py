@@ -1,7 +1,7 @@
 """Any detection function on overlapping tiles of large images, and on the whole image.
 
     cvat-cli task auto-annotate 12 --function-module aa_functions.tiled \
-        -p function=str:aa_functions.yolov8n -p tile=int:640
+        -p function=str:yolov8n -p tile=int:640
 
 A network scales an image to its input size, so small objects on a large image vanish. On tiles they
 keep their size. An object on the border of two tiles is found in parts, which are merged
@@ -78,7 +78,7 @@ def create(
         FunctionReferenceError: if the inner function cannot be loaded.
         WrapperOptionError: if an option has an unusable value.
 
-    >>> function = create("aa_functions.shapes", tile=320)
+    >>> function = create("shapes", tile=320)
     >>> [label.name for label in function.spec.labels]
     ['circle', 'square', 'triangle', 'star']
     """

@@ -5,10 +5,10 @@ flows run as subflows of your own flows, and `annotate_task_here` is for noteboo
 shows all of it.
 
 >>> import cvat_flows
->>> function = cvat_flows.load_function("aa_functions.shapes")
+>>> function = cvat_flows.load_function("shapes")
 >>> [label.name for label in function.function.spec.labels]
 ['circle', 'square', 'triangle', 'star']
->>> parameters = cvat_flows.AnnotateTaskParameters(task_id=12, function="aa_functions.shapes")
+>>> parameters = cvat_flows.AnnotateTaskParameters(task_id=12, function="shapes")
 >>> parameters.existing
 'keep'
 """

@@ -33,7 +33,7 @@ rules:
   - name: example
     projects: [name or ID of a CVAT project]
     statuses: [annotation]
-    function: aa_functions.yolov8n    # needs weights/yolov8n.pt; aa_functions.shapes needs no file
+    function: yolov8n    # needs weights/yolov8n.pt; shapes needs no file
     options: {allow_unmatched_labels: true, conf_threshold: 0.4}
 RULES
     echo "to do: edit deployments/rules/rules.yaml"

@@ -102,7 +102,7 @@ no answer: the longest time for which your gateways let it work ([upload](upload
 | `CVAT_FLOWS_DOWNLOAD` | `1`: runs of workers may download weights; `cvat-flows setup \
 --download-weights` sets it | - |
 | `CVAT_FLOWS_WEIGHTS_URL` | Address of a mirror of Ultralytics' releases | GitHub |
-| `CVAT_FLOWS_YOLOV8N` | Weights that `aa_functions.yolov8n` uses in place of `yolov8n.pt` | - |
+| `CVAT_FLOWS_YOLOV8N` | Weights that `yolov8n` uses in place of `yolov8n.pt` | - |
 | `CVAT_FLOWS_NUCLIO_AUTHORIZATION` | `Authorization` header for [Nuclio functions](nuclio.md) | - |
 | `CVAT_FLOWS_RULES` | Rules file of the sweeps, on the machine that sweeps | - |
 | `CVAT_FLOWS_WEBHOOK_SECRET` | The webhook's secret, if `--secret-file` is not given | - |

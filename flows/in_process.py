@@ -72,7 +72,7 @@ def annotate_task_here(task_id: int, **options: Any) -> RunReport:
         CvatFlowsError: The run could not start or finish. The error says what to do.
         FunctionReferenceError: The function cannot be loaded.
 
-    >>> report = annotate_task_here(task_id, function="aa_functions.shapes", dry_run=True)
+    >>> report = annotate_task_here(task_id, function="shapes", dry_run=True)
     >>> report.sentence
     '2 of 2 frames would be annotated'
     """

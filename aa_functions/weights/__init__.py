@@ -16,6 +16,7 @@ from pathlib import Path
 from aa_functions.errors import WeightsNotFoundError
 from aa_functions.weights.download import (
     download_weights,
+    is_first_use_download,
     is_offline,
     may_download,
     no_downloads,
@@ -27,7 +28,7 @@ __all__ = [
     "FOLDERS_VARIABLE",
     "SHIPPED_FOLDER",
     "find_weights",
-    "may_download",
+    "is_first_use_download",
     "no_downloads",
     "user_weights_folder",
     "weights_folders",
@@ -83,11 +84,12 @@ def find_weights(model: str | Path, *, download: bool | None = None) -> Path:
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    if download is None:
-        download = _PUBLISHED.fullmatch(name) is not None and not _is_here(name) and may_download()
-    if download and not is_offline():
+    wanted = download
+    if wanted is None:
+        wanted = _PUBLISHED.fullmatch(name) is not None and not _is_here(name) and may_download()
+    if wanted and not is_offline():
         return download_weights(name, user_weights_folder())
-    raise WeightsNotFoundError(_not_found(name, folders))
+    raise WeightsNotFoundError(_not_found(name, folders, download))
 
 
 def _is_here(name: str) -> bool:
@@ -95,17 +97,26 @@ def _is_here(name: str) -> bool:
     return Path(name).is_file()
 
 
-def _not_found(name: str, folders: Sequence[Path]) -> str:
+def _not_found(name: str, folders: Sequence[Path], download: bool | None) -> str:
     searched = ", ".join(f"'{folder}'" for folder in folders)
+    missing = f"There are no weights '{name}' in {searched}."
+    published = _PUBLISHED.fullmatch(name) is not None
+    if published and not _is_here(name) and download is None and is_first_use_download():
+        # Only `no_downloads` is in the way.
+        return (
+            f"{missing} The first use downloads them from {weights_url(name)} (AGPL-3.0) into "
+            f"'{folders[0]}'."
+        )
     present = [path.name for folder in folders if folder.is_dir() for path in folder.glob("*.pt")]
     near = difflib.get_close_matches(name, present, n=1, cutoff=0.8)
     hint = f"Did you mean '{near[0]}'? " if near else ""
     if _is_here(name):
         hint = f"To use the one in the current folder, give its path: './{name}'. "
-    published = _PUBLISHED.fullmatch(name) is not None
-    source = f"Download {weights_url(name)} (AGPL-3.0), and put" if published else "Put"
+    source = "Put"
+    if published:
+        hint += why_not_downloaded(download)
+        source = f"Download {weights_url(name)} (AGPL-3.0) yourself, and put"
     return (
-        f"There are no weights '{name}' in {searched}. {hint}{source} the file into "
-        f"'{folders[0]}', give its path, or set {FOLDERS_VARIABLE} to its folder."
-        f"{why_not_downloaded() if published else ''}"
+        f"{missing} {hint}{source} the file into '{folders[0]}', give its path, or set "
+        f"{FOLDERS_VARIABLE} to its folder."
     )

@@ -44,8 +44,13 @@ _forbidden: ContextVar[bool] = ContextVar("downloads_forbidden", default=False)
 
 
 def may_download() -> bool:
-    """Return whether weights may be downloaded without being asked for explicitly."""
-    if _forbidden.get() or is_offline():
+    """Return whether weights may be downloaded now without being asked for explicitly."""
+    return not _forbidden.get() and is_first_use_download()
+
+
+def is_first_use_download() -> bool:
+    """Return whether the settings let the first use of weights download them."""
+    if is_offline():
         return False
     return not os.environ.get(WORKER_VARIABLE) or os.environ.get(ALLOW_VARIABLE) == "1"
 
@@ -65,14 +70,20 @@ def no_downloads() -> Iterator[None]:
         _forbidden.reset(token)
 
 
-def why_not_downloaded() -> str:
-    """Return a sentence about the setting that forbids downloads, after a space; or nothing."""
+def why_not_downloaded(download: bool | None) -> str:
+    """Return a sentence about what forbids a download, with a space behind it; or nothing.
+
+    Args:
+        download: The option of the function; None if it is not given.
+    """
     if is_offline():
-        return f" It is not downloaded, because {OFFLINE_VARIABLE} is set."
-    if os.environ.get(WORKER_VARIABLE) and not may_download():
+        return f"Nothing is downloaded, because {OFFLINE_VARIABLE} is set. "
+    if download is False:
+        return "Nothing is downloaded, because `download` is false. "
+    if not is_first_use_download():
         return (
-            " A worker's run downloads nothing, unless `cvat-flows setup --download-weights` "
-            "allows it."
+            "A worker's run downloads nothing, unless `cvat-flows setup --download-weights` "
+            "allows it. "
         )
     return ""
 

@@ -77,8 +77,7 @@ def _facts(function: InstalledFunction) -> list[str]:
     from cvat_flows.tasks.model.text import counted, on_one_line
 
     if function.missing:
-        later = " They are downloaded on first use." if function.is_downloaded else ""
-        return [on_one_line(f"weights not there. {function.missing}{later}")]
+        return [on_one_line(function.missing)]
     if function.problem:
         return [on_one_line(function.problem)]
     if function.needs:

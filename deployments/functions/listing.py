@@ -13,7 +13,7 @@ from aa_functions.errors import FunctionReferenceError, WeightsNotFoundError
 from aa_functions.installed import installed_functions
 from aa_functions.loading import import_module
 from aa_functions.reference import FunctionReference, load_function
-from aa_functions.weights import may_download, no_downloads
+from aa_functions.weights import is_first_use_download, no_downloads
 from cvat_flows.tasks.model.labels import labels_of_spec
 
 MAX_LABELS = 8
@@ -35,7 +35,7 @@ class InstalledFunction:
     needs: Mapping[str, str] = field(factory=dict)
     """Parameters that it must be given, with their types."""
     missing: str = ""
-    """Which weights are not there, and where they would have to be."""
+    """Which weights are not there, and how they get there."""
     is_downloaded: bool = False
     """Whether missing weights are downloaded on first use."""
     problem: str = ""
@@ -52,7 +52,8 @@ def list_functions(announce: Callable[[str], None]) -> list[InstalledFunction]:
         announce(f"looking at {name} ...")
         with no_downloads():
             function = describe_function(name, module)
-        found.append(evolve(function, is_downloaded=bool(function.missing) and may_download()))
+        is_downloaded = bool(function.missing) and is_first_use_download()
+        found.append(evolve(function, is_downloaded=is_downloaded))
     return found
 
 

@@ -49,7 +49,7 @@ def annotate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
 
     >>> report = annotate_task_flow(
     ...     task_id=task_id,
-    ...     function="aa_functions.shapes",
+    ...     function="shapes",
     ...     dry_run=True,
     ...     advanced={"frames": "0"},
     ... )

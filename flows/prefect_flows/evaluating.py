@@ -49,7 +49,7 @@ def evaluate_task_flow(parameters: Mapping[str, Any]) -> State[Any]:
         FunctionReferenceError: The function cannot be loaded.
 
     >>> report = evaluate_task_flow(
-    ...     task_id=task_id, function="aa_functions.shapes", truth_file=truth_file
+    ...     task_id=task_id, function="shapes", truth_file=truth_file
     ... )
     >>> report.sentence.partition(",")[0]
     'precision 1.000'

@@ -45,7 +45,7 @@ def annotate_new_tasks_flow(parameters: Mapping[str, Any]) -> Any:
         SweepFailed: A task or a rule failed. The error has the report.
         CvatFlowsError: The sweep could not start. The error says what to do.
 
-    >>> rule = SweepRule(task_name="street*", function="aa_functions.shapes")
+    >>> rule = SweepRule(task_name="street*", function="shapes")
     >>> report = annotate_new_tasks_flow(rules=[rule], dry_run=True)
     >>> report.sentence
     '1 would be annotated'

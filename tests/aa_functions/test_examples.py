@@ -16,7 +16,7 @@ pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
         "aa_functions",
         "aa_functions.ensemble",
         "aa_functions.errors",
-        "aa_functions.huggingface.prompts",
+        "aa_functions.transformer_models.prompts",
         "aa_functions.nuclio",
         "aa_functions.outlines",
         "aa_functions.present",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,11 @@ def test_what_to_install_for_a_function_that_ships(
     assert f"to install {missing}: pip install 'cvat-flows[yolo]'" in text
     own = str(_import_failed("file 'mine.py'", error))
     assert ("cvat-flows[yolo]" in own) == (missing != "cv2")
+
+
+def test_a_function_that_ships_is_called_as_its_module() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    shipped = project["project"]["entry-points"]["cvat_flows.functions"]
+    assert "huggingface" in shipped
+    assert shipped == {name: f"aa_functions.{name}" for name in shipped}
+    assert [name for name in shipped if find_spec(shipped[name]) is None] == []

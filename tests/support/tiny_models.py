@@ -20,7 +20,7 @@ def make_tiny_model(kind: str, folder: Path) -> Path:
     """Save a model: `detection`, `segmentation`, `classification` or `zero-shot`."""
     import torch
 
-    from aa_functions.huggingface.loading import import_transformers
+    from aa_functions.transformer_models.loading import import_transformers
 
     transformers = import_transformers()
     make, spread = _MAKERS[kind]

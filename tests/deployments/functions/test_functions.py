@@ -119,3 +119,30 @@ def test_what_the_list_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "There are no weights 'yolov8n.pt'" in missing
     assert list(describe_function("yolo", "aa_functions.yolo").needs) == ["model"]
     assert "There is no module" in describe_function("x", "no_such_module").problem
+
+
+@pytest.mark.parametrize(
+    ("offline", "says", "never_says"),
+    [
+        ("0", "The first use downloads them from", "yourself"),
+        ("1", "yourself, and put", "first use"),
+    ],
+)
+def test_the_list_says_one_way_to_missing_weights(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    offline: str,
+    says: str,
+    never_says: str,
+) -> None:
+    monkeypatch.setenv("CVAT_FLOWS_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setenv("CVAT_FLOWS_OFFLINE", offline)
+    monkeypatch.delenv("PREFECT__FLOW_RUN_ID", raising=False)
+    assert main(["functions"]) == 0
+    (line,) = (one for one in capsys.readouterr().out.splitlines() if "yolov8n.pt' in" in one)
+    assert says in line
+    assert never_says not in line
+    assert list(tmp_path.glob("*.pt")) == []

@@ -1,6 +1,6 @@
 """A detection function for models of Hugging Face's Transformers.
 
-    cvat-cli task auto-annotate 12 --function-module aa_functions.transformers \
+    cvat-cli task auto-annotate 12 --function-module aa_functions.huggingface \
         -p model=str:/models/rtdetr_r50vd
 
 Object detection, zero-shot object detection, instance, panoptic and semantic segmentation, and
@@ -23,19 +23,20 @@ from cvat_sdk.auto_annotation import (
 
 from aa_functions.contexts import check_lengths, min_confidence, wants_polygons
 from aa_functions.errors import TransformersError, YoloOptionError
-from aa_functions.huggingface.boxes import Detection, ZeroShotDetection
-from aa_functions.huggingface.folder import find_model, model_files
-from aa_functions.huggingface.kind import Kind
-from aa_functions.huggingface.loading import LoadedModel, load_model
-from aa_functions.huggingface.masks import SEGMENTATIONS, Segmentation
-from aa_functions.huggingface.prompts import read_prompts
-from aa_functions.huggingface.runner import BatchRunner
-from aa_functions.huggingface.tags import Classification
 from aa_functions.options import check_counts, check_shares
+from aa_functions.transformer_models.boxes import Detection, ZeroShotDetection
+from aa_functions.transformer_models.folder import find_model, model_files
+from aa_functions.transformer_models.kind import Kind
+from aa_functions.transformer_models.loading import LoadedModel, load_model
+from aa_functions.transformer_models.masks import SEGMENTATIONS, Segmentation
+from aa_functions.transformer_models.prompts import read_prompts
+from aa_functions.transformer_models.runner import BatchRunner
+from aa_functions.transformer_models.tags import Classification
 
 DEFAULT_GPU_BATCH = 8
 RESULTS_VERSION = 1
-"""Part of the fingerprint. Increase it if a change here or in `huggingface` gives other results."""
+"""Part of the fingerprint. Increase it if a change here or in `transformer_models` changes the
+results."""
 
 
 def create(
@@ -183,7 +184,7 @@ class TransformersDetection:
     def fingerprint_inputs(self) -> Mapping[str, Any]:
         """Return what decides the results; see `aa_functions.fingerprint`. The device does not."""
         return {
-            "implementation": f"aa_functions.transformers {RESULTS_VERSION}",
+            "implementation": f"aa_functions.huggingface {RESULTS_VERSION}",
             "conf": self._conf,
             **self._kind.options,
             **{f"file {name}": path for name, path in model_files(self._folder).items()},

@@ -9,9 +9,15 @@ import PIL.Image
 from attrs import frozen
 from cvat_sdk.auto_annotation import DetectionAnnotation, DetectionFunctionSpec, tag
 
-from aa_functions.huggingface.kind import Read, image_inputs, label_ids, label_specs, score_field
-from aa_functions.huggingface.loading import LoadedModel
-from aa_functions.huggingface.runner import Inputs, Sizes
+from aa_functions.transformer_models.kind import (
+    Read,
+    image_inputs,
+    label_ids,
+    label_specs,
+    score_field,
+)
+from aa_functions.transformer_models.loading import LoadedModel
+from aa_functions.transformer_models.runner import Inputs, Sizes
 
 
 @frozen(kw_only=True)

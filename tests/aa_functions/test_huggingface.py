@@ -23,8 +23,8 @@ from cvat_sdk.masks import decode_mask
 
 from aa_functions import load_function
 from aa_functions.errors import TransformersError
-from aa_functions.huggingface.loading import LoadedModel, import_transformers
-from aa_functions.transformers import create
+from aa_functions.huggingface import create
+from aa_functions.transformer_models.loading import LoadedModel, import_transformers
 from tests.support.tiny_models import make_tiny_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -252,17 +252,17 @@ def test_loads_by_name_and_has_a_fingerprint_over_the_files(folder_of, tmp_path)
     (copy / "README.md").write_text("no matter")
 
     def load(folder: Path, **options: Any) -> Any:
-        return load_function("aa_functions.transformers", {"model": str(folder), **options})
+        return load_function("aa_functions.huggingface", {"model": str(folder), **options})
 
     first = load(folder_of("detection"))
-    assert (first.title, first.name) == ("detection", "aa_functions.transformers")
+    assert (first.title, first.name) == ("detection", "aa_functions.huggingface")
     assert first.image_only
     assert first.fingerprint == load(copy, batch=4).fingerprint
     assert first.fingerprint != load(copy, conf=0.4).fingerprint
     settings = json.loads((copy / "preprocessor_config.json").read_text())
     (copy / "preprocessor_config.json").write_text(json.dumps({**settings, "resample": 0}))
     assert first.fingerprint != load(copy).fingerprint
-    assert FunctionLoader("aa_functions.transformers", None, {"model": str(copy)}).load().spec
+    assert FunctionLoader("aa_functions.huggingface", None, {"model": str(copy)}).load().spec
 
 
 @pytest.fixture
@@ -345,7 +345,7 @@ def damaged(source: Path, folder: Path, how: str) -> Path:
         ("no weights", "has no weights (*.safetensors or *.bin): copy them into it"),
         ("half the weights", "the files are damaged or incomplete"),
         ("no processor", "cannot be loaded"),
-        ("a text model", "holds a BertModel, but aa_functions.transformers needs a model for"),
+        ("a text model", "holds a BertModel, but aa_functions.huggingface needs a model for"),
         ("more layers", "of the model's parameters"),
         ("unknown", "cannot be loaded"),
     ],
@@ -391,7 +391,7 @@ def test_an_architecture_with_another_input_is_refused(
 ):
     model = type(architecture, (), {})()
     loaded = LoadedModel(task=task, model=model, processor=None)
-    monkeypatch.setattr("aa_functions.transformers.load_model", lambda folder: loaded)
+    monkeypatch.setattr("aa_functions.huggingface.load_model", lambda folder: loaded)
     labels = "cat" if task == "zero-shot detection" else None
     with pytest.raises(TransformersError) as caught:
         create(folder_of("detection"), labels=labels)

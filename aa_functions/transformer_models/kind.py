@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import PIL.Image
 from cvat_sdk.auto_annotation import DetectionAnnotation, DetectionFunctionSpec, label_spec
 
-from aa_functions.huggingface.runner import Inputs, Sizes
+from aa_functions.transformer_models.runner import Inputs, Sizes
 
 Read = Callable[[Any, Sizes], list[list[DetectionAnnotation]]]
 

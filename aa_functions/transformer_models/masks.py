@@ -10,11 +10,17 @@ import PIL.Image
 from attrs import frozen
 from cvat_sdk.auto_annotation import DetectionAnnotation, DetectionFunctionSpec, mask, polygon
 
-from aa_functions.huggingface.kind import Read, image_inputs, label_ids, label_specs, score_field
-from aa_functions.huggingface.loading import LoadedModel
-from aa_functions.huggingface.runner import Inputs, Sizes
 from aa_functions.mask_codec import encode_bitmap
 from aa_functions.outlines import mask_to_polygons
+from aa_functions.transformer_models.kind import (
+    Read,
+    image_inputs,
+    label_ids,
+    label_specs,
+    score_field,
+)
+from aa_functions.transformer_models.loading import LoadedModel
+from aa_functions.transformer_models.runner import Inputs, Sizes
 
 SEGMENTATIONS = ("panoptic", "instance", "semantic")
 """In the order in which `auto` takes the first that the model's processor offers."""

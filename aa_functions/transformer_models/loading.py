@@ -115,7 +115,7 @@ def _task(transformers: Any, config: Any, folder: Path) -> tuple[Task, str]:
                     return task, name
     found = f"a {', '.join(names)}" if names else "a model without 'architectures'"
     raise TransformersError(
-        f"'{folder}' holds {found}, but aa_functions.transformers needs a model for object "
+        f"'{folder}' holds {found}, but aa_functions.huggingface needs a model for object "
         "detection, zero-shot object detection, instance, panoptic or semantic segmentation, or "
         "image classification."
     )
