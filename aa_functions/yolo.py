@@ -75,7 +75,8 @@ def create(
         max_det: Maximum number of objects on an image. None: 300.
         classes: Names or numbers of the classes to detect, as a list or as a text with commas.
             None: all. The spec has only these.
-        agnostic_nms: Also drop overlapping boxes of different classes. None: false.
+        agnostic_nms: Also drop overlapping boxes of different classes. None: only for YOLOE, as
+            Ultralytics' `predict` does.
         polygon_tolerance: For `segment`, if the context asks for polygons: by how many pixels an
             outline may move when corners are left out. None: 1.
         keypoints: For `pose`: the names of the keypoints in the model's order, as a list or as a

@@ -1,6 +1,6 @@
 """Run an exported network without torch and Ultralytics, whose import takes seconds.
 
-The boxes are those of `Predictor` with the same network. A network that NetworkFacts cannot
+The results are those of `Predictor` with the same network. A network that NetworkFacts cannot
 describe runs in `Predictor`.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 
 from aa_functions.backends.facts import NetworkFacts
-from aa_functions.backends.letterbox import BoxedImage, box_image
+from aa_functions.backends.letterbox import BoxedImage, box_image, crop_image
 from aa_functions.backends.predictor import PredictorOptions
 from aa_functions.kinds.kind import ImageShapes, Kind
 
@@ -36,7 +36,9 @@ class ExportedPredictor:
         self._forward = forward
 
     def prepare(self, image: PIL.Image.Image) -> BoxedImage:
-        """Convert and letterbox an image of any mode. Any thread may call it."""
+        """Convert an image of any mode, and letterbox or crop it. Any thread may call it."""
+        if self._facts.info.task == "classify":
+            return crop_image(image, self._size)
         return box_image(image, self._size, self._facts.stride)
 
     def run(self, prepared: Sequence[BoxedImage], conf: float) -> list[Any]:

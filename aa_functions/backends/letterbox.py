@@ -1,4 +1,4 @@
-"""Scale and pad an image to a network's input size as Ultralytics does.
+"""Scale and pad or crop an image to a network's input size as Ultralytics does.
 
 Equal to Ultralytics to the last bit, including how it rounds. Needs no torch.
 """
@@ -28,7 +28,7 @@ class BoxedImage:
     size: tuple[int, int]
     """Height and width of the original."""
     boxed: np.ndarray
-    """Scaled and padded, (height, width, 3), BGR, 8 bits."""
+    """Scaled, and padded or cropped, (height, width, 3), BGR, 8 bits."""
 
 
 def box_image(image: PIL.Image.Image, size: tuple[int, int], stride: int) -> BoxedImage:
@@ -41,11 +41,7 @@ def box_image(image: PIL.Image.Image, size: tuple[int, int], stride: int) -> Box
 
     Raises PictureError.
     """
-    if is_deep(image):
-        image = to_rgb(image)
-    if image.getexif().get(Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    pixels = np.asarray(to_rgb(image))
+    pixels = np.asarray(_upright_rgb(image))
     height, width = pixels.shape[:2]
     gain = min(size[0] / height, size[1] / width)
     scaled_width, scaled_height = max(round(width * gain), 1), max(round(height * gain), 1)
@@ -61,3 +57,33 @@ def box_image(image: PIL.Image.Image, size: tuple[int, int], stride: int) -> Box
         value=GREY,
     )
     return BoxedImage(size=(height, width), boxed=padded)
+
+
+def crop_image(image: PIL.Image.Image, size: tuple[int, int]) -> BoxedImage:
+    """Turn an image upright, convert it to 8 bits, scale it and cut out the centre.
+
+    Args:
+        image: Of any mode. Its EXIF orientation is applied.
+        size: Height and width of the result. If they are equal the aspect ratio is kept.
+
+    Raises PictureError.
+    """
+    upright = _upright_rgb(image)
+    width, height = upright.size
+    scaled = (size[1], size[0])
+    if size[0] == size[1]:
+        short = min(width, height)
+        scaled = (int(size[0] * width / short), int(size[0] * height / short))
+    if scaled != upright.size:
+        upright = upright.resize(scaled, PIL.Image.Resampling.BILINEAR)
+    left, top = round((scaled[0] - size[1]) / 2), round((scaled[1] - size[0]) / 2)
+    centre = np.asarray(upright)[top : top + size[0], left : left + size[1]]
+    return BoxedImage(size=(height, width), boxed=np.ascontiguousarray(centre[..., ::-1]))
+
+
+def _upright_rgb(image: PIL.Image.Image) -> PIL.Image.Image:
+    if is_deep(image):
+        image = to_rgb(image)
+    if image.getexif().get(Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return to_rgb(image)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from aa_functions.backends.backend import Backend
 from aa_functions.backends.export import export_network, export_path, facts_path, open_export
@@ -41,7 +41,8 @@ class Network:
         self.info: ModelInfo = (
             model_info(self.checkpoint, weights.name)
             if self.facts is None
-            else ModelInfo(name=weights.name, task="detect", labels=self.facts.names)
+            # Of two files with the same content, the first gave the facts its name.
+            else evolve(self.facts.info, name=weights.name)
         )
 
     @property
@@ -55,7 +56,7 @@ class Network:
     def keep_facts(self) -> NetworkFacts | None:
         """Return the facts, and keep them for later runs. Call it when there is an export."""
         if self.facts is None:
-            self.facts = facts_of(self.checkpoint)
+            self.facts = facts_of(self.checkpoint, self.info)
             if self.facts is not None:
                 write_facts(facts_path(self.weights), self.facts)
         return self.facts

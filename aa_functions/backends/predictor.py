@@ -94,6 +94,7 @@ def model_info(checkpoint: Any, name: str) -> ModelInfo:
         labels={int(number): str(label) for number, label in checkpoint.names.items()},
         has_nms=not getattr(network, "end2end", False) and not _is_rtdetr(network),
         is_rtdetr=_is_rtdetr(network),
+        agnostic_nms=type(network.model[-1]).__name__.startswith("YOLOE"),
         keypoint_shape=None if shape is None else (int(shape[0]), int(shape[1])),
         keypoint_names=getattr(network, "kpt_names", None) or {},
     )

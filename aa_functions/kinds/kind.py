@@ -23,6 +23,8 @@ class ModelInfo:
     has_nms: bool = True
     """Whether its raw boxes overlap, so that non-maximum suppression must choose among them."""
     is_rtdetr: bool = False
+    agnostic_nms: bool = False
+    """Whether `predict` drops overlapping boxes of different classes unless told not to."""
     keypoint_shape: tuple[int, int] | None = None
     """Number of keypoints, and of values for each: x, y, and perhaps a confidence."""
     keypoint_names: Mapping[int, Sequence[str]] = field(factory=dict)

@@ -66,22 +66,22 @@ def make_kind(info: ModelInfo, options: KindOptions) -> Kind:
 
 
 def _boxes(info: ModelInfo, options: KindOptions) -> Kind:
-    return Boxes(info=info, options=_box_options(options))
+    return Boxes(info=info, options=_box_options(info, options))
 
 
 def _rotated_boxes(info: ModelInfo, options: KindOptions) -> Kind:
-    return RotatedBoxes(info=info, options=_box_options(options))
+    return RotatedBoxes(info=info, options=_box_options(info, options))
 
 
 def _segments(info: ModelInfo, options: KindOptions) -> Kind:
     tolerance = _or(options.polygon_tolerance, 1.0)
-    return Segments(info=info, options=_box_options(options), polygon_tolerance=tolerance)
+    return Segments(info=info, options=_box_options(info, options), polygon_tolerance=tolerance)
 
 
 def _skeletons(info: ModelInfo, options: KindOptions) -> Kind:
     return Skeletons(
         info=info,
-        options=_box_options(options),
+        options=_box_options(info, options),
         names=keypoint_names(info, options.keypoints),
         keypoint_conf=_or(options.keypoint_conf, 0.5),
     )
@@ -100,12 +100,12 @@ _MAKERS: Mapping[str, Callable[[ModelInfo, KindOptions], Kind]] = {
 }
 
 
-def _box_options(options: KindOptions) -> BoxOptions:
+def _box_options(info: ModelInfo, options: KindOptions) -> BoxOptions:
     return BoxOptions(
         iou=_or(options.iou, 0.7),
         max_det=_or(options.max_det, 300),
         classes=options.classes,
-        agnostic_nms=_or(options.agnostic_nms, False),
+        agnostic_nms=_or(options.agnostic_nms, info.agnostic_nms),
     )
 
 

@@ -1,4 +1,4 @@
-"""An exported network without torch and Ultralytics: the same boxes, and a fast start."""
+"""An exported network without torch and Ultralytics: the same results, and a fast start."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from PIL.ExifTags import Base
 pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 
 import torch
-from ultralytics.data.augment import LetterBox
+from ultralytics.data.augment import LetterBox, classify_transforms
 from ultralytics.data.loaders import LoadPilAndNumpy
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 
 from aa_functions.backends.facts import NetworkFacts, facts_of, read_facts, write_facts
-from aa_functions.backends.letterbox import box_image
-from aa_functions.backends.predictor import load_checkpoint
+from aa_functions.backends.letterbox import box_image, crop_image
+from aa_functions.backends.predictor import load_checkpoint, model_info
 from aa_functions.kinds.geometry import boxes_to_image
-from aa_functions.kinds.kind import BoxOptions, ImageShapes
+from aa_functions.kinds.kind import BoxOptions, ImageShapes, ModelInfo
 from aa_functions.kinds.select import select_boxes
+from aa_functions.training.shape_images import make_shape_images
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import create
+from tests.support.yolo_weights import DRAWN, KINDS, weights_of_kinds
 
 MODEL = SHIPPED_FOLDER / "shapes-yolov8n.pt"
 SIZES = [(640, 480), (1280, 720), (333, 1001), (1, 900), (37, 41), (1920, 1079), (640, 640)]
@@ -39,15 +41,15 @@ from types import SimpleNamespace
 from PIL import Image
 from aa_functions.yolo import create
 
-function = create(sys.argv[1], backend=sys.argv[2], workers=2)
+function = create(sys.argv[1], backend=sys.argv[2], workers=2, conf=float(sys.argv[4]))
 labels = [label.name for label in function.spec.labels]
 context = SimpleNamespace(frame_name="a", conf_threshold=None, conv_mask_to_poly=False)
 image = Image.open(sys.argv[3]).convert("RGB")
 found = function.detect_batch([context] * 2, [image] * 2)
 one = function.detect(context, image)
-rows = [[[*s.points, s.score, s.label_id] for s in shapes] for shapes in [*found, one]]
+rows = [[s.to_dict() for s in shapes] for shapes in [*found, one]]
 heavy = sorted({"torch", "ultralytics", "torchvision"} & set(sys.modules))
-print(json.dumps({"labels": labels, "rows": rows, "heavy": heavy}))
+print(json.dumps({"labels": labels, "rows": rows, "heavy": heavy}, default=str))
 """
 
 
@@ -132,6 +134,26 @@ def test_images_are_converted_alike(mode: str, orientation: int | None) -> None:
     found = box_image(image, (640, 640), 32)
     assert found.size == original.shape[:2]
     np.testing.assert_array_equal(found.boxed, LetterBox(640, auto=True)(image=original))
+    assert_cropped_alike(image, original, 224)
+
+
+def assert_cropped_alike(image: PIL.Image.Image, original: np.ndarray, size: Any) -> None:
+    scale_and_cut = classify_transforms(size).transforms[:2]
+    wanted = PIL.Image.fromarray(np.ascontiguousarray(original[..., ::-1]))
+    for transform in scale_and_cut:
+        wanted = transform(wanted)
+    sides = (size, size) if isinstance(size, int) else size
+    found = crop_image(image, sides)
+    assert found.size == original.shape[:2]
+    np.testing.assert_array_equal(found.boxed, np.asarray(wanted)[..., ::-1])
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("into", [224, 64, (96, 128)])
+def test_images_are_cropped_alike(size: tuple[int, int], into: int | tuple[int, int]) -> None:
+    pixels = np.random.default_rng(7).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    original = np.ascontiguousarray(pixels[..., ::-1])
+    assert_cropped_alike(PIL.Image.fromarray(pixels), original, into)
 
 
 def test_boxes_of_an_empty_image() -> None:
@@ -139,20 +161,35 @@ def test_boxes_of_an_empty_image() -> None:
     assert boxes_to_image(np.zeros((0, 4), np.float32), shapes).shape == (0, 4)
 
 
-@pytest.mark.parametrize("backend", ["openvino", "onnx"])
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {"detect": MODEL, **weights_of_kinds(tmp_path_factory.mktemp("kinds"))}
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend"), [("detect", "onnx"), *((kind, "openvino") for kind in ("detect", *KINDS))]
+)
 def test_the_second_start_needs_no_torch(
-    backend: str, pictures: list, make_context, tmp_path: Path
+    kind: str, backend: str, weights: dict[str, Path], make_context, tmp_path: Path
 ) -> None:
     """The folder of the weights is the session's: the first function here exports, if needed."""
     pytest.importorskip("openvino" if backend == "openvino" else "onnxruntime")
-    pictures[0].save(tmp_path / "picture.png")
-    first = create(MODEL, backend=backend, workers=2)
-    wanted = [
-        [*shape.points, shape.score, shape.label_id]
-        for shape in first.detect_batch([make_context()], [pictures[0]])[0]
-    ]
+    [made] = make_shape_images(1, seed=80_004, sizes=((320, 240),), **DRAWN[kind])
+    made.image.save(tmp_path / "picture.png")
+    conf = 0.001 if kind == "classify" else 0.1  # that model has random weights
+    first = create(weights[kind], backend=backend, workers=2, conf=conf)
+    shapes = first.detect_batch([make_context()], [made.image])[0]
+    wanted = json.loads(json.dumps([shape.to_dict() for shape in shapes], default=str))
     done = subprocess.run(
-        [sys.executable, "-c", SECOND_START, str(MODEL), backend, str(tmp_path / "picture.png")],
+        [
+            sys.executable,
+            "-c",
+            SECOND_START,
+            str(weights[kind]),
+            backend,
+            str(tmp_path / "picture.png"),
+            str(conf),
+        ],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         capture_output=True,
         text=True,
@@ -164,19 +201,36 @@ def test_the_second_start_needs_no_torch(
     assert found["labels"] == [label.name for label in first.spec.labels]
     assert wanted
     for rows in found["rows"]:
-        np.testing.assert_allclose(rows, wanted, atol=0.02)
+        assert_near(rows, wanted)
 
 
-def test_facts_are_kept(tmp_path: Path) -> None:
-    facts = facts_of(load_checkpoint(MODEL))
+def assert_near(found: Any, wanted: Any) -> None:
+    """Compare JSON; numbers may differ by rounding."""
+    if isinstance(wanted, dict):
+        assert_near(list(found.items()), list(wanted.items()))
+    elif isinstance(wanted, list | tuple):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert_near(one, other)
+    elif isinstance(wanted, float):
+        assert found == pytest.approx(wanted, abs=0.02)
+    else:
+        assert found == wanted
+
+
+@pytest.mark.parametrize("kind", ["detect", *KINDS])
+def test_facts_are_kept(kind: str, weights: dict[str, Path], tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(weights[kind])
+    facts = facts_of(checkpoint, model_info(checkpoint, "any.pt"))
     assert facts is not None
+    assert facts.info.task == kind
     assert (facts.stride, facts.input_size(500)) == (32, (512, 512))
     write_facts(tmp_path / "facts.json", facts)
     assert read_facts(tmp_path / "facts.json") == facts
     write_facts(tmp_path / "no folder" / "facts.json", facts)  # The next run loads the checkpoint.
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 0}', '{"format": 1, "names": 3}'])
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 0}', '{"format": 2, "info": 3}'])
 def test_unusable_facts_are_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "facts.json"
     assert read_facts(path) is None
@@ -186,6 +240,7 @@ def test_unusable_facts_are_none(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize("imgsz", [None, 320, (320, 512)])
 def test_the_input_size(imgsz: int | tuple[int, int] | None) -> None:
-    facts = NetworkFacts(names={0: "car"}, imgsz=640, stride=32)
+    info = ModelInfo(name="cars.pt", task="detect", labels={0: "car"})
+    facts = NetworkFacts(info=info, imgsz=640, stride=32)
     wanted = {None: (640, 640), 320: (320, 320), (320, 512): (320, 512)}
     assert facts.input_size(imgsz) == wanted[imgsz]

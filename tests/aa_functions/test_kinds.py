@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 
-from aa_functions import decode_mask
 from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.errors import YoloOptionError
 from aa_functions.training.figures import KEYPOINTS
 from aa_functions.training.shape_images import LABELS, ShapeImage, TrueBox, make_shape_images
 from aa_functions.yolo import YoloDetection, create
-from tests.support.yolo_weights import KINDS, weights_of_kinds
+from tests.support.yolo_equality import assert_equal, bitmap, corners, iou, polygon_bitmap
+from tests.support.yolo_weights import DRAWN, KINDS, weights_of_kinds
 
-PIXELS = 0.1
-LARGE: dict[str, Any] = {"extent": (0.2, 0.6), "shapes": (1, 4)}
-PICTURES: dict[str, dict[str, Any]] = {
-    "segment": LARGE,
-    "obb": {**LARGE, "labels": ("bar", "arrow")},
-    "pose": {**LARGE, "labels": ("arrow",), "overhang": 0.3},
-    "classify": {"extent": (0.4, 0.95), "shapes": (1, 1)},
-}
 SIZES = ((320, 240), (640, 480), (480, 640))
 CONF = 0.2
 
@@ -37,7 +28,7 @@ def drawn() -> dict[str, list[ShapeImage]]:
     """Pictures of three sizes for each kind."""
     return {
         kind: list(make_shape_images(6, seed=80_001, sizes=SIZES, **options))
-        for kind, options in PICTURES.items()
+        for kind, options in DRAWN.items()
     }
 
 
@@ -73,60 +64,6 @@ def assert_equal_to_predict(weights: Mapping[str, Path]) -> Callable[[str, list[
         assert_equal(kind, shapes, wanted, image)
 
     return compare
-
-
-def bitmap(shape: Any, image: Any) -> np.ndarray:
-    mask: np.ndarray = decode_mask(shape.points, image_width=image.width, image_height=image.height)
-    return mask
-
-
-def polygon_bitmap(points: Sequence[float], image: Any) -> np.ndarray:
-    canvas = np.zeros((image.height, image.width), np.uint8)
-    corners = np.array(points).reshape(-1, 2)
-    # OpenCV's corners are centres of pixels, in 16ths.
-    cv2.fillPoly(canvas, [np.round((corners - 0.5) * 16).astype(np.int32)], 1, shift=4)
-    return canvas.astype(bool)
-
-
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / max((a | b).sum(), 1))
-
-
-def assert_equal(kind: str, shapes: list[Any], wanted: Any, image: Any) -> None:
-    if kind == "classify":
-        best = int(wanted.probs.top1)
-        assert [shape.label_id for shape in shapes] == [best]
-        assert shapes[0].score == pytest.approx(float(wanted.probs.top1conf), abs=1e-3)
-        return
-    boxes = wanted.obb if kind == "obb" else wanted.boxes
-    assert [shape.label_id for shape in shapes] == boxes.cls.int().tolist()
-    assert [shape.score for shape in shapes] == pytest.approx(boxes.conf.tolist(), abs=1e-3)
-    for index, shape in enumerate(shapes):
-        if kind == "segment":
-            assert iou(bitmap(shape, image), wanted.masks.data[index].numpy() > 0) >= 0.999
-        elif kind == "obb":
-            found, expected = corners(shape), boxes.xyxyxyxy[index].numpy()
-            assert np.abs(by_place(found) - by_place(expected)).max() <= PIXELS
-        else:
-            points = [element.points for element in shape.elements]
-            assert np.abs(np.array(points) - wanted.keypoints.xy[index].numpy()).max() <= PIXELS
-            confidences = wanted.keypoints.conf[index].tolist()
-            assert [element.outside for element in shape.elements] == [
-                confidence < 0.5 for confidence in confidences
-            ]
-
-
-def corners(rectangle: Any) -> np.ndarray:
-    """Return the corners as CVAT draws them: turned clockwise around the centre."""
-    x1, y1, x2, y2 = rectangle.points
-    box = ((x1 + x2) / 2, (y1 + y2) / 2), (x2 - x1, y2 - y1), rectangle.rotation
-    found: np.ndarray = cv2.boxPoints(box)
-    return found
-
-
-def by_place(points: np.ndarray) -> np.ndarray:
-    centre = points.mean(0)
-    return points[np.argsort(np.arctan2(*(points - centre).T))]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,7 +118,7 @@ def is_found(kind: str, box: TrueBox, shapes: list[Any], image: Any) -> bool:
 # The models were trained for minutes: they find many shapes, not all.
 @pytest.mark.parametrize(("kind", "share"), [("segment", 0.4), ("obb", 0.25)])
 def test_finds_what_was_drawn(kind, share, functions, make_context):
-    pictures = list(make_shape_images(12, seed=80_002, sizes=((320, 240),), **PICTURES[kind]))
+    pictures = list(make_shape_images(12, seed=80_002, sizes=((320, 240),), **DRAWN[kind]))
     found = [
         is_found(kind, box, shapes, made.image)
         for made in pictures
