@@ -48,7 +48,7 @@ def evaluate(parameters: EvaluateTaskParameters) -> EvaluationReport:
     context = evolve(context, parameters=parameters.for_detection(sorted(truth.frames)))
     predictions = predict(context)
     report = _report(context, parameters, truth, predictions)
-    keep_figures_of_evaluation(context, parameters, report)
+    report = keep_figures_of_evaluation(context, parameters, report)
     publish(context, report)
     return report
 

@@ -23,6 +23,7 @@ from cvat_flows.flows.commands.printing.output import Output
 from cvat_flows.flows.commands.printing.tables import Figures
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.commands.runs.evaluating import add_report_arguments, run_and_report
+from cvat_flows.flows.commands.runs.history import show_history
 from cvat_flows.flows.evaluation.publish import files_of_review
 from cvat_flows.flows.evaluation.review_parameters import (
     ReviewFinishedTasksParameters,
@@ -48,12 +49,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--days",
         type=int,
         metavar="N",
-        help="without TASK_ID: review what was uploaded in the last N days (default: 90)",
+        help="without TASK_ID: review what was uploaded in the last N days; with --history: show "
+        "what was measured in them (default: 90)",
+    )
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="measure nothing: show the figures that earlier reviews and evaluations kept, with "
+        "TASK_ID those of the evaluations on this task",
     )
     add_report_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.history:
+        return show_history(arguments)
     return run_and_report(
         arguments,
         _parameters(arguments),

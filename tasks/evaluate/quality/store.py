@@ -15,11 +15,14 @@ from cvat_flows.tasks.evaluate.quality.measurement import (
     dump_measurements,
     parse_measurements,
 )
+from cvat_flows.tasks.model.identity import folder_of_number
 from cvat_flows.tasks.model.text import host_slug
 from cvat_flows.tasks.storage import Storage
 
 QUALITY = "quality"
 """Folder in the storage."""
+HISTORY_TABLE = f"{QUALITY}/history.parquet"
+"""All that is kept, for dashboards."""
 _REVIEWS = f"{QUALITY}/reviews"
 _EVALUATIONS = f"{QUALITY}/evaluations"
 
@@ -55,10 +58,20 @@ def last_evaluations(storage: Storage, version: Version) -> list[Measurement]:
     return [one for one in found if one.version == version]
 
 
-def read_history(storage: Storage, *, days: int | None = None) -> list[Measurement]:
-    """Return all measurements, or those of the last days, the oldest first."""
+def read_history(
+    storage: Storage, *, days: int | None = None, task_id: int | None = None
+) -> list[Measurement]:
+    """Return what was kept, the oldest first.
+
+    Args:
+        storage: Where it is kept.
+        days: Only what was measured in the last days.
+        task_id: Only evaluations on tasks with this id.
+    """
     since = "" if days is None else f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
     paths = [path for path in _paths(storage, QUALITY) if _date(path) > since]
+    if task_id is not None:
+        paths = [path for path in paths if f"/{folder_of_number(task_id)}/" in path]
     return sorted(_read(storage, paths), key=lambda one: one.when)
 
 

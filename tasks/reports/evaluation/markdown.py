@@ -8,6 +8,7 @@ from cvat_flows.tasks.model.text import counted, escape_markdown, link, table
 from cvat_flows.tasks.reports.charts import chart_uri
 from cvat_flows.tasks.reports.evaluation.curves import curves_chart
 from cvat_flows.tasks.reports.evaluation.gallery import GalleryPicture
+from cvat_flows.tasks.reports.evaluation.history import HistoryReport, history_section
 from cvat_flows.tasks.reports.evaluation.ranking import MAX_RANKED, ranking_tables
 from cvat_flows.tasks.reports.evaluation.report import (
     HEADINGS,
@@ -41,6 +42,7 @@ def evaluation_markdown(report: EvaluationReport, gallery: Sequence[GalleryPictu
         *_thresholds(report),
         *_correct_first(report, gallery),
         *_mistakes(report),
+        *history_section(HistoryReport(title="", measurements=report.history)),
     ]
     if report.files:
         parts += ["### Files in the storage", _files(report)]

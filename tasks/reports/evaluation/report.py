@@ -12,6 +12,7 @@ from cvat_flows.tasks.evaluate.evaluation import Evaluation
 from cvat_flows.tasks.evaluate.figures import Counts, Figures
 from cvat_flows.tasks.evaluate.mistakes import Mistake
 from cvat_flows.tasks.evaluate.predictions import Predictions
+from cvat_flows.tasks.evaluate.quality.measurement import Measurement
 from cvat_flows.tasks.evaluate.thresholds import Curve, Suggestion
 from cvat_flows.tasks.evaluate.truth.truth import Truth
 from cvat_flows.tasks.model.media import TaskMedia
@@ -44,6 +45,7 @@ class EvaluationReport:
         ranked: Frames that need corrections, those that need most first.
         ranked_jobs: The same for jobs.
         mistakes: Likely mistakes of people.
+        history: The kept figures of earlier evaluations on the task and of this one.
         files: Titles and paths of files in the storage.
     """
 
@@ -62,6 +64,7 @@ class EvaluationReport:
     ranked: Sequence[RankedFrame] = field(default=(), repr=False)
     ranked_jobs: Sequence[RankedJob] = field(default=(), repr=False)
     mistakes: Sequence[Mistake] = field(default=(), repr=False)
+    history: Sequence[Measurement] = field(default=(), repr=False)
     files: list[tuple[str, str]] = field(factory=list)
 
     @property

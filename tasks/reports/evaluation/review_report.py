@@ -9,9 +9,11 @@ from attrs import asdict, field, fields, frozen
 
 from cvat_flows.tasks.evaluate.acceptance.review import ReviewRow
 from cvat_flows.tasks.evaluate.acceptance.tally import WHATS, Tally, tally, week_of
+from cvat_flows.tasks.evaluate.quality.measurement import Measurement
 from cvat_flows.tasks.model.text import counted, escape_markdown, table
 from cvat_flows.tasks.reports.charts import chart_uri
 from cvat_flows.tasks.reports.evaluation.csv_file import to_csv
+from cvat_flows.tasks.reports.evaluation.history import HistoryReport, history_section
 from cvat_flows.tasks.reports.evaluation.report import number
 from cvat_flows.tasks.reports.evaluation.trend import trend_chart
 
@@ -52,12 +54,14 @@ class ReviewReport:
         title: What was reviewed, for example a task.
         rows: A row for each annotation.
         notes: What was left out, a sentence each.
+        history: The kept figures of earlier reviews and of this one.
         files: Titles and paths of files in the storage.
     """
 
     title: str
     rows: Sequence[ReviewRow] = field(repr=False)
     notes: tuple[str, ...] = ()
+    history: Sequence[Measurement] = field(default=(), repr=False)
     files: list[tuple[str, str]] = field(factory=list)
 
     @property
@@ -128,6 +132,7 @@ def review_markdown(report: ReviewReport) -> str:
         "\n".join(f"- {escape_markdown(note, 500)}" for note in report.notes),
         table(HEADINGS, [(escape_markdown(row[0], 80), *row[1:]) for row in shown]),
         f"![precision by week of upload]({chart_uri(trend_chart(trend))})" if trend else "",
+        *history_section(HistoryReport(title="", measurements=report.history)),
         table(["word", "meaning"], _MEANINGS),
     ]
     return "\n\n".join(part for part in parts if part)

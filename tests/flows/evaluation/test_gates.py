@@ -19,6 +19,7 @@ from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
 from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.cvat.client.settings import command_line_settings
+from cvat_flows.tasks.reports.evaluation.markdown import evaluation_markdown
 from tests.flows.evaluation.conftest import Evaluate, finish
 
 CAR, AWAY = (0.0, 0.0, 10.0, 10.0), (30.0, 20.0, 50.0, 40.0)
@@ -134,6 +135,20 @@ class TestByEvaluation:
         options = plant(GOOD)
         evaluate(checked, **how, **options)
         assert "never measured" in outcome(sweep(new_task, **options, **GATE))[1]
+
+
+def test_evaluations_of_a_task_are_followed_over_time(
+    checked: Any, plant: Any, evaluate: Evaluate, storage_folder: Path
+) -> None:
+    evaluate(checked, **plant(BAD))
+    (file,) = (storage_folder / "quality").rglob("*.json")
+    file.write_text(file.read_text().replace(_today(), "2026-11-01"))
+    report = evaluate(checked, **plant(GOOD))
+    page = evaluation_markdown(report)
+    assert f"| label | 2026-11-01 | {_today()} |" in page
+    assert "| car | 0.500 / 0.500 | 1.000 / 1.000 |" in page
+    old, new = (one.version for one in report.history)
+    assert f"| version | {old} | {new} |" in page
 
 
 def test_by_review_the_figure_is_what_people_did(

@@ -172,6 +172,26 @@ class TestReview:
         assert report.notes == ()
         assert report.files[0][1].startswith("results/reviews/")
 
+    def test_figures_are_kept_over_nights(self, corrected: Any, storage_folder: Path) -> None:
+        report = review_finished_tasks(ReviewFinishedTasksParameters())
+        (tonight,) = report.history
+        car = tonight.labels["car"]
+        # A person deleted two of eight, relabelled one, and drew a car of which nothing is known.
+        assert (car.right, car.extra, car.missed) == (5, 3, 1)
+        assert (tonight.overall.right, tonight.overall.missed) == (5, 3)
+        (file,) = (storage_folder / "quality" / "reviews").rglob("*.json")
+        earlier = (
+            file.read_text().replace(tonight.date, "2026-11-01").replace('"right": 5', '"right": 4')
+        )
+        file.with_name("2026-11-01.json").write_text(earlier)
+        report = review_finished_tasks(ReviewFinishedTasksParameters())
+        assert [one.date for one in report.history] == ["2026-11-01", tonight.date]
+        page = review_markdown(report)
+        assert f"| label | 2026-11-01 | {tonight.date} |" in page
+        assert "| car | 0.571 / 0.800 | 0.625 / 0.833 |" in page
+        table = pd.read_parquet(storage_folder / "quality" / "history.parquet")
+        assert table[table.label == "car"].precision.tolist() == [4 / 7, 5 / 8]
+
 
 def whats(report: ReviewReport) -> Counter[str]:
     return Counter(row.what for row in report.rows)
