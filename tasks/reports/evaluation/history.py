@@ -8,6 +8,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from aa_functions.installed import short_name
 from cvat_flows.tasks.evaluate.figures import Counts
 from cvat_flows.tasks.evaluate.quality.measurement import Kind, Measurement
 from cvat_flows.tasks.model.text import escape_markdown, on_one_line, table
@@ -44,7 +45,7 @@ class Series:
     @property
     def title(self) -> str:
         """What was measured, for people."""
-        return f"{self.function}, {self.kind} of {self.about}"
+        return f"{short_name(self.function)}, {self.kind} of {self.about}"
 
     @property
     def labels(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -171,6 +172,33 @@ class TestReview:
         assert report.title == "1 task, uploads of the last 90 days"
         assert report.notes == ()
         assert report.files[0][1].startswith("results/reviews/")
+
+    def test_records_of_earlier_versions_do_not_know_the_labels(
+        self, corrected: Any, storage_folder: Path
+    ) -> None:
+        for file in (storage_folder / "manifest").rglob("frames-*.json"):
+            text = re.sub(r',"labels":\[[0-9,]+\]', "", file.read_text())
+            file.write_text(re.sub(r'"labels": \["car"\],?\n|"labels": \["car"\],', "", text))
+        report = review_finished_tasks(ReviewFinishedTasksParameters())
+        assert whats(report) == {"kept": 3, "unclear": 3, "deleted": 2, "added": 2}
+        assert report.by_label()["(unknown)"].counts["deleted"] == 2
+        (tonight,) = report.history
+        assert tonight.unknown == 2
+        assert tonight.of("car").precision == 5 / 7
+
+    def test_frames_of_several_versions_count_for_none(
+        self, make_task: Callable[..., Any], annotate: Any, plant: Any
+    ) -> None:
+        task = make_task(2, labels=["car", "dog"])
+        annotate(task, **plant({0: [("car", A, 0.9)], 1: [("car", A, 0.9)]}))
+        annotate(task, frames="0", **plant({0: [("dog", AWAY, 0.9)]}))
+        (job,) = task.get_jobs()
+        finish(job)
+        report = review_finished_tasks(ReviewFinishedTasksParameters())
+        assert whats(report) == {"kept": 3}
+        assert {row.frame for row in report.rows if row.fingerprint} == {1}
+        (tonight,) = report.history
+        assert (tonight.overall.right, list(tonight.labels)) == (1, ["car"])
 
     def test_figures_are_kept_over_nights(self, corrected: Any, storage_folder: Path) -> None:
         report = review_finished_tasks(ReviewFinishedTasksParameters())

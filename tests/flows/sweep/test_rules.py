@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from attrs import evolve
 from pydantic import ValidationError
 
-from cvat_flows.flows.sweep.find import judge
+from cvat_flows.flows.sweep.find import Verdict, judge
 from cvat_flows.flows.sweep.listing import FilterError, task_filter
 from cvat_flows.flows.sweep.rules import (
     AnnotateNewTasksParameters,
@@ -86,6 +87,44 @@ def test_a_task_with_nothing_but_frames_that_always_fail_is_set_aside(
     assert verdict.reason.startswith("2 frames failed 3 times in the same way; ")
 
 
+@pytest.mark.parametrize(
+    ("found", "better", "verdict"),
+    [
+        (
+            summary(done={"f0 o1": 6, "f1 o0": 4}),
+            True,
+            Verdict(
+                state="new",
+                reason="10 frames done with another version or other options: why",
+                renew=True,
+            ),
+        ),
+        (summary(done={"f0 o1": 6, "f1 o0": 4}), False, Verdict(state="done", reason="why")),
+        # Frames that are left are annotated, the others stay as they are.
+        (
+            summary(done={"f0 o1": 4, "f1 o0": 4}),
+            False,
+            Verdict(state="new", reason="2 frames left"),
+        ),
+    ],
+)
+def test_other_versions_are_annotated_again_only_with_a_better_one(
+    found: Summary, better: bool, verdict: Verdict
+) -> None:
+    asked = []
+
+    def is_better(versions: Collection[str]) -> tuple[bool, str]:
+        asked.append(sorted(versions))
+        return better, "why"
+
+    options = {"again_when": ["better"], "is_better": is_better}
+    assert judge(found, frames=10, fingerprint="f1", options="o1", **options) == verdict  # type: ignore[arg-type]
+    assert asked == [["f0 o1", "f1 o0"]]
+    done = summary(done={"f1 o1": 10})
+    assert judge(done, frames=10, fingerprint="f1", options="o1", **options).state == "done"  # type: ignore[arg-type]
+    assert len(asked) == 1
+
+
 def test_conditions_become_a_cvat_filter() -> None:
     rule = SweepRule(
         projects=["cars", "7"],
@@ -130,6 +169,10 @@ def test_a_rule_makes_the_parameters_of_a_task() -> None:
     assert not SweepRule(only_unannotated=False).for_task(1).only_unannotated
     assert not parameters.renew
     assert SweepRule(again_when=["function"]).for_task(1).renew
+    better = SweepRule(again_when=["better"])
+    assert not better.for_task(1).renew
+    assert better.for_task(1, renew=True).renew
+    assert better.for_task(1, renew=True).result_digest() == better.for_task(1).result_digest()
 
 
 @pytest.mark.parametrize(
