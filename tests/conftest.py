@@ -66,12 +66,22 @@ def client(sandbox: SandboxProcess, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One Prefect test server per session, because it takes seconds to start."""
-    from prefect.testing.utilities import prefect_test_harness
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Prefect server per session, because it takes seconds to start."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
 
-    with prefect_test_harness(server_startup_timeout=120):
+    from tests.support.live_prefect import LivePrefect
+    from tests.support.prefect_database import DATABASE
+
+    home = tmp_path_factory.mktemp("prefect")
+    database = {PREFECT_SERVER_DATABASE_CONNECTION_URL: f"sqlite+aiosqlite:///{home / DATABASE}"}
+    with LivePrefect.started(home) as server, server.use_here(), temporary_settings(database):
         yield
+        # What these threads have not sent yet they would try to send to no server, for a minute.
+        APILogWorker.drain_all(timeout=60)
+        EventsWorker.drain_all(timeout=60)
 
 
 @pytest.fixture(scope="session")

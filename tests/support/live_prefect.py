@@ -21,6 +21,7 @@ from prefect.settings import (
 
 from cvat_flows.deployments.listening import free_port
 from cvat_flows.deployments.local_server import shipped_settings
+from tests.support.prefect_database import put_database
 from tests.support.waiting import wait_until
 
 TEST_SETTINGS = {
@@ -59,6 +60,7 @@ class LivePrefect:
                 **env,
             },
         )
+        put_database(folder)
         with server:
             server.prefect("server", "start", "--port", url.rpartition(":")[2])
             wait_until(server.is_up, what="the Prefect server answers")
