@@ -34,8 +34,9 @@ if TYPE_CHECKING:
         evaluate_task_flow,
         maintain_flow,
     )
+    from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
     from cvat_flows.flows.sweep.report import SweepReport
-    from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+    from cvat_flows.flows.sweep.rules import SweepRule
     from cvat_flows.tasks.model.errors import CvatFlowsError
     from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
     from cvat_flows.tasks.reports.run_report import RunReport
@@ -63,7 +64,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AnnotateNewTasksParameters": "cvat_flows.flows.sweep.rules",
+    "AnnotateNewTasksParameters": "cvat_flows.flows.sweep.parameters",
     "AnnotateTaskParameters": "cvat_flows.flows.parameters",
     "CvatFlowsError": "cvat_flows.tasks.model.errors",
     "EvaluateTaskParameters": "cvat_flows.flows.evaluation.parameters",

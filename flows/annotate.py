@@ -10,9 +10,9 @@ from cvat_flows.flows.run.detect import detect_all
 from cvat_flows.flows.run.live import live_inputs
 from cvat_flows.flows.run.memory import freeze_gc
 from cvat_flows.flows.run.prepare import make_plan, make_run, open_notes
-from cvat_flows.flows.run.progress import showing_progress
 from cvat_flows.flows.run.record import open_record
-from cvat_flows.flows.run.report import new_report, publishing, run_pictures
+from cvat_flows.flows.run.reporting.progress import showing_progress
+from cvat_flows.flows.run.reporting.report import new_report, publishing, run_pictures
 from cvat_flows.flows.run.upload import Uploads
 from cvat_flows.flows.split.split import split_detection
 from cvat_flows.tasks.detect.pruning import prune_if_due

@@ -10,9 +10,9 @@ from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.flows.sweep.find import Finding, Verdict, find_new
 from cvat_flows.flows.sweep.gates import better_only, check_gate_labels, hold_back
 from cvat_flows.flows.sweep.listing import ListedTask
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
 from cvat_flows.flows.sweep.report import SweepReport
 from cvat_flows.flows.sweep.rule_parts import client_for, function_for, judge_for
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
 from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from cvat_flows.tasks.cvat.client.login import CannotConnect
 from cvat_flows.tasks.detect.timeout import FunctionHangs

@@ -21,7 +21,7 @@ from cvat_flows.flows.commands.base.exit_status import (
 )
 from cvat_flows.flows.commands.base.listing import describe, find_commands
 from cvat_flows.flows.commands.base.logs import LEVELS, given_level, show_logs
-from cvat_flows.flows.own_output import keep_output
+from cvat_flows.flows.commands.printing.own_output import keep_output
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         ReviewFinishedTasksParameters,
         ReviewTaskParameters,
     )
+    from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
     from cvat_flows.flows.sweep.report import SweepReport
-    from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
     from cvat_flows.tasks.reports.evaluation.comparison import ComparisonReport
     from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
     from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
@@ -94,7 +94,7 @@ def evaluate_here(
     parameters: EvaluateTaskParameters, inputs: LiveInputs | None = None
 ) -> EvaluationReport:
     """Evaluate a function on one CVAT task. Raises the error of an evaluation that ended early."""
-    from cvat_flows.flows.evaluate import evaluate
+    from cvat_flows.flows.evaluation.evaluate import evaluate
 
     return _report_here(evaluate, parameters, inputs)
 
@@ -103,14 +103,14 @@ def compare_here(
     parameters: CompareFunctionsParameters, inputs: LiveInputs | None = None
 ) -> ComparisonReport:
     """Compare two functions on one CVAT task. Raises the error of one that ended early."""
-    from cvat_flows.flows.compare import compare_functions
+    from cvat_flows.flows.evaluation.compare import compare_functions
 
     return _report_here(compare_functions, parameters, inputs)
 
 
 def rank_here(parameters: RankFramesParameters, inputs: LiveInputs | None = None) -> RankingReport:
     """Rank the frames of one CVAT task. Raises the error of a ranking that ended early."""
-    from cvat_flows.flows.rank import rank
+    from cvat_flows.flows.evaluation.rank import rank
 
     return _report_here(rank, parameters, inputs)
 
@@ -120,8 +120,8 @@ def review_here(
     inputs: LiveInputs | None = None,
 ) -> ReviewReport:
     """Review uploaded annotations. Raises the error of a review that ended early."""
+    from cvat_flows.flows.evaluation.review import review_finished_tasks, review_task
     from cvat_flows.flows.evaluation.review_parameters import ReviewTaskParameters
-    from cvat_flows.flows.review import review_finished_tasks, review_task
 
     if isinstance(parameters, ReviewTaskParameters):
         return _report_here(review_task, parameters, inputs)

@@ -11,41 +11,18 @@ import json
 from typing import Annotated, Any, Literal
 
 from attrs import evolve
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from aa_functions.installed import installed_functions
 from aa_functions.reference import FunctionReference
 from cvat_flows.flows.form import advanced_model
+from cvat_flows.flows.function_fields import (
+    DEFAULT_FUNCTION,
+    FunctionName,
+    FunctionParameters,
+    ServerBlock,
+)
 from cvat_flows.flows.option import Option, fields_without_result
 
-FunctionName = Annotated[
-    str,
-    Field(
-        min_length=1,
-        description="AA function: the short name of an installed one (shapes), the qualified "
-        "name of a Python module, or the path of a .py file",
-    ),
-    # In the form: a choice of the installed functions, or any other name.
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"title": "Installed", "type": "string", "enum": list(installed_functions())},
-                {"title": "Other", "type": "string", "minLength": 1},
-            ]
-        }
-    ),
-]
-FunctionParameters = Annotated[
-    dict[str, Any], Field(description="Arguments for the function's create(...)")
-]
-ServerBlock = Annotated[
-    str | None,
-    Field(
-        description="Name of the CVATServer block. Empty: use the worker's CVAT_* variables, else "
-        "the block 'default', else the default profile of cvat-cli."
-    ),
-]
-DEFAULT_FUNCTION = "yolov8n"
 FAILURES_ALLOWED_BY_A_SHARE = 10
 """Failed frames that any share in `max_failed_frames` allows. A few bad images do not mean that
 something is wrong with the whole run, even if the task is small."""

@@ -14,8 +14,10 @@ from cvat_flows.deployments.doctor.gates import check_gates
 from cvat_flows.deployments.doctor.verdict import Verdict, ok, warning
 from cvat_flows.deployments.setup.connection import prefect_client
 from cvat_flows.deployments.setup.nightly import NO_RULES, SWEEP
-from cvat_flows.flows.parameters import DEFAULT_FUNCTION
-from cvat_flows.flows.sweep.rules import RULES_VARIABLE, SweepRule, read_rules
+from cvat_flows.flows.function_fields import DEFAULT_FUNCTION
+from cvat_flows.flows.sweep.parameters import RULES_VARIABLE
+from cvat_flows.flows.sweep.rules import SweepRule
+from cvat_flows.flows.sweep.rules_file import read_rules
 from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.text import counted

@@ -15,8 +15,9 @@ from prefect.client.schemas.responses import DeploymentResponse
 from cvat_flows.deployments.setup.changes import Change, SetupError
 from cvat_flows.deployments.setup.deployment_file import WantedDeployment
 from cvat_flows.flows.sweep.gates import check_gate_labels
+from cvat_flows.flows.sweep.parameters import RULES_VARIABLE
 from cvat_flows.flows.sweep.rule_errors import nearest
-from cvat_flows.flows.sweep.rules import RULES_VARIABLE, read_rules
+from cvat_flows.flows.sweep.rules_file import read_rules
 
 SWEEP = "annotate-new-tasks"
 """Name of the deployment."""

@@ -31,13 +31,9 @@ from cvat_flows.flows.commands.printing.tables import light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.prefect_server import require_prefect
+from cvat_flows.flows.sweep.parameters import RULES_VARIABLE, AnnotateNewTasksParameters
 from cvat_flows.flows.sweep.report import SweepReport
-from cvat_flows.flows.sweep.rules import (
-    RULES_VARIABLE,
-    AnnotateNewTasksParameters,
-    RulesError,
-    SweepRule,
-)
+from cvat_flows.flows.sweep.rules import RulesError, SweepRule
 from cvat_flows.tasks.cvat.client.settings import command_line_settings
 
 _NOT_SWEEP_OPTIONS = {"rules", "rules_file", "limit"}

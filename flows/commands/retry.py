@@ -34,8 +34,8 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.prefect_flows.here import run_again_here
 from cvat_flows.flows.prefect_server import require_prefect
-from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.flows.run.reporting.links import flow_run_url
 from cvat_flows.flows.sweep.known_runs import UNSUCCESSFUL_STATES, in_states, parameters_of
 from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.model.errors import CvatFlowsError

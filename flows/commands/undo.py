@@ -29,7 +29,8 @@ from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.storage import open_storage
 from cvat_flows.tasks.upload.frames.result import UploadOptions
-from cvat_flows.tasks.upload.undo import UndoneJob, undo
+from cvat_flows.tasks.upload.undo import undo
+from cvat_flows.tasks.upload.undo_job import UndoneJob
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,1 +1,1 @@
-"""The parts of an evaluation."""
+"""How good a function is, what to correct first, and what people did with what was uploaded."""

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cvat_flows.flows.option import Option
-from cvat_flows.flows.parameters import (
+from cvat_flows.flows.function_fields import (
     DEFAULT_FUNCTION,
-    AnnotateTaskParameters,
     FunctionName,
     FunctionParameters,
     ServerBlock,
 )
+from cvat_flows.flows.option import Option
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.check.validate import GeometryPolicy
 
 _OF_DETECTION = {

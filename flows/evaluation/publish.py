@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from PIL.Image import Image
 
 from cvat_flows.flows.run.context import RunContext
-from cvat_flows.flows.run.links import artifact_url
-from cvat_flows.flows.run.report import results_folder
+from cvat_flows.flows.run.reporting.links import artifact_url
+from cvat_flows.flows.run.reporting.report import results_folder
 from cvat_flows.tasks.detect.pruning import RESULTS
 from cvat_flows.tasks.engine.current import current_engine, run_logger, warn_on_error
 from cvat_flows.tasks.fetch.source import FrameSource

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cvat_flows.flows.evaluation.detection_parameters import detection_only, same_field
+from cvat_flows.flows.function_fields import ServerBlock
 from cvat_flows.flows.option import Option
-from cvat_flows.flows.parameters import AnnotateTaskParameters, ServerBlock
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 
 _OWN = Option(has_own_argument=True)
 _FUNCTION = ("conf_threshold", "conv_mask_to_poly", "label_mapping", "allow_unmatched_labels")

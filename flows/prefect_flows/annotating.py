@@ -13,7 +13,7 @@ from cvat_flows.flows.annotate import annotate
 from cvat_flows.flows.form import read_parameters, takes_fields_of
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows.ending import RUNNER, ended
-from cvat_flows.flows.run.hooks import log_how_to_continue
+from cvat_flows.flows.run.reporting.hooks import log_how_to_continue
 from cvat_flows.flows.split.detect_jobs import DetectJobsParameters, detect_jobs
 from cvat_flows.flows.sweep.child_runs import fail_sweep_of
 from cvat_flows.tasks.model.text import counted

@@ -10,21 +10,21 @@ from prefect import Flow, flow
 from prefect.client.schemas.objects import State
 from pydantic import BaseModel
 
-from cvat_flows.flows.compare import compare_functions
-from cvat_flows.flows.evaluate import evaluate
+from cvat_flows.flows.evaluation.compare import compare_functions
+from cvat_flows.flows.evaluation.evaluate import evaluate
 from cvat_flows.flows.evaluation.parameters import (
     CompareFunctionsParameters,
     EvaluateTaskParameters,
     RankFramesParameters,
 )
+from cvat_flows.flows.evaluation.rank import rank
+from cvat_flows.flows.evaluation.review import review_finished_tasks, review_task
 from cvat_flows.flows.evaluation.review_parameters import (
     ReviewFinishedTasksParameters,
     ReviewTaskParameters,
 )
 from cvat_flows.flows.form import read_parameters, takes_fields_of
 from cvat_flows.flows.prefect_flows.ending import RUNNER, ended
-from cvat_flows.flows.rank import rank
-from cvat_flows.flows.review import review_finished_tasks, review_task
 
 
 @flow(

@@ -16,8 +16,8 @@ from cvat_flows.flows.form import flow_parameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows.annotating import annotate_task_flow
 from cvat_flows.flows.prefect_flows.evaluating import EVALUATION_FLOWS
-from cvat_flows.flows.run.links import flow_run_url
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
+from cvat_flows.flows.run.reporting.links import flow_run_url
 
 
 def run_flow(parameters: AnnotateTaskParameters, inputs: LiveInputs) -> Finished:

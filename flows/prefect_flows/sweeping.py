@@ -14,8 +14,8 @@ from cvat_flows.flows.form import flow_parameters, read_parameters, takes_fields
 from cvat_flows.flows.prefect_flows.ending import ended
 from cvat_flows.flows.prefect_flows.here import result_of, run_flow
 from cvat_flows.flows.sweep.child_runs import mark_failed_runs
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
 from cvat_flows.flows.sweep.report import SweepReport
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
 from cvat_flows.tasks.model.text import escape_markdown
 from cvat_flows.tasks.reports.artifacts import add_markdown
 

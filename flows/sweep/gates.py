@@ -12,7 +12,7 @@ from cvat_sdk import Client
 from aa_functions.reference import FunctionReferenceError, LoadedFunction
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.command_line import command_for
+from cvat_flows.flows.run.reporting.command_line import command_for
 from cvat_flows.flows.sweep.find import Judge, Verdict, VersionJudge
 from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rule_parts import function_for

@@ -11,7 +11,7 @@ from prefect.states import Crashed
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.form import flow_parameters
-from cvat_flows.flows.run.links import flow_run_url
+from cvat_flows.flows.run.reporting.links import flow_run_url
 from cvat_flows.flows.sweep.child_runs import start_child_run
 from cvat_flows.flows.sweep.find import Finding
 from cvat_flows.flows.sweep.known_runs import parameters_of, read_known_runs

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from cvat_flows.flows.option import Option
-from cvat_flows.flows.parameters import (
+from cvat_flows.flows.function_fields import (
     DEFAULT_FUNCTION,
-    AnnotateTaskParameters,
     FunctionName,
     FunctionParameters,
-    ServerBlock,
 )
-from cvat_flows.flows.sweep.rule_errors import describe_errors, nearest
+from cvat_flows.flows.option import Option
+from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.tasks.evaluate.quality.gate import MIN_OBJECTS, Gate, MeasuredBy
-from cvat_flows.tasks.matching.strict_yaml import load_yaml
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 Status = Literal["annotation", "validation", "completed"]
 Reason = Literal["failed", "frames", "function", "better"]
 
-TaskId = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
-RULES_VARIABLE = "CVAT_FLOWS_RULES"
-
-_NOT_IN_OPTIONS = {"task_id", "function", "function_parameters", "server", "clear_existing"}
+NOT_IN_OPTIONS = {"task_id", "function", "function_parameters", "server", "clear_existing"}
 
 
 class RulesError(CvatFlowsError):
@@ -169,7 +160,7 @@ class SweepRule(BaseModel):
 
     @model_validator(mode="after")
     def _options_are_known(self) -> SweepRule:
-        own = sorted(_NOT_IN_OPTIONS & set(self.options))
+        own = sorted(NOT_IN_OPTIONS & set(self.options))
         if own:
             raise ValueError(f"options: {', '.join(own)} not allowed here")
         self.for_task(1)
@@ -218,105 +209,3 @@ class SweepRule(BaseModel):
 
     def __str__(self) -> str:
         return self.name or ", ".join(self.projects) or "all tasks"
-
-
-class AnnotateNewTasksParameters(BaseModel):
-    """The rules of a sweep, and where it annotates.
-
-    >>> parameters = AnnotateNewTasksParameters(rules=[SweepRule(projects=["cars"])], limit=10)
-    >>> [str(rule) for rule in parameters.all_rules()]
-    ['cars']
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"description": "The rules of a sweep, and where it annotates."},
-    )
-
-    rules: list[SweepRule] = Field(
-        title="Rules",
-        default_factory=list,
-        description="Rules. A CVAT task belongs to the first rule that it fits.",
-    )
-    rules_file: str | None = Field(
-        title="Rules file",
-        default=None,
-        description="YAML file with more rules, on the machine that runs the sweep. Without any "
-        "rules: the file that the worker's variable CVAT_FLOWS_RULES names.",
-    )
-    task_ids: Annotated[list[TaskId] | None, Option(metavar="ID")] = Field(
-        title="CVAT tasks",
-        default=None,
-        description="Ids of CVAT tasks: look only at these, whatever the limits of the rules. "
-        "Empty: all tasks.",
-    )
-    server: Annotated[ServerBlock, Option(metavar="BLOCK")] = Field(
-        title="CVATServer block", default=None
-    )
-    run_in: Literal["process", "deployment"] = Field(
-        title="Where to annotate",
-        default="process",
-        description="Annotate in the sweep's process, one task after the other (process), or start "
-        "a run of the deployment for each task (deployment)",
-    )
-    deployment: Annotated[str, Option(metavar="FLOW/NAME")] = Field(
-        title="Deployment",
-        default="annotate-task/annotate-task",
-        description="Deployment for run_in=deployment, as flow/deployment",
-    )
-    limit: Annotated[int | None, Option(metavar="TASKS")] = Field(
-        title="Maximum number of tasks",
-        default=None,
-        ge=1,
-        description="Maximum number of CVAT tasks, all rules together. Empty: no limit.",
-    )
-    dry_run: bool = Field(
-        title="Dry run", default=False, description="List the new tasks, annotate nothing"
-    )
-
-    def all_rules(self) -> list[SweepRule]:
-        """Return the rules, then those of the file. Raises RulesError if there are none."""
-        file = self.rules_file or (None if self.rules else os.environ.get(RULES_VARIABLE))
-        rules = [*self.rules, *(read_rules(Path(file)) if file else [])]
-        if not rules:
-            raise RulesError(
-                "no rules select CVAT tasks: give rules, for example [{projects: [cars]}], a "
-                f"rules_file, or a file in the variable {RULES_VARIABLE}"
-            )
-        return rules
-
-
-def read_rules(path: Path) -> list[SweepRule]:
-    """Read rules from a YAML file: a list, or a mapping with a list `rules`. Raises RulesError."""
-    try:
-        content = load_yaml(path.read_text())
-    except OSError as error:
-        raise RulesError(f"the rules file {path} cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise RulesError(f"the rules file {path} is not YAML: {error}") from error
-    rows = content.get("rules") if isinstance(content, dict) else content
-    if not isinstance(rows, list) or not rows:
-        names = map(str, content) if isinstance(content, dict) else ()
-        other = next((f"; it has {name!r}{hint}" for name in names if (hint := _near(name))), "")
-        raise RulesError(f"the rules file {path} has no list 'rules'{other}")
-    return [_rule(path, number, row) for number, row in enumerate(rows, 1)]
-
-
-def _near(name: str) -> str:
-    """Return a hint if the name is nearly `rules`."""
-    return "" if name == "rules" else nearest(name, ["rules"])
-
-
-def _rule(path: Path, number: int, row: Any) -> SweepRule:
-    try:
-        return SweepRule.model_validate(row)
-    except ValidationError as error:
-        name = row.get("name") if isinstance(row, dict) else None
-        where = f"rule {number}" + (f" ({name})" if name else "")
-        problems = describe_errors(
-            row,
-            error.errors(),
-            keys=SweepRule.model_fields,
-            options=AnnotateTaskParameters.model_fields.keys() - _NOT_IN_OPTIONS,
-        )
-        raise RulesError(f"{where} of {path}: {problems}") from None

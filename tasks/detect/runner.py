@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
 from typing import Any
 
 from attrs import evolve
@@ -19,22 +18,19 @@ from cvat_flows.tasks.check.read_output import read_output
 from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.memory import free_memory, is_out_of_memory
 from cvat_flows.tasks.detect.present import PresentAnnotations
+from cvat_flows.tasks.detect.returned import check_count, read_list, read_results
 from cvat_flows.tasks.detect.timeout import CallTimedOut, FunctionHangs, TimeLimitedCaller
 from cvat_flows.tasks.fetch.images import LoadedFrame
 from cvat_flows.tasks.model.annotations import Detection
 from cvat_flows.tasks.model.error_text import error_text, traceback_text
 from cvat_flows.tasks.model.frames import Failure, Frame, Outcome
-from cvat_flows.tasks.model.text import counted, on_one_line
+from cvat_flows.tasks.model.text import on_one_line
 
 SAVE_INTERVAL = 2.0
 """Seconds. Detections are saved this often, so a killed run loses no more than that. Calls of a
 slow `detect_batch` get so few images that they take about this long."""
 MAX_ERROR_LENGTH = 300
 """Characters of the function's own error message that are quoted in a frame's error."""
-
-
-class TooManyAnnotations(BadFunctionError):  # type: ignore[misc]
-    """The function returned more annotations for one frame than are allowed."""
 
 
 class FunctionRunner:
@@ -200,16 +196,8 @@ class FunctionRunner:
         with self._observing(), contained():
             if self._detect_batch is None:
                 # A generator does its work here, within the call's time limit.
-                return [self._to_list(self._detect(contexts[0], images[0]))]
-            returned = self._detect_batch(contexts, images)
-            results = list(islice(_iterate(returned, "results"), len(part) + 1))
-        if len(results) != len(part):
-            count = "more" if len(results) > len(part) else str(len(results))
-            raise BadFunctionError(
-                f"detect_batch returned {count} results for {counted(len(part), 'image')}; it must "
-                "return one sequence of annotations for each image"
-            )
-        return results
+                return [read_list(self._detect(contexts[0], images[0]), self._max_shapes)]
+            return read_results(self._detect_batch(contexts, images), images=len(part))
 
     def _read(self, loaded: LoadedFrame, result: Iterable[Any], seconds: float) -> Outcome:
         """Make an outcome of a result. A result can be a generator, so this can fail as well."""
@@ -225,27 +213,16 @@ class FunctionRunner:
     def _detections(self, frame: Frame, result: Iterable[Any]) -> tuple[Detection, ...]:
         is_complete = isinstance(result, list | tuple)
         annotations = (
-            self._to_list(result)
+            read_list(result, self._max_shapes)
             if is_complete
             else self._limit_time(frame, self._read_all, result)
         )
-        if self._max_shapes is not None and len(annotations) > self._max_shapes:
-            raise TooManyAnnotations(
-                f"the function returned more than {self._max_shapes:,} annotations for one frame; "
-                "raise --conf-threshold or --max-shapes-per-frame"
-            )
+        check_count(annotations, self._max_shapes)
         return read_output(annotations)
 
     def _read_all(self, result: Any) -> list[Any]:
         with self._observing(), contained():
-            return self._to_list(result)
-
-    def _to_list(self, result: Any) -> list[Any]:
-        """Read the annotations, at most one more than are allowed."""
-        iterator = _iterate(result, "annotations")
-        return list(
-            iterator if self._max_shapes is None else islice(iterator, self._max_shapes + 1)
-        )
+            return read_list(result, self._max_shapes)
 
     def _failed(self, loaded: LoadedFrame, error: Exception, seconds: float) -> Outcome:
         if self._strict or isinstance(error, FunctionHangs):
@@ -268,14 +245,3 @@ class FunctionRunner:
                 ),
             ),
         )
-
-
-def _iterate(result: Any, what: str) -> Iterator[Any]:
-    """Return an iterator over what the function returned. What it yields is not read yet."""
-    try:
-        return iter(result)
-    except TypeError as error:
-        kind = "None" if result is None else f"an object of type {type(result).__name__}"
-        raise BadFunctionError(
-            f"the function returned {kind} instead of a list of {what}"
-        ) from error

@@ -26,7 +26,8 @@ from cvat_flows.tasks.record.manifest import FRAMES_PER_FILE, Manifest
 from cvat_flows.tasks.record.manifest_file import FrameRecord, now
 from cvat_flows.tasks.record.ownership import ManifestItem
 from cvat_flows.tasks.upload.before import JobBefore, has_groups
-from cvat_flows.tasks.upload.frames.frame import PendingFrame, encode_frame, without_surplus
+from cvat_flows.tasks.upload.frames.encode import encode_frame
+from cvat_flows.tasks.upload.frames.frame import PendingFrame, without_surplus
 from cvat_flows.tasks.upload.frames.result import FrameUpload, UploadOptions, UploadReport
 from cvat_flows.tasks.upload.frames.windows import windows_of
 from cvat_flows.tasks.upload.requests.copies import CopyFinder

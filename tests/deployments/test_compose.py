@@ -18,7 +18,8 @@ from aa_functions.weights import FOLDERS_VARIABLE
 from cvat_flows.deployments.local_server import shipped_settings
 from cvat_flows.deployments.setup.deployment_file import FILE
 from cvat_flows.deployments.setup.gpu_limits import GPUS_VARIABLE
-from cvat_flows.flows.sweep.rules import RULES_VARIABLE, read_rules
+from cvat_flows.flows.sweep.parameters import RULES_VARIABLE
+from cvat_flows.flows.sweep.rules_file import read_rules
 
 ROOT = Path(__file__).parents[2]
 ENTRYPOINT = ROOT / "deployments" / "docker-entrypoint.sh"

@@ -109,7 +109,9 @@ def test_the_lease_is_held_until_the_report_is_written(
         return current_writer(open_storage(), identity_of(task))
 
     seen: list[LeaseEntry | None] = []
-    monkeypatch.setattr("cvat_flows.flows.run.report.publish", lambda *_: seen.append(writer()))
+    monkeypatch.setattr(
+        "cvat_flows.flows.run.reporting.report.publish", lambda *_: seen.append(writer())
+    )
     monkeypatch.setattr("cvat_flows.flows.annotate.prune_if_due", lambda _: seen.append(writer()))
     assert annotate(task).error is None
     assert [one is not None for one in seen] == [True, True]

@@ -15,7 +15,8 @@ from aa_functions.reference import load_function
 from cvat_flows.flows.cli import main
 from cvat_flows.flows.driver import annotate_task
 from cvat_flows.flows.in_process import sweep_here
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
+from cvat_flows.flows.sweep.rules import SweepRule
 from tests.flows.conftest import FUNCTION, frames_of
 
 pytestmark = pytest.mark.usefixtures("storage_folder", "prefect_server")

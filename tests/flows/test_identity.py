@@ -17,7 +17,8 @@ from cvat_flows.flows.cli import main
 from cvat_flows.flows.in_process import Finished, run_here, sweep_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
+from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.model.text import host_slug
 from tests.conftest import draw_images
 from tests.flows.conftest import frames_of

@@ -20,7 +20,8 @@ from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.cli import main
 from cvat_flows.flows.finished import Finished
 from cvat_flows.flows.in_process import sweep_here
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
+from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.server import ServerSettings, settings_from_environment
 from tests.flows.conftest import frames_of

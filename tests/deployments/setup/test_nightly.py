@@ -14,7 +14,8 @@ from prefect.server.schemas.schedules import CronSchedule
 from cvat_flows.deployments.setup.changes import SetupError
 from cvat_flows.deployments.setup.deployment_file import WantedDeployment, read_deployments
 from cvat_flows.deployments.setup.nightly import SWEEP, Choices, note_missing_rules
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, RulesError
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
+from cvat_flows.flows.sweep.rules import RulesError
 from tests.support.stack import Stack
 
 RULES = "rules:\n- {projects: [street], function: shapes, options: {conf_threshold: 0.4}}\n"

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from cvat_flows.deployments.webhook.sweep_runs import PrefectSweepRuns
 from cvat_flows.flows.prefect_flows import annotate_new_tasks_flow
 from cvat_flows.flows.prefect_server import PrefectUnavailable
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
 
 
 class Deployment:

@@ -15,8 +15,9 @@ from cvat_flows.flows.cli import main
 from cvat_flows.flows.evaluation.review_parameters import ReviewFinishedTasksParameters
 from cvat_flows.flows.in_process import review_here, sweep_here
 from cvat_flows.flows.run.live import LiveInputs
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
 from cvat_flows.flows.sweep.report import SweepReport
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.cvat.client.settings import command_line_settings
 from cvat_flows.tasks.reports.evaluation.markdown import evaluation_markdown

@@ -15,12 +15,12 @@ from cvat_sdk import Client, models
 from cvat_sdk.core.proxies.annotations import AnnotationUpdateAction
 
 from cvat_flows.flows.evaluation.parameters import RankFramesParameters
+from cvat_flows.flows.evaluation.review import review_finished_tasks, review_task
 from cvat_flows.flows.evaluation.review_parameters import (
     ReviewFinishedTasksParameters,
     ReviewTaskParameters,
 )
 from cvat_flows.flows.in_process import rank_here, review_here
-from cvat_flows.flows.review import review_finished_tasks, review_task
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.tasks.evaluate.errors import NoTruth
 from cvat_flows.tasks.reports.evaluation.review_report import (

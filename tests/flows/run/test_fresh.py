@@ -16,7 +16,8 @@ from cvat_flows.flows.in_process import run_here, sweep_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows.here import run_again_here
 from cvat_flows.flows.run.live import LiveInputs
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
+from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.cvat.client.settings import command_line_settings
 

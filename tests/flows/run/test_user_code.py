@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from cvat_flows.flows.in_process import sweep_here
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
+from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.cvat.client.settings import command_line_settings
 from tests.flows.conftest import frames_of

@@ -29,8 +29,9 @@ from cvat_flows.flows.cli import main
 from cvat_flows.flows.in_process import sweep_here
 from cvat_flows.flows.prefect_flows import annotate_task_flow
 from cvat_flows.flows.sweep import hand_over, listing
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
 from cvat_flows.flows.sweep.report import SweepReport
-from cvat_flows.flows.sweep.rules import AnnotateNewTasksParameters, SweepRule
+from cvat_flows.flows.sweep.rules import SweepRule
 from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.cvat.client.server_block import CVATServer
 from cvat_flows.tasks.cvat.client.settings import command_line_settings, find_settings

@@ -11,12 +11,9 @@ from pydantic import ValidationError
 
 from cvat_flows.flows.sweep.find import Verdict, judge
 from cvat_flows.flows.sweep.listing import FilterError, task_filter
-from cvat_flows.flows.sweep.rules import (
-    AnnotateNewTasksParameters,
-    RulesError,
-    SweepRule,
-    read_rules,
-)
+from cvat_flows.flows.sweep.parameters import AnnotateNewTasksParameters
+from cvat_flows.flows.sweep.rules import RulesError, SweepRule
+from cvat_flows.flows.sweep.rules_file import read_rules
 from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.record.manifest_summary import Summary
 from tests.support.identity import task_number

@@ -12,7 +12,7 @@ from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.tasks.cvat.annotation_json import annotation_to_json
 from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
 from cvat_flows.tasks.model.annotations import Annotation
-from cvat_flows.tasks.upload.frames.frame import MAX_SOURCE_LENGTH
+from cvat_flows.tasks.upload.frames.encode import MAX_SOURCE_LENGTH
 from tests.tasks.upload.upload_bench import Bench
 
 

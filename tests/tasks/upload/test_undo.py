@@ -11,7 +11,8 @@ from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.record.lease import TaskIsBusy, task_lease
 from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.upload.frames.result import UploadOptions
-from cvat_flows.tasks.upload.undo import NothingToUndo, UndoneJob, undo
+from cvat_flows.tasks.upload.undo import NothingToUndo, undo
+from cvat_flows.tasks.upload.undo_job import UndoneJob
 from tests.support.faults import Fault
 from tests.tasks.upload.upload_bench import SHORT_WAITS, Bench, FaultyClient
 

@@ -15,7 +15,7 @@ from cvat_flows.flows.commands.arguments.model_options import (
 )
 from cvat_flows.flows.option import Option
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.command_line import command_for
+from cvat_flows.flows.run.reporting.command_line import command_for
 
 
 class Extended(AnnotateTaskParameters):

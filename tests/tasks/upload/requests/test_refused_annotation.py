@@ -10,7 +10,7 @@ from cvat_flows.tasks.cvat.job_annotations import Reply
 from cvat_flows.tasks.cvat.label_names import LabelNames
 from cvat_flows.tasks.model.credentials import remember
 from cvat_flows.tasks.model.frames import Failure
-from cvat_flows.tasks.upload.frames.frame import encode_frame
+from cvat_flows.tasks.upload.frames.encode import encode_frame
 from cvat_flows.tasks.upload.frames.result import UploadOptions
 from cvat_flows.tasks.upload.requests.create import Creator
 from tests.tasks.reports.report_factory import annotated, media_of, names_of

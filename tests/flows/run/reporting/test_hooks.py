@@ -15,7 +15,7 @@ from prefect.states import Cancelling, Crashed
 
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.prefect_flows import annotate_task_flow
-from cvat_flows.flows.run.hooks import log_how_to_continue
+from cvat_flows.flows.run.reporting.hooks import log_how_to_continue
 from cvat_flows.tasks.record.lease_file import current_writer
 from cvat_flows.tasks.storage import open_storage
 from tests.support.identity import identity_of

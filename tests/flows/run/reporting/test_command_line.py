@@ -15,7 +15,7 @@ from cvat_flows.flows.commands.arguments.task_arguments import task_values
 from cvat_flows.flows.commands.preview import COMMAND as PREVIEW
 from cvat_flows.flows.form import read_parameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.command_line import command_for
+from cvat_flows.flows.run.reporting.command_line import command_for
 from tests.tasks.reports.report_factory import HOSTILE
 
 EXCLUDED = {"task_id", "function", "function_parameters"}

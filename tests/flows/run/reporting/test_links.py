@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from cvat_flows.flows.run.links import preferred_ui
+from cvat_flows.flows.run.reporting.links import preferred_ui
 
 
 @pytest.fixture

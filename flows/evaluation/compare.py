@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cvat_flows.flows.evaluate import evaluate
+from cvat_flows.flows.evaluation.evaluate import evaluate
 from cvat_flows.flows.evaluation.parameters import CompareFunctionsParameters
 from cvat_flows.flows.evaluation.publish import publish_comparison
 from cvat_flows.tasks.evaluate.differences import differences

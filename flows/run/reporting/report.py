@@ -15,9 +15,9 @@ from attrs import frozen
 from aa_functions.installed import short_name
 from aa_functions.reference import LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
-from cvat_flows.flows.run.command_line import command_for
 from cvat_flows.flows.run.context import RunContext
-from cvat_flows.flows.run.links import artifact_url
+from cvat_flows.flows.run.reporting.command_line import command_for
+from cvat_flows.flows.run.reporting.links import artifact_url
 from cvat_flows.tasks.detect.pruning import RESULTS
 from cvat_flows.tasks.engine.current import current_engine, run_logger, warn_on_error
 from cvat_flows.tasks.fetch.plan import Plan

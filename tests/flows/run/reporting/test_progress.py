@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from cvat_flows.flows.run import progress as progress_module
 from cvat_flows.flows.run.live import NoProgress
-from cvat_flows.flows.run.progress import PrefectProgress, format_duration
+from cvat_flows.flows.run.reporting import progress as progress_module
+from cvat_flows.flows.run.reporting.progress import PrefectProgress, format_duration
 from tests.support.waiting import HANG_TIMEOUT
 from tests.tasks.reports.report_factory import failed, media_of, names_of, report_of
 

@@ -10,7 +10,7 @@ import pytest
 from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.commands.printing.run_output import show
 from tests.flows.conftest import frames_of
-from tests.flows.run.test_report import key_of
+from tests.flows.run.reporting.test_report import key_of
 from tests.support.prefect_records import artifacts_of
 from tests.tasks.reports.markdown_reader import read
 

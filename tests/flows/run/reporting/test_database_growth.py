@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from aa_functions.reference import FunctionReference, LoadedFunction
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import RunContext
-from cvat_flows.flows.run.report import publish, run_pictures
+from cvat_flows.flows.run.reporting.report import publish, run_pictures
 from cvat_flows.tasks.engine.current import use_engine
 from cvat_flows.tasks.engine.recorded import RecordedEngine
 from cvat_flows.tasks.fetch.plan import Plan
