@@ -7,7 +7,6 @@ from attrs import evolve
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.run.context import RunContext
 from cvat_flows.tasks.engine.current import warn_on_error
-from cvat_flows.tasks.evaluate.acceptance.review import OPTIONS_DIGITS
 from cvat_flows.tasks.evaluate.evaluation import DEFAULT_LIKENESS
 from cvat_flows.tasks.evaluate.quality.measure import measure_evaluation, measure_review
 from cvat_flows.tasks.evaluate.quality.measurement import Version
@@ -17,6 +16,7 @@ from cvat_flows.tasks.evaluate.quality.store import (
     keep_review,
     read_history,
 )
+from cvat_flows.tasks.record.manifest_file import OPTIONS_DIGITS
 from cvat_flows.tasks.reports.evaluation.history import HistoryReport, history_parquet
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
 from cvat_flows.tasks.reports.evaluation.review_report import ReviewReport

@@ -10,7 +10,6 @@ from attrs import evolve
 from cvat_sdk import Client
 
 from aa_functions.reference import FunctionReferenceError, LoadedFunction
-from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.reporting.command_line import command_for
 from cvat_flows.flows.sweep.find import Judge, Verdict, VersionJudge
@@ -18,14 +17,13 @@ from cvat_flows.flows.sweep.listing import ListedTask
 from cvat_flows.flows.sweep.rule_parts import function_for
 from cvat_flows.flows.sweep.rules import RulesError, SweepRule
 from cvat_flows.tasks.cvat.task import host_of
-from cvat_flows.tasks.evaluate.acceptance.review import OPTIONS_DIGITS
-from cvat_flows.tasks.evaluate.quality.better import improvement
 from cvat_flows.tasks.evaluate.quality.gate import GateVerdict, judge_gate
 from cvat_flows.tasks.evaluate.quality.measurement import Version
 from cvat_flows.tasks.evaluate.quality.store import last_evaluations, last_review
 from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.names import canonical
 from cvat_flows.tasks.matching.nearest import NearestName
+from cvat_flows.tasks.record.manifest_file import OPTIONS_DIGITS
 from cvat_flows.tasks.storage import Storage
 
 
@@ -102,6 +100,8 @@ def better_only(
     """
     if "better" not in rule.again_when:
         return None
+    # Imported here, because the libraries for comparing take longer than a short run.
+    from cvat_flows.tasks.evaluate.quality.better import improvement
 
     @cache
     def compare(other: Version) -> tuple[bool, str]:
@@ -128,6 +128,8 @@ def better_only(
 
 def how_to_measure(rule: SweepRule) -> str:
     """Say which command evaluates the rule's function with the rule's options."""
+    from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
+
     options = AnnotateTaskParameters.model_fields.keys() - EvaluateTaskParameters.model_fields
     command = command_for(rule.for_task(1), command="evaluate", without=options)
     if not command.startswith("cvat-flows"):

@@ -11,14 +11,13 @@ from attrs import field, frozen
 from cvat_flows.tasks.evaluate.compare.likeness import LEAST, ImageSizes, Pairs, find_pairs
 from cvat_flows.tasks.evaluate.compare.objects import MARK, Bools, Ints, Objects
 from cvat_flows.tasks.evaluate.compare.pairing import NONE, Pairing, pair_others, pair_up
+from cvat_flows.tasks.evaluate.counts import Counts, add_counts
 from cvat_flows.tasks.evaluate.figures import (
-    Counts,
     Figures,
     average_precisions,
     count_by_label,
     count_by_size,
     mean_defined,
-    total,
 )
 from cvat_flows.tasks.evaluate.intervals import bootstrap
 
@@ -129,7 +128,7 @@ def evaluate(comparison: Comparison) -> Evaluation:
         for label in counts
     }
     overall = Figures(
-        counts=total(counts),
+        counts=add_counts(counts.values()),
         ap50=mean_defined([one.ap50 for one in by_label.values()]),
         ap50_95=mean_defined([one.ap50_95 for one in by_label.values()]),
         intervals=intervals.get(None, {}),

@@ -1,7 +1,4 @@
-"""The figures of an evaluation: precision, recall, F1 and average precision, by label.
-
-A figure that is undefined is None: precision without detections, recall without true objects.
-"""
+"""The figures of an evaluation: precision, recall, F1 and average precision, by label."""
 
 from __future__ import annotations
 
@@ -14,54 +11,11 @@ from cvat_flows.tasks.evaluate.compare.coco import IOUS, average_precision
 from cvat_flows.tasks.evaluate.compare.likeness import Pairs
 from cvat_flows.tasks.evaluate.compare.objects import Bools, Objects
 from cvat_flows.tasks.evaluate.compare.pairing import NONE, Pairing, pair_up
+from cvat_flows.tasks.evaluate.counts import Counts
 
 Interval = tuple[float, float]
 SIZES = (("small", 0.0), ("medium", 32.0**2), ("large", 96.0**2))
 """COCO's sizes of objects, with their least area in pixels."""
-
-
-@frozen(kw_only=True)
-class Counts:
-    """Detections and true objects.
-
-    >>> counts = Counts(right=8, extra=2, missed=0)
-    >>> counts.precision, counts.recall
-    (0.8, 1.0)
-    >>> Counts(right=0, extra=0, missed=3).precision is None
-    True
-    """
-
-    right: int = 0
-    """Detections that found a true object of their label."""
-    extra: int = 0
-    """Detections that found none."""
-    missed: int = 0
-    """True objects that no detection found."""
-
-    @property
-    def true(self) -> int:
-        """True objects."""
-        return self.right + self.missed
-
-    @property
-    def detected(self) -> int:
-        """Detections above the threshold."""
-        return self.right + self.extra
-
-    @property
-    def precision(self) -> float | None:
-        """The share of the detections that are right."""
-        return _share(self.right, self.detected)
-
-    @property
-    def recall(self) -> float | None:
-        """The share of the true objects that were found."""
-        return _share(self.right, self.true)
-
-    @property
-    def f1(self) -> float | None:
-        """The harmonic mean of precision and recall."""
-        return _share(2 * self.right, 2 * self.right + self.extra + self.missed)
 
 
 @frozen(kw_only=True)
@@ -75,10 +29,6 @@ class Figures:
     """The mean over likenesses from 0.50 to 0.95: whether shapes fit closely, too."""
     intervals: Mapping[str, Interval] = field(factory=dict)
     """By the name of a figure: where it is with 95 % certainty."""
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
 
 
 def count_by_label(
@@ -117,15 +67,6 @@ def count_by_size(
         )
         for n, (name, _) in enumerate(SIZES)
     }
-
-
-def total(counts: Mapping[int, Counts]) -> Counts:
-    """Return the counts of all labels together."""
-    return Counts(
-        right=sum(one.right for one in counts.values()),
-        extra=sum(one.extra for one in counts.values()),
-        missed=sum(one.missed for one in counts.values()),
-    )
 
 
 def average_precisions(

@@ -18,6 +18,7 @@ FORMAT = 1
 MANIFESTS = "manifest"
 """Folder of all manifests in the storage."""
 
+OPTIONS_DIGITS = 16
 State = Literal["pending", "annotated", "failed", "undone"]
 """`pending`: an upload began and has not ended. `failed`: the frame holds what it held before."""
 
@@ -32,7 +33,8 @@ class RunStamp:
     fingerprint: str = ""
     """Fingerprint of the function: its code, model file and parameters."""
     parameters: str = ""
-    """Digest of the options that change the result: detection, mapping and remapping."""
+    """Digest of the options that change the result: detection, mapping and remapping. Its first
+    OPTIONS_DIGITS are about the options, the rest about the task's labels."""
     images: str = ""
     """Version of the task's images, from `TaskMedia.images_version`."""
     started: str = ""

@@ -20,13 +20,11 @@ from cvat_flows.tasks.model.media import WHEN_FINISHED, JobState, TaskMedia
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.record.history import read_history
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
-from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
+from cvat_flows.tasks.record.manifest_file import OPTIONS_DIGITS, FrameRecord, RunStamp
 from cvat_flows.tasks.storage import Storage
 
 Detections = Mapping[int, Sequence[Annotation]]
 """What a function detects, by frame number."""
-OPTIONS_DIGITS = 16
-"""The first digits of a run's digest of parameters are about its options, the rest about labels."""
 UNKNOWN = "(unknown)"
 """The label of an annotation that was deleted, if nothing says what was uploaded."""
 

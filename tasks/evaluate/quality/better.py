@@ -8,10 +8,10 @@ import numpy as np
 from attrs import frozen
 
 from cvat_flows.tasks.evaluate.compare.objects import Floats
+from cvat_flows.tasks.evaluate.counts import Counts, add_counts
 from cvat_flows.tasks.evaluate.differences import Difference
-from cvat_flows.tasks.evaluate.figures import Counts
 from cvat_flows.tasks.evaluate.intervals import MIN_FRAMES, draw_frames, interval_of, ratios_of
-from cvat_flows.tasks.evaluate.quality.measurement import Measurement, add_counts
+from cvat_flows.tasks.evaluate.quality.measurement import Measurement
 from cvat_flows.tasks.model.text import counted
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from cvat_flows.tasks.evaluate.figures import Counts
-from cvat_flows.tasks.evaluate.quality.measurement import ALL, Kind, Measurement, add_counts
+from cvat_flows.tasks.evaluate.counts import Counts, add_counts
+from cvat_flows.tasks.evaluate.quality.measurement import ALL, Kind, Measurement
 from cvat_flows.tasks.model.text import counted
 
 MIN_OBJECTS = 50

@@ -10,8 +10,8 @@ from typing import Any
 
 from cvat_flows.tasks.evaluate.acceptance.review import UNKNOWN, ReviewRow
 from cvat_flows.tasks.evaluate.acceptance.tally import Tally, tally
+from cvat_flows.tasks.evaluate.counts import Counts
 from cvat_flows.tasks.evaluate.evaluation import Evaluation
-from cvat_flows.tasks.evaluate.figures import Counts
 from cvat_flows.tasks.evaluate.intervals import count_by_frame
 from cvat_flows.tasks.evaluate.quality.measurement import FrameCounts, Measurement, Version
 from cvat_flows.tasks.model.annotations import Annotation

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from attrs import asdict, field, frozen
 
-from cvat_flows.tasks.evaluate.figures import Counts
+from cvat_flows.tasks.evaluate.counts import Counts, add_counts
 
 Kind = Literal["review", "evaluation"]
 FORMAT = 1
@@ -79,20 +79,6 @@ class Measurement:
         if label == ALL:
             return self.overall
         return add_counts([self.labels.get(label, Counts()), Counts(extra=self.unknown)])
-
-
-def add_counts(counts: Iterable[Counts]) -> Counts:
-    """Return the sum of some counts.
-
-    >>> add_counts([Counts(right=1), Counts(right=2, extra=1)])
-    Counts(right=3, extra=1, missed=0)
-    """
-    known = list(counts)
-    return Counts(
-        right=sum(one.right for one in known),
-        extra=sum(one.extra for one in known),
-        missed=sum(one.missed for one in known),
-    )
 
 
 def dump_measurements(measurements: Sequence[Measurement]) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cvat_flows.tasks.evaluate.figures import Counts, Figures
+from cvat_flows.tasks.evaluate.counts import Counts
+from cvat_flows.tasks.evaluate.figures import Figures
 from cvat_flows.tasks.evaluate.thresholds import thresholds_yaml
 from cvat_flows.tasks.reports.evaluation.csv_file import to_csv
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import field, frozen
 
 from aa_functions.installed import short_name
-from cvat_flows.tasks.evaluate.figures import Counts
+from cvat_flows.tasks.evaluate.counts import Counts
 from cvat_flows.tasks.evaluate.quality.measurement import Kind, Measurement
 from cvat_flows.tasks.model.text import escape_markdown, on_one_line, table
 from cvat_flows.tasks.reports.charts import chart_uri

@@ -8,8 +8,9 @@ from typing import Any
 from attrs import field, frozen
 
 from cvat_flows.tasks.evaluate.corrections import RankedFrame, RankedJob
+from cvat_flows.tasks.evaluate.counts import Counts
 from cvat_flows.tasks.evaluate.evaluation import Evaluation
-from cvat_flows.tasks.evaluate.figures import Counts, Figures
+from cvat_flows.tasks.evaluate.figures import Figures
 from cvat_flows.tasks.evaluate.mistakes import Mistake
 from cvat_flows.tasks.evaluate.predictions import Predictions
 from cvat_flows.tasks.evaluate.quality.measurement import Measurement

@@ -20,7 +20,7 @@ from cvat_flows.deployments.doctor.schedules import check_schedule
 from cvat_flows.deployments.doctor.storage import check_storage
 from cvat_flows.deployments.doctor.verdict import Verdict, ok, run_checks
 from cvat_flows.flows.sweep.rules import RulesError, SweepRule
-from cvat_flows.tasks.evaluate.figures import Counts
+from cvat_flows.tasks.evaluate.counts import Counts
 from cvat_flows.tasks.evaluate.quality.measurement import Measurement, Version
 from cvat_flows.tasks.evaluate.quality.store import keep_review
 from cvat_flows.tasks.model.errors import CvatFlowsError

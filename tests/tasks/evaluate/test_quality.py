@@ -8,10 +8,10 @@ import pytest
 from attrs import evolve
 
 from cvat_flows.tasks.evaluate.compare.objects import objects_of
+from cvat_flows.tasks.evaluate.counts import Counts
 from cvat_flows.tasks.evaluate.differences import differences
 from cvat_flows.tasks.evaluate.errors import DamagedFigures
 from cvat_flows.tasks.evaluate.evaluation import Evaluation, compare, evaluate
-from cvat_flows.tasks.evaluate.figures import Counts
 from cvat_flows.tasks.evaluate.quality.better import improvement
 from cvat_flows.tasks.evaluate.quality.gate import Gate, judge_gate
 from cvat_flows.tasks.evaluate.quality.measure import measure_evaluation

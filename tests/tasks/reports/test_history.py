@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from cvat_flows.tasks.evaluate.figures import Counts
+from cvat_flows.tasks.evaluate.counts import Counts
 from cvat_flows.tasks.evaluate.quality.measurement import Measurement, Version
 from cvat_flows.tasks.reports.evaluation.history import (
     HistoryReport,
