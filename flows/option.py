@@ -14,7 +14,15 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 Group = Literal[
-    "detections", "labels", "frames", "truth", "figures", "existing annotations", "run", "options"
+    "detections",
+    "labels",
+    "frames",
+    "truth",
+    "figures",
+    "issues",
+    "existing annotations",
+    "run",
+    "options",
 ]
 """In the order in which `--help` lists them, after the essential options."""
 

@@ -9,6 +9,7 @@ PATHS = {
     "issue": "issues", "comment": "comments", "webhook": "webhooks", "request": "requests",
     "delivery": "webhooks/deliveries", "access_token": "auth/access_tokens",
 }  # fmt: skip
+WITHOUT_URL = {"issue", "comment"}
 UNUSED = dict.fromkeys(("organization", "organization_id", "target_storage", "source_storage"))
 
 
@@ -27,8 +28,8 @@ def as_json(store: Store, kind: str, row: Row, base: str) -> Row:
     """Return a row as the API shows it. URLs in it begin with `base`."""
     public = {name: value for name, value in row.items() if not name.startswith("_")}
     users: Row = {n: user_summary(store, row[n], base) for n in ("owner", "assignee") if n in row}
-    url = f"{base}/api/{PATHS[kind]}/{row['id']}"
-    return {"url": url, **public, **users, **_computed_fields(store, kind, row, base)}
+    url = {} if kind in WITHOUT_URL else {"url": f"{base}/api/{PATHS[kind]}/{row['id']}"}
+    return {**url, **public, **users, **_computed_fields(store, kind, row, base)}
 
 
 def user_summary(store: Store, user_id: int | None, base: str) -> Row | None:

@@ -14,6 +14,7 @@ from cvat_flows.tasks.evaluate.truth.choose import TruthSource
 _TRUTH = Option(group="truth")
 _FIGURES = Option(group="figures")
 _DETECTIONS = Option(group="detections")
+_ISSUES = Option(group="issues", metavar="N")
 
 
 class EvaluateTaskParameters(DetectionParameters):
@@ -133,6 +134,14 @@ class RankFramesParameters(DetectionParameters):
         title="Parameters of the other function",
         default=None,
         description="Arguments for the create(...) of the other function",
+    )
+
+    issues: Annotated[int | None, _ISSUES] = Field(
+        title="CVAT issues",
+        default=None,
+        ge=1,
+        le=1000,
+        description="Create CVAT issues on the first so many frames, once each. Empty: none.",
     )
 
     @model_validator(mode="after")

@@ -31,6 +31,7 @@ from cvat_flows.tasks.reports.evaluation.gallery import GalleryPicture, draw_gal
 from cvat_flows.tasks.reports.evaluation.markdown import evaluation_markdown
 from cvat_flows.tasks.reports.evaluation.ranking import (
     RankingReport,
+    jobs_csv,
     ranking_csv,
     ranking_markdown,
 )
@@ -62,6 +63,7 @@ def files_of_ranking(report: RankingReport) -> dict[str, bytes]:
     """Return the files of a ranking without a truth by name."""
     return {
         "frames.csv": ranking_csv(report.media, report.ranked),
+        "jobs.csv": jobs_csv(report),
         "ranking.md": ranking_markdown(report).encode("utf-8", "replace"),
     }
 

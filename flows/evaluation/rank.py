@@ -1,11 +1,13 @@
 """Rank the frames of a CVAT task by the doubts that detections raise, without a truth.
 
-Nothing is written to CVAT, and the function runs only on frames that it has not seen.
+Nothing but issues is written to CVAT, and only if they are asked for. The function runs only on
+frames that it has not seen.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from attrs import evolve
 
 from cvat_flows.flows.evaluation.parameters import RankFramesParameters
 from cvat_flows.flows.evaluation.predict import predict
@@ -14,12 +16,16 @@ from cvat_flows.flows.run.context import RunContext, open_context
 from cvat_flows.flows.run.live import LiveInputs, live_inputs
 from cvat_flows.flows.run.naming import name_flow_run
 from cvat_flows.tasks.check.remap import check_thresholds
+from cvat_flows.tasks.cvat.task import fetch_job_states
 from cvat_flows.tasks.evaluate.compare.objects import Ints
 from cvat_flows.tasks.evaluate.corrections import rank_jobs
 from cvat_flows.tasks.evaluate.disputes import count_disputes
 from cvat_flows.tasks.evaluate.doubts import rank_by_doubt
 from cvat_flows.tasks.evaluate.errors import NoTruth
 from cvat_flows.tasks.evaluate.predictions import Predictions
+from cvat_flows.tasks.evaluate.queue.issues import make_issues
+from cvat_flows.tasks.evaluate.queue.order import order_jobs
+from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.labels import labels_of_spec
 from cvat_flows.tasks.reports.evaluation.ranking import RankingReport
 
@@ -51,15 +57,28 @@ def rank(parameters: RankFramesParameters) -> RankingReport:
         _disputed(context, parameters, predictions, frames, live),
     )
     jobs = {n: context.media.job_ids_of(n)[0] for n in frames.tolist()}
+    states = fetch_job_states(context.client, context.media.task_id)
     report = RankingReport(
         media=context.media,
         function=context.function.title,
         predictions=predictions,
         ranked=ranked,
-        ranked_jobs=rank_jobs(ranked, jobs),
+        jobs=order_jobs(rank_jobs(ranked, jobs), jobs, states),
     )
+    if parameters.issues is not None:
+        report = _with_issues(context, report, parameters.issues)
     publish_ranking(context, report)
     return report
+
+
+def _with_issues(context: RunContext, report: RankingReport, count: int) -> RankingReport:
+    """Create issues on the first frames. An error is shown with the ranking, which is complete."""
+    frames = report.ranked[:count]
+    try:
+        made = make_issues(context.client, context.media, frames, function=report.function)
+    except CvatFlowsError as error:
+        return evolve(report, issues_error=str(error))
+    return evolve(report, issues=made)
 
 
 def _disputed(

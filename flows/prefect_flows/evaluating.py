@@ -73,8 +73,8 @@ def compare_functions_flow(parameters: Mapping[str, Any]) -> State[Any]:
 
 @flow(
     name="rank-frames",
-    description="Rank the frames of one CVAT task by the doubts that detections raise. Nothing is "
-    "written to CVAT.",
+    description="Rank the frames of one CVAT task by the doubts that detections raise. Nothing but "
+    "issues is written to CVAT, and only if they are asked for.",
     flow_run_name="rank frames of task {task_id}",
     task_runner=RUNNER,
     persist_result=False,

@@ -159,21 +159,34 @@ def fetch_job_states(client: Client, task_id: int) -> tuple[JobState, ...]:
             stage=str(row.get("stage") or ""),
             state=str(row.get("state") or ""),
             updated=str(row.get("updated_date") or ""),
+            assignee=str((row.get("assignee") or {}).get("username", "")),
         )
         for row in sorted(rows, key=lambda row: (row["start_frame"], row["id"]))
     )
 
 
+def fetch_organization(client: Client, task_id: int) -> int | str:
+    """Fetch which organization's lists contain what belongs to a task; "" for the personal one.
+
+    Raises CvatRefused and CvatUnavailable.
+    """
+    return _organization_of(_fetch_task(client, task_id))
+
+
+def _organization_of(task: Mapping[str, Any]) -> int | str:
+    """Return the organization of a task. CVAT lists what belongs to one organization only."""
+    found: int | str | None = task.get("organization_id") or task.get("organization")
+    return "" if found is None else found
+
+
 def _fetch_jobs(client: Client, task: Mapping[str, Any], subject: str) -> list[Mapping[str, Any]]:
-    # CVAT lists the jobs of one organization only, so the request has to name the task's.
-    organization = task.get("organization_id") or task.get("organization")
     return list(
         get_all_pages(
             client,
             "/api/jobs",
             subject=f"the jobs of {subject}",
             fields=["id", "type", "start_frame", "stop_frame"],
-            organization="" if organization is None else organization,
+            organization=_organization_of(task),
             task_id=task["id"],
         )
     )

@@ -43,6 +43,8 @@ class JobState(JobRange):
     """`new`, `in progress`, `rejected` or `completed`."""
     updated: str = ""
     """When the job was last changed, as CVAT writes it."""
+    assignee: str = ""
+    """Name of the user to whom it is assigned; "" for nobody."""
 
     @property
     def is_finished(self) -> bool:

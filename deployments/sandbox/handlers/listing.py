@@ -20,8 +20,8 @@ TERMS = {
     "tracker_link validation_mode updated_date",
     "job": "id task_id project_id task_name mode assignee state stage type dimension updated_date",
     "label": "id name",
-    "issue": "id job_id frame_id resolved",
-    "comment": "id issue_id",
+    "issue": "id job_id frame_id resolved owner assignee",
+    "comment": "id issue_id owner",
     "webhook": "id project_id target_url",
     "request": "status",
 }

@@ -8,9 +8,9 @@ from cvat_flows.deployments.sandbox.calls import Call, Router
 from cvat_flows.deployments.sandbox.handlers.listing import list_page
 from cvat_flows.deployments.sandbox.resources import PATHS
 
-LISTED = ("user", "project", "task", "job", "comment", "webhook")
-READ = (*LISTED, "label", "issue", "access_token")
-DELETED = ("project", "issue", "webhook", "access_token")
+LISTED = ("user", "project", "task", "job", "webhook")
+READ = (*LISTED, "label", "issue", "comment", "access_token")
+DELETED = ("project", "comment", "webhook", "access_token")
 
 router = Router()
 

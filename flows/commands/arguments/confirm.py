@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import Any
 
 from cvat_flows.flows.commands.base.usage_error import UsageError
 
 
-def add_yes_argument(parser: argparse.ArgumentParser) -> None:
+def add_yes_argument(parser: Any) -> None:
     """Add `--yes`."""
     parser.add_argument("--yes", "-y", action="store_true", help="do it without a confirmation")
 

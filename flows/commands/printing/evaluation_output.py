@@ -11,10 +11,13 @@ from cvat_flows.flows.commands.printing.output import Output
 from cvat_flows.flows.commands.printing.tables import Figures, first_that_fits, light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.tasks.evaluate.corrections import RankedFrame
+from cvat_flows.tasks.evaluate.queue.order import QueuedJob
 from cvat_flows.tasks.model.media import TaskMedia
 
 MAX_RANKED = 10
 """Frames that are printed."""
+MAX_QUEUED = 100
+"""Jobs that are printed."""
 
 
 def add_output_argument(parser: argparse.ArgumentParser) -> None:
@@ -81,3 +84,23 @@ def show_ranked(media: TaskMedia, ranked: Sequence[RankedFrame], output: Output)
             line(", ".join(one.reasons)),
         )
     output.show(first)
+
+
+def show_jobs(jobs: Sequence[QueuedJob], output: Output) -> None:
+    """Print unfinished jobs in the order in which they are best corrected."""
+    if not jobs:
+        output.say("order: all jobs are finished: there is none to hand out")
+        return
+    numbers = ("", "job", "frames", "corrections", "for each frame")
+    queue = light_table(*numbers, "assignee", "state", numbers=numbers, whole=("state",))
+    for one in jobs[:MAX_QUEUED]:
+        queue.add_row(
+            *map(str, (one.place, one.job_id, one.frames)),
+            f"{one.corrections:g}",
+            f"{one.mean:.2f}",
+            line(one.assignee or "-"),
+            line(one.state),
+        )
+    output.show(queue)
+    if len(jobs) > MAX_QUEUED:
+        output.say(f"{len(jobs) - MAX_QUEUED:,} more: --json, or jobs.csv of --output FOLDER")

@@ -41,10 +41,12 @@ Parameters = TypeVar("Parameters", bound=BaseModel)
 Report = TypeVar("Report", bound=QualityReport)
 
 
-def add_evaluation_arguments(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
+def add_evaluation_arguments(
+    parser: argparse.ArgumentParser, model: type[BaseModel], *, function_required: bool = True
+) -> None:
     """Add TASK_ID, the function, the options of a parameter model, and the rest."""
     add_task_id_argument(parser)
-    add_function_arguments(parser)
+    add_function_arguments(parser, required=function_required)
     add_model_arguments(parser, model)
     add_report_arguments(parser)
 

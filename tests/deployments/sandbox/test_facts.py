@@ -244,3 +244,44 @@ def test_a_thousand_tasks_are_listed_quickly(http: httpx.Client, sandbox: Sandbo
     assert (page["count"], len(page["results"])) == (1000, 100)
     for row in http.get("/tasks", params={"search": "batch", "page_size": "all"}).json()["results"]:
         assert http.delete(f"/tasks/{row['id']}").status_code == 204
+
+
+def test_comments_are_listed_by_job_and_changed(http: httpx.Client, make_task: MakeTask) -> None:
+    task = make_task(4, segment_size=2)
+    for path in jobs_of(task):
+        job, frame = int(path.split("/")[1]), 2 * (path == jobs_of(task)[1])
+        place = {"job": job, "frame": frame, "position": [1, 2]}
+        made = http.post("/issues", json={**place, "message": f" see {job} "}).json()
+        assert "url" not in made
+        (comment,) = http.get("/comments", params={"job_id": job}).json()["results"]
+        assert (comment["issue"], comment["message"]) == (made["id"], f"see {job}")
+        (by_frame,) = http.get("/comments", params={"job_id": job, "frame_id": frame}).json()[
+            "results"
+        ]
+        assert by_frame == comment
+        changed = http.patch(f"/comments/{comment['id']}", json={"message": "other"})
+        assert changed.json()["message"] == "other"
+        assert http.delete(f"/comments/{comment['id']}").status_code == 204
+        assert http.get("/comments", params={"issue_id": made["id"]}).json()["count"] == 0
+
+
+def test_who_may_delete_an_issue(
+    sandbox: SandboxProcess, http: httpx.Client, make_task: MakeTask
+) -> None:
+    """The assignee of a job may read and answer its issues, and delete only his own."""
+    (job,) = make_task(1).get_jobs()
+    users = http.get("/users").json()["results"]
+    (worker,) = [user for user in users if user["username"] == "worker"]
+    http.patch(f"/jobs/{job.id}", json={"assignee": worker["id"]})
+    body = {"job": job.id, "frame": 0, "position": [1, 2], "message": "see"}
+    login = dict(zip(("username", "password"), sandbox.worker, strict=True))
+    with httpx.Client(base_url=f"{sandbox.url}/api", trust_env=False, timeout=300) as other:
+        key = other.post("/auth/login", json=login).json()["key"]
+        other.cookies.clear()
+        other.headers["Authorization"] = f"Token {key}"
+        foreign = http.post("/issues", json=body).json()["id"]
+        own = other.post("/issues", json=body).json()["id"]
+        assert other.get(f"/issues/{foreign}").status_code == 200
+        assert other.delete(f"/issues/{foreign}").status_code == 403
+        assert other.delete(f"/issues/{own}").status_code == 204
+    assert http.delete(f"/issues/{foreign}").status_code == 204

@@ -1,0 +1,1 @@
+"""Hand work to people: CVAT issues on frames, and the order of jobs."""
