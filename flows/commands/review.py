@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--days",
         type=int,
         metavar="N",
-        help="without TASK_ID: review what was uploaded in the last N days; with --history: show "
-        "what was measured in them (default: 90)",
+        help="without TASK_ID: review what was uploaded in the last N days, and do not keep the "
+        "figures; with --history: show what was measured in them (default: 90)",
     )
     parser.add_argument(
         "--history",
@@ -92,7 +92,7 @@ def _parameters(
     if others:
         raise UsageError(f"--{others[0].replace('_', '-')}: only with TASK_ID")
     if arguments.days is not None:
-        values["days"] = arguments.days
+        values |= {"days": arguments.days, "keep_figures": False}  # only a look
     return build(ReviewFinishedTasksParameters, values)
 
 

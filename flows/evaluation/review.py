@@ -92,7 +92,8 @@ def review_finished_tasks(parameters: ReviewFinishedTasksParameters) -> ReviewRe
         run_logger().info("reviewed task %s", task_id)
     title = f"{counted(tasks, 'task')}, uploads of the last {counted(parameters.days, 'day')}"
     report = ReviewReport(title=title, rows=rows, notes=tuple(notes))
-    report = keep_figures_of_review(storage, host_of(client), report, days=parameters.days)
+    if parameters.keep_figures:
+        report = keep_figures_of_review(storage, host_of(client), report, days=parameters.days)
     publish_review(storage, report)
     return report
 

@@ -86,3 +86,8 @@ class ReviewFinishedTasksParameters(BaseModel):
         ge=1,
         description="Review what was uploaded in the last so many days",
     )
+    keep_figures: bool = Field(
+        default=True,
+        description="Keep the figures for the history and for the gates of rules. The newest ones "
+        "count.",
+    )

@@ -49,6 +49,8 @@ def test_evaluations_are_in_the_history_of_their_task(
     assert cli("annotate", task.id)[0] == 0
     (job,) = task.get_jobs()
     job.update(models.PatchedJobWriteRequest(state="completed"))
+    assert cli("review", "--days", "3", function=False)[0] == 0  # only a look
+    assert cli("review", "--history", "--json", function=False)[1] == ""
     assert cli("evaluate", task.id)[0] == 0
     _, out, _ = cli("review", task.id, "--history", "--json", function=False)
     car, overall = map(json.loads, out.splitlines())
