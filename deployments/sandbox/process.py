@@ -100,6 +100,11 @@ class SandboxProcess:
     def clear_faults(self) -> None:
         self._request("DELETE", "/sandbox/faults")
 
+    def plant_quality_report(self, task_id: int, **summary: float) -> int:
+        """Add a quality report of a task, with figures such as `accuracy`, and return its id."""
+        body = {"task_id": task_id, "summary": summary}
+        return int(self._request("POST", "/sandbox/quality_reports", body).json()["id"])
+
     def request_counts(self) -> dict[str, int]:
         """Return the number of requests by address: `GET /api/tasks/{id}/data?type=chunk`."""
         counts: dict[str, int] = self._request("GET", "/sandbox/requests").json()

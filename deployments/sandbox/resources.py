@@ -9,7 +9,7 @@ PATHS = {
     "issue": "issues", "comment": "comments", "webhook": "webhooks", "request": "requests",
     "delivery": "webhooks/deliveries", "access_token": "auth/access_tokens",
 }  # fmt: skip
-WITHOUT_URL = {"issue", "comment"}
+WITHOUT_URL = {"issue", "comment", "quality_report", "quality_settings"}
 UNUSED = dict.fromkeys(("organization", "organization_id", "target_storage", "source_storage"))
 
 

@@ -25,6 +25,7 @@ PARENTS = (
     ("job", "task_id", "task"), ("label", "task_id", "task"), ("label", "project_id", "project"),
     ("label", "parent_id", "label"), ("issue", "job", "job"), ("comment", "issue", "issue"),
     ("webhook", "project_id", "project"), ("delivery", "webhook_id", "webhook"),
+    ("quality_report", "task_id", "task"),
 )  # fmt: skip
 """(kind, key, parent kind): a parent's users may use its children; deleting it deletes them."""
 

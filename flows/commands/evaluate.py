@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import argparse
 
+from attrs import asdict
+
 from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.printing.evaluation_output import show_figures, show_ranked
 from cvat_flows.flows.commands.printing.output import Output
@@ -20,6 +22,7 @@ from cvat_flows.flows.evaluation.publish import PAGE, files_of
 from cvat_flows.flows.in_process import evaluate_here
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.evaluation.report import HEADINGS, EvaluationReport
+from cvat_flows.tasks.reports.evaluation.server_quality import quality_sentence, quality_url
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _show(report: EvaluationReport, output: Output) -> None:
+    quality, address = report.server_quality, quality_url(report.media)
     output.row(
         {
             "task": report.media.task_id,
@@ -46,6 +50,7 @@ def _show(report: EvaluationReport, output: Output) -> None:
             "notes": list(report.notes()),
             "rows": [dict(zip(HEADINGS, row, strict=True)) for row in report.rows()],
             "likely_mistakes": len(report.mistakes),
+            "cvat_quality_report": quality and {**asdict(quality), "url": address},
         }
     )
     facts = [
@@ -53,6 +58,7 @@ def _show(report: EvaluationReport, output: Output) -> None:
         ("function", f"{report.function} · {(report.fingerprint or '-')[:12]}"),
         ("truth", report.truth.source),
         ("result", report.sentence),
+        *([("CVAT's report", f"{quality_sentence(quality)}: {address}")] if quality else []),
         *(("note", note) for note in report.notes()),
     ]
     output.show(facts_table(facts))

@@ -15,6 +15,8 @@ from cvat_flows.flows.run.context import RunContext, open_context
 from cvat_flows.flows.run.live import live_inputs
 from cvat_flows.flows.run.naming import name_flow_run
 from cvat_flows.tasks.check.remap import check_thresholds
+from cvat_flows.tasks.cvat.quality import fetch_quality_report
+from cvat_flows.tasks.engine.current import run_logger
 from cvat_flows.tasks.evaluate.check_labels import keep_known_labels, label_ids_of
 from cvat_flows.tasks.evaluate.compare.objects import objects_of
 from cvat_flows.tasks.evaluate.compare.pairing import pair_up
@@ -29,6 +31,7 @@ from cvat_flows.tasks.evaluate.truth.choose import TruthReader
 from cvat_flows.tasks.evaluate.truth.file import read_truth_file
 from cvat_flows.tasks.evaluate.truth.truth import Truth, without_uncompared
 from cvat_flows.tasks.fetch.selection import parse_frames
+from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.labels import labels_of_spec
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
@@ -49,8 +52,19 @@ def evaluate(parameters: EvaluateTaskParameters) -> EvaluationReport:
     predictions = predict(context)
     report = _report(context, parameters, truth, predictions)
     report = keep_figures_of_evaluation(context, parameters, report)
+    report = _beside_server_quality(context, report)
     publish(context, report)
     return report
+
+
+def _beside_server_quality(context: RunContext, report: EvaluationReport) -> EvaluationReport:
+    """Add CVAT's own quality report, if it can be read. What cannot is a warning in the log."""
+    try:
+        found = fetch_quality_report(context.client, context.media.task_id)
+    except CvatFlowsError as error:
+        run_logger().warning("CVAT's quality report is not shown: %s", error)
+        return report
+    return evolve(report, server_quality=found)
 
 
 def _read_truth(context: RunContext, parameters: EvaluateTaskParameters) -> Truth:

@@ -24,6 +24,8 @@ TERMS = {
     "comment": "id issue_id owner",
     "webhook": "id project_id target_url",
     "request": "status",
+    "quality_report": "id task_id",
+    "quality_settings": "id task_id",
 }
 """The terms that each kind of list can be filtered and sorted by."""
 FIELDS = {"tracker_link": "bug_tracker", "job_id": "job", "frame_id": "frame", "issue_id": "issue"}

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from attrs import asdict
+
 from cvat_flows.tasks.evaluate.counts import Counts
 from cvat_flows.tasks.evaluate.figures import Figures
 from cvat_flows.tasks.evaluate.thresholds import thresholds_yaml
 from cvat_flows.tasks.reports.evaluation.csv_file import to_csv
 from cvat_flows.tasks.reports.evaluation.report import EvaluationReport
+from cvat_flows.tasks.reports.evaluation.server_quality import quality_url
 
 
 def evaluation_json(report: EvaluationReport) -> bytes:
@@ -47,6 +50,9 @@ def evaluation_json(report: EvaluationReport) -> bytes:
             }
             for name, one in report.suggestions.items()
         },
+        "cvat_quality_report": None
+        if report.server_quality is None
+        else {**asdict(report.server_quality), "url": quality_url(report.media)},
         "frames_to_correct": len(report.ranked),
         "likely_mistakes_of_people": len(report.mistakes),
     }

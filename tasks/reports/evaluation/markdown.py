@@ -16,6 +16,7 @@ from cvat_flows.tasks.reports.evaluation.report import (
     number,
     size_rows,
 )
+from cvat_flows.tasks.reports.evaluation.server_quality import quality_part
 from cvat_flows.tasks.reports.pictures.thumbnails import data_uri
 
 MAX_LABELS = 100
@@ -37,6 +38,7 @@ def evaluation_markdown(report: EvaluationReport, gallery: Sequence[GalleryPictu
         _labels(report),
         "In brackets: where the figure is with 95 % certainty (bootstrap over images). "
         "A dash: undefined, because there is nothing to count.",
+        *_server_quality(report),
         *_confusion(report),
         *_sizes(report),
         *_thresholds(report),
@@ -73,6 +75,12 @@ def _labels(report: EvaluationReport) -> str:
     if len(shown) < len(rows):
         text += f"\n\nand {counted(len(rows) - len(shown), 'more label')}"
     return text
+
+
+def _server_quality(report: EvaluationReport) -> list[str]:
+    if report.server_quality is None:
+        return []
+    return quality_part(report.server_quality, report.evaluation.overall.counts, report.media)
 
 
 def _confusion(report: EvaluationReport) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from cvat_flows.tasks.cvat.quality import QualityReport
 from cvat_flows.tasks.evaluate.corrections import RankedFrame, RankedJob
 from cvat_flows.tasks.evaluate.counts import Counts
 from cvat_flows.tasks.evaluate.evaluation import Evaluation
@@ -47,6 +48,7 @@ class EvaluationReport:
         ranked_jobs: The same for jobs.
         mistakes: Likely mistakes of people.
         history: The kept figures of earlier evaluations on the task and of this one.
+        server_quality: CVAT's own quality report; None if there is none.
         files: Titles and paths of files in the storage.
     """
 
@@ -66,6 +68,7 @@ class EvaluationReport:
     ranked_jobs: Sequence[RankedJob] = field(default=(), repr=False)
     mistakes: Sequence[Mistake] = field(default=(), repr=False)
     history: Sequence[Measurement] = field(default=(), repr=False)
+    server_quality: QualityReport | None = None
     files: list[tuple[str, str]] = field(factory=list)
 
     @property

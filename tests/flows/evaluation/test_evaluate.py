@@ -11,8 +11,14 @@ import pytest
 from cvat_sdk import Client, models
 from pydantic import ValidationError
 
+from cvat_flows.deployments.sandbox.process import SandboxProcess
 from cvat_flows.flows.evaluation.parameters import EvaluateTaskParameters
+from cvat_flows.tasks.cvat.client import http
+from cvat_flows.tasks.cvat.client.retry import RetryPolicy
 from cvat_flows.tasks.evaluate.errors import AnnotationFileError, LabelsDiffer, NoTruth
+from cvat_flows.tasks.reports.evaluation.files import evaluation_json
+from cvat_flows.tasks.reports.evaluation.markdown import evaluation_markdown
+from cvat_flows.tasks.reports.evaluation.server_quality import quality_sentence
 from tests.flows.evaluation.conftest import Evaluate, accept, finish
 
 MakeTask = Callable[..., Any]
@@ -243,3 +249,64 @@ class TestFiles:
 def test_truths_exclude_each_other() -> None:
     with pytest.raises(ValidationError, match="choose one"):
         EvaluateTaskParameters(task_id=1, truth_file="a.json", truth_jobs=[1])
+
+
+class TestServerQuality:
+    """CVAT's own quality report is shown beside ours."""
+
+    def test_the_newest_one_is_shown(
+        self, sandbox: SandboxProcess, checked: Any, plant: Any, evaluate: Evaluate
+    ) -> None:
+        sandbox.plant_quality_report(checked.id, accuracy=0.1, precision=0.1, recall=0.1)
+        number = sandbox.plant_quality_report(
+            checked.id, accuracy=0.5, precision=0.75, recall=0.625, validation_frames=3
+        )
+        report = evaluate(checked, label_thresholds={"*": 0.5}, **plant(FOUND))
+        quality = report.server_quality
+        assert quality is not None
+        assert (quality.id, quality.frames, quality.precision) == (number, 3, 0.75)
+        assert (quality.target_metric, quality.target, quality.least_iou) == ("accuracy", 0.7, 0.4)
+        page = evaluation_markdown(report)
+        assert f"[Report {number}]({report.media.task_url}/quality-control)" in page
+        # Two right ones, two extra and two missed.
+        assert "| accuracy | 0.333 | 0.500 |" in page
+        assert "| precision | 0.500 | 0.750 |" in page
+        assert "| recall | 0.500 | 0.625 |" in page
+        assert json.loads(evaluation_json(report))["cvat_quality_report"]["recall"] == 0.625
+        assert "accuracy 0.500, precision 0.750, recall 0.625" in quality_sentence(quality)
+        assert "its target is accuracy 0.7" in quality_sentence(quality)
+
+    @pytest.mark.parametrize("status", [403, 404, 503])
+    def test_a_server_without_reports_shows_nothing(
+        self,
+        sandbox: SandboxProcess,
+        monkeypatch: pytest.MonkeyPatch,
+        checked: Any,
+        plant: Any,
+        evaluate: Evaluate,
+        status: int,
+    ) -> None:
+        monkeypatch.setattr(http, "DEFAULT_POLICY", RetryPolicy(max_attempts=2, first_wait=0.01))
+        sandbox.plant_quality_report(checked.id, accuracy=0.5)
+        rule = {"action": "status", "status": status, "path": "/api/quality/", "times": None}
+        sandbox.set_faults([rule])
+        try:
+            report = evaluate(checked, **plant(FOUND))
+        finally:
+            sandbox.clear_faults()
+        assert report.server_quality is None
+        assert report.is_complete
+        assert "quality" not in evaluation_markdown(report)
+
+    def test_a_task_without_a_report_shows_nothing(
+        self, checked: Any, plant: Any, evaluate: Evaluate
+    ) -> None:
+        assert evaluate(checked, **plant(FOUND)).server_quality is None
+
+    def test_a_server_that_knows_other_figures(
+        self, sandbox: SandboxProcess, checked: Any, plant: Any, evaluate: Evaluate
+    ) -> None:
+        sandbox.plant_quality_report(checked.id, conflict_count=3)
+        quality = evaluate(checked, **plant(FOUND)).server_quality
+        assert quality is not None
+        assert "accuracy -, precision -, recall -" in quality_sentence(quality)
