@@ -32,11 +32,11 @@ def check_storage() -> Iterator[Verdict]:
     if not created or not same or path not in listed:
         yield failure(
             "storage",
-            f"{storage!r} does not return what was just written",
+            f"{storage} does not return what was just written",
             "look for a cache or a proxy in front of it",
         )
     else:
-        yield ok("storage", f"{storage!r}, {took * 1000:.0f} ms to create, read, list and delete")
+        yield ok("storage", f"{storage}, {took * 1000:.0f} ms to create, read, list and delete")
     yield check_disk("temporary folder", Path(tempfile.gettempdir()), PRUNE)
     if isinstance(storage, FolderStorage):
         yield check_disk("storage folder", storage.root, PRUNE)

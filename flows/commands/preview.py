@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.write_bytes(content)
     except OSError as error:
         raise UsageError(f"--output {output}: cannot be written ({error.strerror})") from error
-    destination.say(f"page         {output.absolute()}")
+    destination.say(f"page: {output.absolute()}")
     return FAILED if finished.error else DONE
 
 

@@ -17,6 +17,7 @@ from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.flows.commands.printing.evaluation_output import show_jobs, show_ranked
 from cvat_flows.flows.commands.printing.output import Output
+from cvat_flows.flows.commands.printing.tables import facts_table
 from cvat_flows.flows.commands.runs.evaluating import (
     add_evaluation_arguments,
     evaluation_parameters,
@@ -94,14 +95,15 @@ def _show(report: RankingReport, output: Output, *, order: bool) -> None:
         show_ranked(report.media, report.ranked, output)
         for one in report.ranked:
             output.row({"name": report.media.frame(one.frame).name, **asdict(one)})
-    output.say(f"result       {report.sentence}")
+    facts = [("result", report.sentence)]
     if failed:
         number, error = next(iter(failed.items()))
         frames = counted(len(failed), "frame")
-        output.say(f"failed       {frames}; the first is {number}: {error}")
+        facts.append(("failed", f"{frames}; the first is {number}: {error}"))
     issues = report.issues_error or (report.issues.sentence if report.issues else "")
     if issues:
-        output.say(f"issues: {issues}")
+        facts.append(("issues", issues))
+    output.show(facts_table(facts))
     if not order:
         output.row({"result": report.sentence, "failed": len(failed), "issues": issues})
 

@@ -33,8 +33,8 @@ class FolderStorage:
         self.root = root.absolute()
         self.pack_size = _PACK_SIZE
 
-    def __repr__(self) -> str:
-        return f"FolderStorage({str(self.root)!r})"
+    def __str__(self) -> str:
+        return f"folder {self.root}"
 
     def read(self, path: str) -> bytes | None:
         try:

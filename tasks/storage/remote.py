@@ -40,8 +40,8 @@ class BlockStorage:
         # files with their old sizes.
         self._filesystem.dircache.use_listings_cache = False
 
-    def __repr__(self) -> str:
-        return f"BlockStorage({self.name!r})"
+    def __str__(self) -> str:
+        return f"block {self.name}"
 
     def read(self, path: str) -> bytes | None:
         try:

@@ -30,14 +30,18 @@ def add_output_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def write_output(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files into the folder of `--output`. Raises UsageError."""
+def write_output(folder: Path, files: Mapping[str, bytes], page: str, output: Output) -> None:
+    """Write files into the folder of `--output`, and say where the page for people is.
+
+    Raises UsageError.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (folder / name).write_bytes(content)
     except OSError as error:
         raise UsageError(f"--output {folder}: cannot be written ({error.strerror})") from error
+    output.say(f"report: {(folder / page).absolute()}")
 
 
 def show_figures(

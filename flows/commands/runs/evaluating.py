@@ -98,7 +98,6 @@ def run_and_report(
     report = run_here(parameters, LiveInputs(progress=progress_for(output)))
     show(report, output)
     if arguments.output is not None:
-        write_output(arguments.output, files(report))
-        output.say(f"report       {(arguments.output / page).absolute()}")
+        write_output(arguments.output, files(report), page, output)
     say_if_not_recorded(output)
     return DONE if report.is_complete else FAILED

@@ -60,6 +60,5 @@ def show_history(arguments: argparse.Namespace) -> int:
         "keep their figures"
     )
     if arguments.output is not None:
-        write_output(arguments.output, history_files(report))
-        output.say(f"report       {(arguments.output / 'history.md').absolute()}")
+        write_output(arguments.output, history_files(report), "history.md", output)
     return DONE

@@ -43,7 +43,7 @@ def test_the_order_of_jobs_and_issues(
         ["1", str(first.id), "3", "1", "0.33"],
         ["2", str(second.id), "3", "0", "0.00"],
     ]
-    assert "issues: 1 issue created, 0 already there" in out
+    assert "1 issue created, 0 already there" in out
     assert (tmp_path / "jobs.csv").read_text().splitlines()[1].startswith(f"1,{first.id},3,1,")
 
     status, out, _ = cli(*common, "--order", "--json", function=False)

@@ -71,10 +71,10 @@ def test_the_default_comes_from_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CVAT_FLOWS_STORAGE", str(tmp_path / "here"))
-    assert repr(open_storage()) == repr(FolderStorage(tmp_path / "here"))
+    assert str(open_storage()) == str(FolderStorage(tmp_path / "here"))
     monkeypatch.delenv("CVAT_FLOWS_STORAGE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert repr(open_storage()) == repr(FolderStorage(tmp_path / ".cvat-flows"))
+    assert str(open_storage()) == str(FolderStorage(tmp_path / ".cvat-flows"))
 
 
 def test_a_bare_word_is_rejected_with_advice() -> None:
@@ -110,6 +110,6 @@ def test_blocks_are_opened_by_name(prefect_server: None, tmp_path: Path) -> None
     storage.write("a", b"1")
     assert storage.read("a") == b"1"
     storage.delete("a")
-    assert repr(open_storage("local-file-system/here")) == repr(FolderStorage(tmp_path))
+    assert str(open_storage("local-file-system/here")) == str(FolderStorage(tmp_path))
     with pytest.raises(StorageError, match="no Prefect block 'remote-file-system/none'"):
         open_storage("remote-file-system/none")
