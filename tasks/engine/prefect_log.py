@@ -3,10 +3,11 @@
 The task engine writes a line for each task run that succeeds, and for each one that fails up to
 three lines with a traceback of the engine itself. A filter leaves one line for each failed task
 run. A worker's flow run that fails ends with such a traceback. A second filter removes it if the
-error is one of ours, which the line about the final state names in a sentence.
+error is one of ours, which the line about the final state names in a sentence. It also removes the
+two lines about each hook that was called: what a hook has to say it says itself.
 
-The filters recognize the engines' lines by the file that wrote them, the level and the attached
-exception. They do not look at their text, which changes between versions of Prefect.
+The filters recognize the engines' lines by the file and function that wrote them, the level and the
+attached exception. They do not look at their text, which changes between versions of Prefect.
 """
 
 from __future__ import annotations
@@ -46,18 +47,20 @@ class _EngineFilter(logging.Filter):
         return error is not None and not isinstance(error, _OURS)
 
 
-class _FlowErrorFilter(logging.Filter):
+class _FlowEngineFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
+        name = getattr(record, "flow_name", None)
+        from_engine = record.pathname == flow_engine.__file__
+        if from_engine and record.levelno == logging.INFO and record.funcName == "call_hooks":
+            return name not in _flows
         if not record.exc_info or not isinstance(record.exc_info[1], _OURS):
             return True
         if record.pathname == prefect.engine.__file__:  # on the worker's terminal only
             return False
-        name = getattr(record, "flow_name", None)
-        from_engine = record.pathname == flow_engine.__file__
         return not (from_engine and (name == _UNKNOWN or name in _flows))
 
 
-_FLOW_ERROR_FILTER = _FlowErrorFilter()
+_FLOW_ENGINE_FILTER = _FlowEngineFilter()
 _ENGINE_FILTER = _EngineFilter()
 _CLEAN_FILTER = CleanFilter()
 
@@ -75,6 +78,6 @@ def filter_log(flow_name: str) -> None:
             remember_pair(secret.get_secret_value())
     logging.getLogger("prefect.task_runs").addFilter(_ENGINE_FILTER)
     for name in ("prefect.flow_runs", "prefect.engine"):
-        logging.getLogger(name).addFilter(_FLOW_ERROR_FILTER)
+        logging.getLogger(name).addFilter(_FLOW_ENGINE_FILTER)
     for name in ("prefect.task_runs", "prefect.flow_runs"):
         logging.getLogger(name).addFilter(_CLEAN_FILTER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,59 @@ def test_without_a_prefect_server(
     assert "Traceback" not in done.stderr
     assert "ERROR" not in done.stderr
     assert frames_of(task) == [0, 1, 2, *range(4, 10)]
+
+
+def test_the_log_level(
+    make_task: Callable[..., Any], function_file: Path, environment: dict[str, str]
+) -> None:
+    task = make_task(1)
+    errors = []
+    for level in ([], ["--log-level", "info"]):
+        done = subprocess.run(
+            command("annotate", task.id, "-f", function_file, *level),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        errors.append(done.stderr)
+    line = re.compile(r"^\d\d:\d\d:\d\d INFO CVAT task: http", re.MULTILINE)
+    assert [bool(line.search(text)) for text in errors] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected", "never"),
+    [
+        ("cvat-flows anno", {"annotate", "annotate-new"}, {"undo"}),
+        ("cvat-flows undo --dr", {"--dry-run"}, {"--yes"}),
+        ("cvat-flows annotate 12 --existing ", {"keep", "replace", "clear"}, {"annotate"}),
+    ],
+)
+def test_a_shell_completes(
+    environment: dict[str, str], tmp_path: Path, line: str, expected: set[str], never: set[str]
+) -> None:
+    answer = tmp_path / "answer"
+    done = subprocess.run(
+        command(),
+        env={
+            **environment,
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_IFS": "\n",
+            "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+        },
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    words = {word.strip() for word in answer.read_text().split("\n")}
+    assert expected <= words
+    assert not never & words
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from attrs import evolve
 from cvat_sdk import Client, models
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -18,12 +20,15 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Crashed, Failed, Running
 
 from cvat_flows.flows.prefect_flows import annotate_new_tasks_flow, annotate_task_flow
-from cvat_flows.flows.sweep.child_runs import fail_sweep_of
+from cvat_flows.flows.sweep.child_runs import fail_sweep_of, mark_failed_runs
+from cvat_flows.flows.sweep.listing import ListedTask
+from cvat_flows.flows.sweep.report import SweepReport, SweepRow
 from cvat_flows.tasks.cvat.client.server import ServerSettings
 from cvat_flows.tasks.cvat.client.settings import command_line_settings
+from tests.support.identity import task_number
 
 pytestmark = pytest.mark.usefixtures("storage_folder", "prefect_server")
 
@@ -126,3 +131,39 @@ def test_only_sweeps_fail_with_the_runs_that_they_started(prefect: SyncPrefectCl
     ended = prefect.read_flow_run(sweep_id(state)).state
     assert ended is not None
     assert ended.is_completed()
+
+
+def test_runs_that_fail_before_the_sweep_ends_are_marked(
+    prefect: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @flow
+    def part() -> None: ...
+
+    endings = [
+        Completed(),
+        Failed(message="1 of 1 frame failed"),
+        Crashed(message="the machine went off"),
+        Running(),
+    ]
+    runs = [prefect.create_flow_run(part, state=state) for state in endings]
+    task = ListedTask(
+        identity=task_number(7),
+        updated=datetime(2026, 1, 1, tzinfo=UTC),
+        name="drive",
+        frames=1,
+        dimension="2d",
+        project_id=None,
+        url="",
+    )
+    row = SweepRow(task=task, rule="1", outcome="handed over")
+    report = SweepReport(rows=[row, *(evolve(row, run_id=run.id) for run in runs)])
+    monkeypatch.setattr("cvat_flows.flows.sweep.child_runs._PAGE", 2)  # they are on two pages
+    mark_failed_runs(report)
+    assert [(one.outcome, one.text) for one in report.rows] == [
+        ("handed over", ""),
+        ("handed over", ""),
+        ("failed", "Failed: 1 of 1 frame failed"),
+        ("failed", "Crashed: the machine went off"),
+        ("handed over", ""),
+    ]
+    assert report.failed

@@ -156,5 +156,41 @@ def test_a_flow_run_of_a_worker_ends_without_a_traceback_of_ours(
     assert any(record.exc_info for record in records) is has_traceback
 
 
+@pytest.mark.parametrize(
+    ("name", "lines_about_hooks"), [("annotate-task", 0), ("a flow of the user's", 2)]
+)
+def test_hooks_of_our_flows_write_no_lines(
+    prefect_server: None, name: str, lines_about_hooks: int
+) -> None:
+    filter_log("annotate-task")
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("prefect.flow_runs")
+
+    def look_after(*_: Any) -> None:
+        return
+
+    def break_down(*_: Any) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    @flow(name=name, persist_result=False, on_failure=[look_after])
+    def fail() -> Any:
+        return Failed(message="1 of 1 frame failed")
+
+    logger.addHandler(handler)
+    try:
+        fail(return_state=True)
+        texts = [record.getMessage() for record in records]
+        fail.on_failure_hooks[:] = [break_down]
+        fail(return_state=True)
+    finally:
+        logger.removeHandler(handler)
+    assert sum("look_after" in text for text in texts) == lines_about_hooks
+    assert any("1 of 1 frame failed" in text for text in texts)
+    # A hook that fails is worth a line.
+    assert any("break_down" in record.getMessage() and record.exc_info for record in records)
+
+
 def test_other_flows_keep_their_log(log_lines: LogLines) -> None:
     assert len(log_lines(succeed, name="a flow of the user's")) == 1
