@@ -15,9 +15,8 @@ from cvat_sdk import Client
 
 from aa_functions.reference import LoadedFunction
 from cvat_flows.tasks.check.remap import check_thresholds
+from cvat_flows.tasks.cvat.access import read_labels, read_media
 from cvat_flows.tasks.cvat.client.errors import CvatUnavailable
-from cvat_flows.tasks.cvat.labels import fetch_labels as read_labels
-from cvat_flows.tasks.cvat.task import fetch_media as read_media
 from cvat_flows.tasks.detect.timeout import FunctionHangs
 from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.engine.definition import Ending
@@ -63,15 +62,15 @@ _NETWORK_STEP: dict[str, Any] = {
 
 
 @step(name="fetch-media", run_name="fetch frames and jobs of task {task_id}", **_NETWORK_STEP)
-def fetch_media(client: Client, task_id: int) -> TaskMedia:
-    """Read the task's frames and jobs."""
-    return read_media(client, task_id)
+def fetch_media(client: Client, task_id: int, jobs: Collection[int] | None) -> TaskMedia:
+    """Read the task's frames and jobs; see `tasks.cvat.access`."""
+    return read_media(client, task_id, jobs)
 
 
-@step(name="fetch-labels", run_name="fetch labels of task {task_id}", **_NETWORK_STEP)
-def fetch_labels(client: Client, task_id: int) -> tuple[Label, ...]:
+@step(name="fetch-labels", run_name="fetch labels of task {media.task_id}", **_NETWORK_STEP)
+def fetch_labels(client: Client, media: TaskMedia) -> tuple[Label, ...]:
     """Read the task's labels."""
-    return read_labels(client, task_id=task_id)
+    return read_labels(client, media)
 
 
 @step(name="match-spec", run_name="match labels of {function.title}")

@@ -22,10 +22,10 @@ from cvat_flows.flows.commands.printing.tables import light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.settings import find_settings
-from cvat_flows.tasks.cvat.task import fetch_identity
 from cvat_flows.tasks.record.history import RunEntry, read_history
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.record.manifest_file import FrameRecord, RunStamp
+from cvat_flows.tasks.record.single_jobs import find_identities
 from cvat_flows.tasks.storage import open_storage
 
 Row = tuple[int, int, FrameRecord]
@@ -47,22 +47,27 @@ def run(arguments: argparse.Namespace) -> int:
     use_server_arguments(arguments)
     output = Output.of(arguments)
     client = connect(find_settings(arguments.server))
-    storage, task = open_storage(), fetch_identity(client, task_id)
-    names = functions_of_task(storage, task)
-    if not names:
+    storage = open_storage()
+    tasks = find_identities(client, storage, task_id)
+    known = [(task, name) for task in tasks for name in functions_of_task(storage, task)]
+    if not known:
         text = f"task {task_id} on {client.api_map.host}: no manifest, so nothing was uploaded"
-        output.say("; ".join(filter(None, [text, describe_namesakes(storage, task)])))
-    for name in names:
+        output.say("; ".join(filter(None, [text, describe_namesakes(storage, tasks[0])])))
+    for task, name in known:
         shown = short_name(name)
+        if task.job_id is not None:
+            shown += f", job {task.job_id} alone"
         manifest = Manifest(storage, task=task, function=name, run=RunStamp(id=""))
         rows = list(manifest.records())
         for job_id, frame, record in rows:
-            output.row({"function": shown, "job": job_id, "frame": frame, **asdict(record)})
+            output.row(
+                {"function": short_name(name), "job": job_id, "frame": frame, **asdict(record)}
+            )
         if arguments.frames:
             output.show(_frames(shown, rows))
         else:
             output.show(_runs(shown, rows, read_history(storage, task=task, function=name)))
-    if names and not arguments.frames:
+    if known and not arguments.frames:
         output.say(
             "now: annotations of the run that the record still lists; to delete those of one run: "
             f"cvat-flows undo {task_id} --run RUN"

@@ -20,17 +20,16 @@ from cvat_flows.flows.commands.printing.output import Output
 from cvat_flows.flows.commands.printing.tables import light_table
 from cvat_flows.flows.commands.printing.terminal import line
 from cvat_flows.flows.parameters import AnnotateTaskParameters
+from cvat_flows.tasks.cvat.access import read_labels, read_media
 from cvat_flows.tasks.cvat.client.connection import connect
 from cvat_flows.tasks.cvat.client.settings import find_settings
-from cvat_flows.tasks.cvat.labels import fetch_labels
-from cvat_flows.tasks.cvat.task import fetch_media
 from cvat_flows.tasks.matching.mapping import load_mapping
 from cvat_flows.tasks.matching.match import compare_spec
 from cvat_flows.tasks.matching.result import MISMATCHES, MatchRow
 from cvat_flows.tasks.model.labels import labels_of_spec
 from cvat_flows.tasks.model.text import counted
 
-_USED = {"server", "allow_unmatched_labels", "conv_mask_to_poly", "label_mapping"}
+_USED = {"server", "jobs", "allow_unmatched_labels", "conv_mask_to_poly", "label_mapping"}
 _NOT_OPTIONS = set(AnnotateTaskParameters.model_fields) - _USED
 
 
@@ -42,11 +41,11 @@ def run(arguments: argparse.Namespace) -> int:
     parameters = build(AnnotateTaskParameters, task_values(arguments, exclude=_NOT_OPTIONS))
     use_server_arguments(arguments)
     client = connect(find_settings(parameters.server))
-    media = fetch_media(client, parameters.task_id)
+    media = read_media(client, parameters.task_id, parameters.jobs)
     function = load_function(parameters.reference)
     comparison = compare_spec(
         labels_of_spec(function.function.spec),
-        fetch_labels(client, task_id=parameters.task_id),
+        read_labels(client, media),
         allow_unmatched_labels=parameters.allow_unmatched_labels,
         conv_mask_to_poly=parameters.conv_mask_to_poly,
         mapping=load_mapping(parameters.label_mapping),

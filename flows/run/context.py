@@ -55,9 +55,9 @@ def _read_task(
         _show_phase(live, "connecting to CVAT")
     client = live.client or connect_for_run(find_settings(parameters.server))
     remember_session(client)
-    media = fetch_media(client, parameters.task_id)
+    media = fetch_media(client, parameters.task_id, parameters.jobs)
     name_flow_run(parameters, media, live)
-    return client, media, fetch_labels(client, parameters.task_id)
+    return client, media, fetch_labels(client, media)
 
 
 def _load_function(parameters: AnnotateTaskParameters, live: LiveInputs) -> LoadedFunction:

@@ -12,7 +12,12 @@ from attrs import evolve, frozen
 
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import RunContext
-from cvat_flows.flows.run.record_fit import adapt_records, is_task_older, log_namesakes
+from cvat_flows.flows.run.record_fit import (
+    adapt_records,
+    check_records,
+    is_task_older,
+    log_namesakes,
+)
 from cvat_flows.flows.run.unknown_inputs import warn_of_missing_input
 from cvat_flows.tasks.cvat.annotated_frames import annotated_frames
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
@@ -145,6 +150,7 @@ def open_record(context: RunContext) -> Iterator[RunRecord]:
     )
     log_namesakes(context)
     if parameters.dry_run:
+        check_records(context)
         manifest.ignore_records = is_task_older(context, manifest)
         with _present(context, manifest) as present:
             yield RunRecord(context=context, manifest=manifest, lease=None, present=present)
@@ -156,6 +162,7 @@ def open_record(context: RunContext) -> Iterator[RunRecord]:
         wait=parameters.wait_for_writer,
         writes_later=True,
     ) as lease:
+        check_records(context)
         if is_task_older(context, manifest):
             lease.begin_writing()
             adapt_records(context, manifest)

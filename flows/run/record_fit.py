@@ -9,6 +9,7 @@ from cvat_flows.tasks.engine.current import run_logger
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.record.manifest_file import manifest_folder
 from cvat_flows.tasks.record.manifest_summary import read_summary
+from cvat_flows.tasks.record.single_jobs import check_other_records
 from cvat_flows.tasks.upload.reconcile import forget_what_is_gone
 
 
@@ -33,13 +34,26 @@ def log_namesakes(context: RunContext) -> None:
         run_logger().info("a new record begins for task %s: %s", task.task_id, others)
 
 
+def check_records(context: RunContext) -> None:
+    """Raise TwoRecords or TaskIsBusy if another record is about the same jobs."""
+    media = context.media
+    check_other_records(
+        context.client,
+        context.storage,
+        media.identity,
+        (job.id for job in media.selected_jobs(context.parameters.jobs)),
+        server=media.host,
+        writes=not context.parameters.dry_run,
+    )
+
+
 def is_task_older(context: RunContext, manifest: Manifest) -> bool:
     """Return whether the task is older than its record."""
     summary = read_summary(manifest.storage, task=manifest.task, function=manifest.function)
     if summary is None or not summary.is_later_than(context.media.updated):
         return False
     # Another run may have ended since this one read the task.
-    return summary.is_later_than(fetch_updated(context.client, manifest.task.task_id))
+    return summary.is_later_than(fetch_updated(context.client, manifest.task))
 
 
 def adapt_records(context: RunContext, manifest: Manifest) -> None:

@@ -196,7 +196,7 @@ class Uploads:
         skipped = {row.frame: row.skipped for row in self.report.rows.values() if row.skipped}
         write_summary(
             self.record.manifest,
-            frames=context.media.size,
+            frames=context.media.frame_count,
             task_updated=_last_change(context),
             excluded={n for n, why in skipped.items() if why not in (DONE, ANNOTATED, SET_ASIDE)},
             annotated={number for number, why in skipped.items() if why == ANNOTATED},
@@ -206,7 +206,7 @@ class Uploads:
 def _last_change(context: RunContext) -> datetime:
     """Return when the task was last changed, by CVAT's clock: if it is away, before this run."""
     try:
-        return fetch_updated(context.client, context.media.task_id)
+        return fetch_updated(context.client, context.media.identity)
     except (CvatUnavailable, CvatRefused):
         return context.media.updated
 

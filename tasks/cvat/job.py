@@ -1,17 +1,34 @@
-"""Fetch the frames of a CVAT job."""
+"""Fetch a CVAT job and its frames."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.client.http import get_json
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
+JOB_FIELDS = ("task_id", "type", "start_frame", "stop_frame", "created_date", "updated_date")
+"""Fields that CVAT always shows of a job."""
+
 
 class NotWritable(CvatFlowsError):
     """Annotations must not be uploaded to this CVAT job."""
+
+
+def fetch_job(client: Client, job_id: int, *, task_id: int | None = None) -> Any:
+    """Fetch a job as CVAT's JSON.
+
+    Raises CvatRefused and CvatUnavailable, and NotWritable if the job is not one of `task_id`.
+    """
+    job = get_json(client, f"/api/jobs/{job_id}", subject=f"job {job_id}", fields=JOB_FIELDS)
+    if task_id not in (None, job["task_id"]):
+        raise NotWritable(
+            f"job {job_id} belongs to task {job['task_id']}, not to task {task_id}; check the ids"
+        )
+    return job
 
 
 def frames_of_job(
@@ -24,16 +41,7 @@ def frames_of_job(
     Raises NotWritable if the job belongs to another task, if it is neither an annotation job nor
     the ground-truth job, or if it is the ground-truth job and `ground_truth` is False.
     """
-    job = get_json(
-        client,
-        f"/api/jobs/{job_id}",
-        subject=f"job {job_id}",
-        fields=["task_id", "type", "start_frame", "stop_frame"],
-    )
-    if job["task_id"] != task_id:
-        raise NotWritable(
-            f"job {job_id} belongs to task {job['task_id']}, not to task {task_id}; check the ids"
-        )
+    job = fetch_job(client, job_id, task_id=task_id)
     if job["type"] == "annotation" or job.get("parent_job_id"):
         return range(job["start_frame"], job["stop_frame"] + 1)
     if job["type"] != "ground_truth":

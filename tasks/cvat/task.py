@@ -10,6 +10,7 @@ from cvat_sdk import Client
 
 from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
 from cvat_flows.tasks.cvat.client.http import get_all_pages, get_json
+from cvat_flows.tasks.cvat.job import fetch_job
 from cvat_flows.tasks.model.credentials import without_user
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.identity import TaskIdentity, identity_of_row, parse_date
@@ -84,10 +85,14 @@ def fetch_identity(client: Client, task_id: int) -> TaskIdentity:
     return identity_of_row(_fetch_task(client, task_id))
 
 
-def fetch_updated(client: Client, task_id: int) -> datetime:
-    """Fetch when a task was last changed, by CVAT's clock. Raises as `fetch_identity` does."""
-    row = _fetch_task(client, task_id)
-    return parse_date(row["updated_date"])
+def fetch_updated(client: Client, task: TaskIdentity) -> datetime:
+    """Fetch when a task was last changed, by CVAT's clock. Raises as `fetch_identity` does.
+
+    If the user may use only one job of the task: when the job was.
+    """
+    if task.job_id is not None:
+        return parse_date(fetch_job(client, task.job_id)["updated_date"])
+    return parse_date(_fetch_task(client, task.task_id)["updated_date"])
 
 
 def _fetch_task(client: Client, task_id: int) -> Any:

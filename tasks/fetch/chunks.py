@@ -123,7 +123,7 @@ def download_chunk(client: Client, media: TaskMedia, number: int, *, wait: Wait)
         file, updated = download
         if media.chunk_type == "video":
             again = partial(_same_content, downloads, updated)
-            accepted = media.image_sizes(media.frame(number * media.chunk_size))
+            accepted = media.image_sizes(media.frame(media.chunk_frames(number)[0]))
             return VideoChunk(file, updated, count=len(sizes), sizes=accepted, download_again=again)
         try:
             return ImageChunk(file, updated, sizes=sizes)
@@ -175,15 +175,15 @@ def _download(
     try:
         answer = get(
             client,
-            f"/api/tasks/{media.task_id}/data",
+            media.data_path,
             subject=f"chunk {number} of task {media.task_id}",
             sink=file,
             # A body in one piece costs half as much as a file in memory that grows.
             min_sink_size=MAX_CHUNK_IN_MEMORY,
             wait=wait,
             type="chunk",
-            number=number,
             quality="original",
+            **media.chunk_query(number),
         )
     except BaseException:
         file.close()

@@ -97,10 +97,10 @@ class FrameLoader:
         Frames that the chunk does not contain, and all frames if there is no chunk, are downloaded
         one by one. Raises CvatRefused and CvatUnavailable.
         """
-        size = self._media.chunk_size
+        index = self._media.index_in_chunk
         if isinstance(chunk, VideoChunk):
-            pictures = chunk.pictures([frame.number % size for frame in frames])
-            return [self._video_frame(f, pictures.get(f.number % size)) for f in frames]
+            pictures = chunk.pictures([index(frame) for frame in frames])
+            return [self._video_frame(frame, pictures.get(index(frame))) for frame in frames]
         if isinstance(chunk, ImageChunk):
             return self._from_archive(chunk, frames)
         return [self._download(frame) for frame in frames]
@@ -111,10 +111,8 @@ class FrameLoader:
         return self._from_cache(frame, picture.content_hash) or _loaded_frame(frame, picture)
 
     def _from_archive(self, archive: ImageChunk, frames: list[Frame]) -> list[LoadedFrame]:
-        size = self._media.chunk_size
-
         def read(frame: Frame) -> tuple[bytes, str] | None:
-            content = archive.read(frame.number % size)
+            content = archive.read(self._media.index_in_chunk(frame))
             return None if content is None else (content, hash_file(content))
 
         def decode(frame: Frame, entry: tuple[bytes, str] | None) -> LoadedFrame:
@@ -145,7 +143,7 @@ class FrameLoader:
         try:
             answer = get(
                 self._client,
-                f"/api/tasks/{self._media.task_id}/data",
+                self._media.data_path,
                 subject=f"frame {frame.number} ({shorten_name(frame.name, 80)}) of task "
                 f"{self._media.task_id}",
                 wait=interruptible(self._stop),

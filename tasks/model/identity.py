@@ -20,15 +20,25 @@ class TaskIdentity:
 
     task_id: int
     created: datetime
-    """In UTC."""
+    """In UTC. Of the job, if `job_id` is set."""
+    job_id: int | None = None
+    """The only job of the task that the user may use. CVAT does not tell such a user when the task
+    was created, so the job's date stands for it."""
 
     @property
     def folder(self) -> str:
-        """A relative path for files about the task: `task-5/20261130T191851123456Z`."""
-        return f"{folder_of_number(self.task_id)}/{self.created:%Y%m%dT%H%M%S%fZ}"
+        """A relative path for files about the task: `task-5/20261130T191851123456Z`.
+
+        Of a single job: `task-5-jobs/17-20261130T191852654321Z`.
+        """
+        date = f"{self.created:%Y%m%dT%H%M%S%fZ}"
+        if self.job_id is None:
+            return f"{folder_of_number(self.task_id)}/{date}"
+        return f"{folder_of_jobs(self.task_id)}/{self.job_id}-{date}"
 
     def __str__(self) -> str:
-        return f"task {self.task_id}, created {self.created:%Y-%m-%d %H:%M:%S} UTC"
+        what = f"task {self.task_id}" if self.job_id is None else f"job {self.job_id}"
+        return f"{what}, created {self.created:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def folder_of_number(task_id: int) -> str:
@@ -36,9 +46,21 @@ def folder_of_number(task_id: int) -> str:
     return f"task-{task_id}"
 
 
+def folder_of_jobs(task_id: int) -> str:
+    """Return the folder of the single jobs of all tasks with this id, on any server."""
+    return f"{folder_of_number(task_id)}-jobs"
+
+
 def identity_of_row(task: Mapping[str, Any]) -> TaskIdentity:
     """Return the identity of a task, from CVAT's JSON."""
     return TaskIdentity(task_id=task["id"], created=parse_date(task["created_date"]))
+
+
+def identity_of_job(job: Mapping[str, Any]) -> TaskIdentity:
+    """Return the identity of a job that the user may use without the task, from CVAT's JSON."""
+    return TaskIdentity(
+        task_id=job["task_id"], created=parse_date(job["created_date"]), job_id=job["id"]
+    )
 
 
 def parse_date(text: str) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import field, frozen
 
@@ -74,7 +74,9 @@ class TaskMedia:
     """When the task or its annotations were last changed, by CVAT's clock."""
     name: str
     size: int
-    """Number of frames, including deleted ones."""
+    """Number of frames, including deleted ones. If only a job is known: up to its last frame."""
+    first: int = 0
+    """Number of the first frame that is known. Only of a job it can be above 0."""
     chunk_size: int
     chunk_type: Literal["imageset", "video"]
     """What chunks of original quality contain."""
@@ -96,7 +98,7 @@ class TaskMedia:
     honeypot_frames: frozenset[int] = field(default=frozenset(), repr=False)
     """Copies of pool frames that CVAT mixed into annotation jobs."""
     names: tuple[str, ...] = field(repr=False)
-    """File name of each frame; for a video, only the name of the video."""
+    """File name of each frame from `first` on; for a video, only the name of the video."""
     sizes: tuple[tuple[int, int], ...] = field(repr=False)
     """Width and height in pixels, one entry per name."""
     _starts: tuple[int, ...] = field(init=False, repr=False, eq=False)
@@ -115,6 +117,21 @@ class TaskMedia:
     @property
     def task_url(self) -> str:
         return f"{self.host}/tasks/{self.task_id}"
+
+    @property
+    def data_path(self) -> str:
+        """Where CVAT offers the images: those of the task, or of the only job that is known."""
+        job_id = self.identity.job_id
+        return f"/api/tasks/{self.task_id}/data" if job_id is None else f"/api/jobs/{job_id}/data"
+
+    def chunk_query(self, chunk: int) -> dict[str, Any]:
+        """Return how CVAT is asked for a chunk. It counts those of a job from the job's start."""
+        return {"number" if self.identity.job_id is None else "index": chunk}
+
+    @property
+    def frame_count(self) -> int:
+        """Number of frames that are known."""
+        return self.size - self.first
 
     @property
     def images_version(self) -> str:
@@ -141,20 +158,23 @@ class TaskMedia:
 
         `jobs=None` means all jobs except replicas.
         """
-        entry = min(number, len(self.names) - 1)
+        entry = self._entry(number)
         width, height = self.size_of(number)
         return Frame(
             number=number,
             name=self.names[entry],
             width=width,
             height=height,
-            chunk=number // self.chunk_size,
+            chunk=(number - self.first) // self.chunk_size,
             job_ids=self.job_ids_of(number) if jobs is None else self._selected(number, jobs),
         )
 
     def size_of(self, number: int) -> tuple[int, int]:
         """Return a frame's width and height in pixels."""
-        return self.sizes[min(number, len(self.sizes) - 1)]
+        return self.sizes[self._entry(number)]
+
+    def _entry(self, number: int) -> int:
+        return max(0, min(number - self.first, len(self.names) - 1))
 
     def image_sizes(self, frame: Frame) -> tuple[tuple[int, int], ...]:
         """Return the sizes that a frame's image may have. The first is the one that CVAT says."""
@@ -166,8 +186,12 @@ class TaskMedia:
 
     def chunk_frames(self, chunk: int) -> range:
         """Return the numbers of the frames that a chunk contains."""
-        first = chunk * self.chunk_size
+        first = self.first + chunk * self.chunk_size
         return range(first, min(first + self.chunk_size, self.size))
+
+    def index_in_chunk(self, frame: Frame) -> int:
+        """Return how many images of the frame's chunk come before it."""
+        return (frame.number - self.first) % self.chunk_size
 
     def _selected(self, number: int, jobs: Collection[int]) -> tuple[int, ...]:
         replicas = (job.id for job in self.replica_jobs if job.id in jobs and number in job)

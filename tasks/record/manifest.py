@@ -199,9 +199,15 @@ def functions_of_task(storage: Storage, task: TaskIdentity) -> list[str]:
     return sorted({file.function for file in files})
 
 
+def recorded_tasks(storage: Storage, task_id: int, server: str) -> list[TaskIdentity]:
+    """Return the tasks with this id that have a manifest, begun at this server's address."""
+    files = _one_file_each(storage, folder_of_namesakes(task_id), depth=3)
+    return [file.task for file in files if file.server == server]
+
+
 def describe_namesakes(storage: Storage, task: TaskIdentity) -> str:
     """Say which other tasks with the same id have a manifest; return "" if there are none."""
-    files = _one_file_each(storage, folder_of_namesakes(task), depth=3)
+    files = _one_file_each(storage, folder_of_namesakes(task.task_id), depth=3)
     others = [f"{file.task} on {file.server}" for file in files if file.task != task]
     if not others:
         return ""

@@ -99,9 +99,9 @@ def manifest_folder(task: TaskIdentity, function: str | None = None) -> str:
     return folder if function is None else f"{folder}/{unique_slug(function)}"
 
 
-def folder_of_namesakes(task: TaskIdentity) -> str:
-    """Return the folder of the manifests of all tasks with this task's id, on any server."""
-    return f"{MANIFESTS}/{folder_of_number(task.task_id)}"
+def folder_of_namesakes(task_id: int) -> str:
+    """Return the folder of the manifests of all tasks with this id, on any server."""
+    return f"{MANIFESTS}/{folder_of_number(task_id)}"
 
 
 def unique_slug(text: str) -> str:
@@ -160,6 +160,7 @@ def dump_job_file(file: JobFile) -> bytes:
         "server": file.server,
         "task_id": file.task.task_id,
         "task_created": file.task.created.isoformat(),
+        **({} if file.task.job_id is None else {"only_job": file.task.job_id}),
         "job_id": file.job_id,
         "function": file.function,
         "runs": [run.to_json() for run in runs],
@@ -178,7 +179,11 @@ def parse_job_file(content: bytes) -> JobFile:
     runs = [RunStamp(**run) for run in top["runs"]]
     creators, labels = top["creators"], top.get("labels", [])
     return JobFile(
-        task=TaskIdentity(task_id=top["task_id"], created=parse_date(top["task_created"])),
+        task=TaskIdentity(
+            task_id=top["task_id"],
+            created=parse_date(top["task_created"]),
+            job_id=top.get("only_job"),
+        ),
         server=top["server"],
         job_id=top["job_id"],
         function=top["function"],

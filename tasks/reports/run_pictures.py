@@ -108,7 +108,7 @@ class RunPictures:
         # One attempt: the picture is optional, and CVAT may have a problem at the moment.
         return get(
             self.client,
-            f"/api/tasks/{self.media.task_id}/data",
+            self.media.data_path,
             subject=f"frame {frame.number} of task {self.media.task_id}",
             policy=evolve(DEFAULT_POLICY, max_attempts=1),
             type="frame",

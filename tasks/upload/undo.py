@@ -9,13 +9,14 @@ from cvat_sdk import Client
 
 from aa_functions.identity import named_alike
 from aa_functions.installed import installed_functions, short_name
-from cvat_flows.tasks.cvat.task import fetch_identity, fetch_updated
+from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.record.history import add_to_history, entry_of
 from cvat_flows.tasks.record.lease import task_lease
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
 from cvat_flows.tasks.record.manifest_file import RunStamp, now
 from cvat_flows.tasks.record.manifest_summary import read_summary, write_summary
+from cvat_flows.tasks.record.single_jobs import find_identities
 from cvat_flows.tasks.storage import Storage
 from cvat_flows.tasks.upload.frames.result import UploadOptions
 from cvat_flows.tasks.upload.undo_job import UndoneJob, records_by_job, undo_job
@@ -68,37 +69,54 @@ def undo(
         CvatUnavailable, CvatRefused: CVAT does not carry out the requests.
     """
     options = options or UploadOptions()
-    task = fetch_identity(client, task_id)
-    names = _names(functions_of_task(storage, task), function)
+    tasks = find_identities(client, storage, task_id)
+    known = {task: functions_of_task(storage, task) for task in tasks}
+    names = _names(sorted({name for of_task in known.values() for name in of_task}), function)
+    manifests = {
+        task: [
+            Manifest(storage, task=task, function=name, run=stamp)
+            for name in names
+            if name in known[task]
+        ]
+        for task in tasks
+    }
     if run and len(run) < LENGTH_OF_ID:
-        run = _full_run_id(
-            run, [Manifest(storage, task=task, function=n, run=stamp) for n in names]
-        )
+        run = _full_run_id(run, [one for of_task in manifests.values() for one in of_task])
     undone: list[UndoneJob] = []
-    with task_lease(storage, task=task, run=stamp, wait=wait) as lease:
-        options = evolve(options, check=lease.check, quiet_since=lease.quiet_since)
-        for name in names:
-            manifest = Manifest(storage, task=task, function=name, run=stamp)
-            for job_id, records in records_by_job(manifest, run):
-                undone.append(undo_job(client, job_id, manifest, records, run, options))
-            deleted = sum(job.deleted for job in undone if job.function == name)
-            if deleted and not options.dry_run:
-                entry = entry_of(stamp, action="undo", ended=now(), deleted=deleted)
-                add_to_history(storage, entry, task=task, function=name)
-            summary = read_summary(storage, task=task, function=name)
-            if summary and not options.dry_run:
-                write_summary(
-                    manifest,
-                    frames=summary.frames,
-                    task_updated=fetch_updated(client, task_id),
-                    skipped=summary.skipped,
-                )
+    for task in tasks:
+        with task_lease(storage, task=task, run=stamp, wait=wait) as lease:
+            held = evolve(options, check=lease.check, quiet_since=lease.quiet_since)
+            for manifest in manifests[task]:
+                undone += _undo_function(client, manifest, run, held)
     if not undone:
         which = f"run {run}" if run else "this project"
-        others = describe_namesakes(storage, task)
+        others = describe_namesakes(storage, tasks[0])
         raise NothingToUndo(
             f"task {task_id}: the manifest contains nothing that {which} put there; "
             + (others or f"`cvat-flows manifest {task_id}` shows its content")
+        )
+    return undone
+
+
+def _undo_function(
+    client: Client, manifest: Manifest, run: str | None, options: UploadOptions
+) -> list[UndoneJob]:
+    undone = [
+        undo_job(client, job_id, manifest, records, run, options)
+        for job_id, records in records_by_job(manifest, run)
+    ]
+    if options.dry_run:
+        return undone
+    storage, task, function = manifest.storage, manifest.task, manifest.function
+    if deleted := sum(job.deleted for job in undone):
+        entry = entry_of(manifest.run, action="undo", ended=now(), deleted=deleted)
+        add_to_history(storage, entry, task=task, function=function)
+    if summary := read_summary(storage, task=task, function=function):
+        write_summary(
+            manifest,
+            frames=summary.frames,
+            task_updated=fetch_updated(client, task),
+            skipped=summary.skipped,
         )
     return undone
 

@@ -122,7 +122,7 @@ def upload(attempt: Attempt, storage: FolderStorage) -> None:
         write_summary(
             manifest,
             frames=len(outcomes),
-            task_updated=fetch_updated(client, attempt.task.task_id),
+            task_updated=fetch_updated(client, attempt.task),
         )
 
 

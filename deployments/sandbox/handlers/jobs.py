@@ -25,6 +25,8 @@ def update_job(call: Call) -> Response:
     for name, choices in CHOICES.items():
         if fields.get(name, choices[0]) not in choices:
             raise Refusal(400, {name: [f'"{fields[name]}" is not a valid choice.']})
+    if {"assignee", "stage"} & fields.keys():
+        call.find("task", job["task_id"])  # somebody assigned to a job only may not change these
     if fields.get("assignee") and call.store.get("user", fields["assignee"]) is None:
         raise Refusal(400, {"assignee": [f'Invalid pk "{fields["assignee"]}".']})
     if fields.get("stage", job["stage"]) != job["stage"]:

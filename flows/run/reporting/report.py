@@ -90,7 +90,7 @@ def new_report(context: RunContext, plan: Plan) -> RunReport:
     selected = context.parameters.jobs or ()
     replicas = (job.id for job in context.media.replica_jobs)
     report.replica_jobs = tuple(job_id for job_id in replicas if job_id not in selected)
-    report.not_selected = context.media.size - plan.frame_count - len(plan.skipped)
+    report.not_selected = context.media.frame_count - plan.frame_count - len(plan.skipped)
     return report
 
 

@@ -285,3 +285,18 @@ def test_who_may_delete_an_issue(
         assert other.delete(f"/issues/{foreign}").status_code == 403
         assert other.delete(f"/issues/{own}").status_code == 204
     assert http.delete(f"/issues/{foreign}").status_code == 204
+
+
+def test_the_assignee_of_a_job_may_not_move_it(
+    make_task: MakeTask, http: httpx.Client, sandbox: SandboxProcess
+) -> None:
+    """Only those who may use the task change the stage and the assignee of a job."""
+    job = make_task(2).get_jobs()[0].id
+    with httpx.Client(
+        base_url=f"{sandbox.url}/api", auth=sandbox.worker, trust_env=False, timeout=60
+    ) as worker:
+        user = worker.get("/users/self").json()["id"]
+        assert http.patch(f"/jobs/{job}", json={"assignee": user}).status_code == 200
+        assert worker.patch(f"/jobs/{job}", json={"state": "completed"}).status_code == 200
+        for refused in ({"stage": "acceptance"}, {"assignee": None}):
+            assert worker.patch(f"/jobs/{job}", json=refused).status_code == 403
