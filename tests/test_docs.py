@@ -47,6 +47,15 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_the_index_says_of_each_page_what_it_is() -> None:
+    index = ROOT / "docs" / "README.md"
+    sections = re.split(r"^## (.+)$", index.read_text(), flags=re.MULTILINE)
+    assert sections[1::2] == ["Quick start", "How to", "Reference", "Explanation"]
+    linked = set(re.findall(r"\]\(([\w.-]+)", " ".join(sections[2::2])))
+    pages = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb")}
+    assert pages - {"README.md"} - linked == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_paths_of_the_repository_exist(page: Path) -> None:
     folders = "|".join([*SOURCES, "bench", "docs", "tests"])
