@@ -38,6 +38,8 @@ def short_name(name: str) -> str:
     >>> short_name("aa_functions.shapes"), short_name("cars.py@104413cf")
     ('shapes', 'cars.py@104413cf')
     """
+    if "@" in name:  # a function from a file
+        return name
     return next((short for short, module in installed_functions().items() if module == name), name)
 
 

@@ -8,7 +8,7 @@ from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.context import open_context
 from cvat_flows.flows.run.detect import detect_all
 from cvat_flows.flows.run.live import live_inputs
-from cvat_flows.flows.run.memory import freeze_gc
+from cvat_flows.flows.run.memory import freeze_gc, pause_gc
 from cvat_flows.flows.run.prepare import make_plan, make_run, open_notes
 from cvat_flows.flows.run.record import open_record
 from cvat_flows.flows.run.reporting.progress import showing_progress
@@ -39,7 +39,8 @@ def annotate(parameters: AnnotateTaskParameters) -> RunReport:
 
     Raises FramesFailed if a frame failed, and the error of a run that could not start or finish.
     """
-    context = open_context(parameters, live_inputs())
+    with pause_gc():
+        context = open_context(parameters, live_inputs())
     with freeze_gc(), open_record(context) as record:
         notes = open_notes(context)
         plan = make_plan(

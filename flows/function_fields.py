@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from aa_functions.installed import installed_functions
+
+
+class _FunctionChoice:
+    """Offers the installed functions, or any other name, in the form.
+
+    They are looked up when a form is made: that reads the metadata of all installed packages.
+    """
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {
+            "anyOf": [
+                {"title": "Installed", "type": "string", "enum": list(installed_functions())},
+                {"title": "Other", "type": "string", "minLength": 1},
+            ]
+        }
+
 
 FunctionName = Annotated[
     str,
@@ -15,15 +31,7 @@ FunctionName = Annotated[
         description="AA function: the short name of an installed one (shapes), the qualified "
         "name of a Python module, or the path of a .py file",
     ),
-    # In the form: a choice of the installed functions, or any other name.
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"title": "Installed", "type": "string", "enum": list(installed_functions())},
-                {"title": "Other", "type": "string", "minLength": 1},
-            ]
-        }
-    ),
+    _FunctionChoice(),
 ]
 FunctionParameters = Annotated[
     dict[str, Any], Field(description="Arguments for the function's create(...)")

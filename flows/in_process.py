@@ -15,6 +15,7 @@ from cvat_flows.flows.finished import Finished, finished
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_server import prefect_errors
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
+from cvat_flows.flows.run.memory import pause_gc
 from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.engine.current import use_engine
 from cvat_flows.tasks.engine.plain import PlainEngine
@@ -51,7 +52,8 @@ def run_here(parameters: AnnotateTaskParameters, inputs: LiveInputs | None = Non
     Raises PrefectUnavailable if the configured Prefect server does not answer.
     """
     if prefect_is_configured():
-        from cvat_flows.flows.prefect_flows.here import run_flow
+        with pause_gc():
+            from cvat_flows.flows.prefect_flows.here import run_flow
 
         with prefect_errors():
             return run_flow(parameters, inputs or LiveInputs())

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cvat_flows.flows.run.memory import pause_gc
 from cvat_flows.tasks.engine.configured import prefect_is_configured
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
@@ -27,8 +28,9 @@ def require_prefect() -> None:
     """Raise PrefectUnavailable if a Prefect server is configured, but does not answer."""
     if not prefect_is_configured():
         return
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+    with pause_gc():
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cvat_flows.flows.commands.arguments.model_options import add_model_arguments, build
 from cvat_flows.flows.commands.arguments.server_options import (
     add_server_arguments,
     use_server_arguments,
 )
-from cvat_flows.flows.commands.arguments.task_arguments import add_function_arguments, task_values
+from cvat_flows.flows.commands.arguments.task_arguments import (
+    add_function_arguments,
+    parse_task_ids,
+    task_values,
+)
 from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.base.exit_status import DONE, FAILED
 from cvat_flows.flows.commands.base.usage_error import UsageError
@@ -18,12 +24,6 @@ from cvat_flows.flows.commands.printing.run_output import (
     progress_for,
     say_if_not_recorded,
     show_run,
-)
-from cvat_flows.flows.commands.runs.several_tasks import (
-    annotate_several,
-    find_tasks,
-    load_once,
-    parse_task_ids,
 )
 from cvat_flows.flows.in_process import run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
@@ -64,22 +64,36 @@ def run(arguments: argparse.Namespace) -> int:
     use_server_arguments(arguments)
     require_prefect()
     output = Output.of(arguments)
-    function = None
-    if several:
-        ids, function = find_tasks(
-            values, projects=arguments.project, only_new=arguments.all_new, output=output
-        )
-    wanted = [build(AnnotateTaskParameters, {**values, "task_id": task_id}) for task_id in ids]
-    if several or len(wanted) > 1:
-        status = DONE
-        if wanted:
-            status = annotate_several(wanted, function or load_once(wanted[0], output), output)
+    if several or len(ids) > 1:
+        status = _run_several(arguments, values, ids, output)
     else:
-        finished = run_here(wanted[0], LiveInputs(progress=progress_for(output)))
+        parameters = build(AnnotateTaskParameters, {**values, "task_id": ids[0]})
+        finished = run_here(parameters, LiveInputs(progress=progress_for(output)))
         show_run(output, finished.report_or_raise(), finished.url)
         status = FAILED if finished.error else DONE
     say_if_not_recorded(output)
     return status
+
+
+def _run_several(
+    arguments: argparse.Namespace, values: Mapping[str, Any], ids: Sequence[int], output: Output
+) -> int:
+    # Imported for several tasks only: the sweep takes a while to import.
+    from cvat_flows.flows.commands.runs.several_tasks import (
+        annotate_several,
+        find_tasks,
+        load_once,
+    )
+
+    function = None
+    if not ids:
+        ids, function = find_tasks(
+            values, projects=arguments.project, only_new=arguments.all_new, output=output
+        )
+    wanted = [build(AnnotateTaskParameters, {**values, "task_id": task_id}) for task_id in ids]
+    if not wanted:
+        return DONE
+    return annotate_several(wanted, function or load_once(wanted[0], output), output)
 
 
 COMMAND = Command(

@@ -18,7 +18,7 @@ from cvat_flows.tasks.detect.content_index import ContentIndex
 from cvat_flows.tasks.detect.context import CallOptions
 from cvat_flows.tasks.detect.present import PresentAnnotations
 from cvat_flows.tasks.detect.runner import FunctionRunner
-from cvat_flows.tasks.engine.current import run_logger
+from cvat_flows.tasks.engine.current import current_engine, run_logger
 from cvat_flows.tasks.fetch.plan import Plan, with_last
 from cvat_flows.tasks.fetch.source import FrameSource
 from cvat_flows.tasks.model.errors import CvatFlowsError
@@ -27,6 +27,9 @@ from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.reports.run_pictures import RunPictures
 from cvat_flows.tasks.run import AnnotationRun
 from cvat_flows.tasks.steps import plan_frames
+
+SHORT_BATCH_SIZE = 18
+"""Frames of a batch that need not be long: a quarter or a half of CVAT's own chunks."""
 
 
 class NeedsAnnotations(CvatFlowsError):
@@ -73,7 +76,7 @@ def make_plan(
     parameters = context.parameters
     plan = plan_frames(
         context.media,
-        frames_per_run=parameters.frames_per_run,
+        frames_per_run=_frames_per_run(context),
         frames=parameters.frames or context.live.default_frames(context.media, parameters.jobs),
         jobs=parameters.jobs,
         include_ground_truth=parameters.include_ground_truth,
@@ -143,6 +146,20 @@ def make_run(
         notes=notes,
         pictures=pictures,
     )
+
+
+def _frames_per_run(context: RunContext) -> int:
+    """Return the number of frames in a batch.
+
+    Long batches save task runs, and calls of `detect_batch`. If the run has neither, they cost only
+    memory, and the time to get it from the system.
+    """
+    parameters = context.parameters
+    is_given = "frames_per_run" in parameters.model_fields_set
+    takes_batches = callable(getattr(context.function.function, "detect_batch", None))
+    if is_given or takes_batches or current_engine().is_recorded:
+        return parameters.frames_per_run
+    return SHORT_BATCH_SIZE
 
 
 def _call_options(parameters: AnnotateTaskParameters) -> CallOptions:

@@ -7,10 +7,10 @@ not plain becomes an `Unreadable` with the name of its type, which fails in vali
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 from attrs import fields, frozen
 from cvat_sdk import models
 
@@ -107,7 +107,7 @@ def _items(values: Any, default: Any = None) -> Iterable[Any]:
     """Return the items of a list. Any other value is returned as one item, to fail validation."""
     if values is None and default is not None:
         return ()
-    return values if isinstance(values, list | tuple | np.ndarray) else (values,)
+    return values if isinstance(values, (list, tuple, _numpy_type("ndarray"))) else (values,)
 
 
 def _preset(item: Any) -> tuple[str, ...]:
@@ -125,15 +125,20 @@ def to_plain(value: Any) -> Any:
     kind = type(value)
     if kind is float or kind is str or kind is bool or value is None:
         return value
-    if isinstance(value, np.generic):
+    if kind is not int and isinstance(value, generic := _numpy_type("generic")):
         item = value.item()
-        return Unreadable(kind.__name__) if isinstance(item, np.generic) else to_plain(item)
+        return Unreadable(kind.__name__) if isinstance(item, generic) else to_plain(item)
     if isinstance(value, int):
         small = -MAX_INTEGER <= value < MAX_INTEGER
         return int(value) if small else Unreadable(f"int of {value.bit_length()} bits")
     if isinstance(value, float):
         return float(value)
     return "".join((value,)) if isinstance(value, str) else Unreadable(kind.__name__)
+
+
+def _numpy_type(name: str) -> Any:
+    """Return a type of numpy's, or no type if nothing has imported numpy: then no value has it."""
+    return getattr(sys.modules.get("numpy"), name, ())
 
 
 _DEFAULTS = {item.name: item.default for item in fields(Detection)}

@@ -11,7 +11,6 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
-import numpy as np
 from attrs import frozen
 
 from cvat_flows.tasks.matching.result import LabelMatch
@@ -108,6 +107,8 @@ def _mask_problem(points: Iterable[Any]) -> str | None:
 
     CVAT does not compare them, and nothing can decode a mask in which they contradict each other.
     """
+    import numpy as np  # masks only, see check.masks
+
     numbers = np.array(points, dtype=np.float64)
     if (numbers != np.floor(numbers)).any():
         return "with a fraction in its points (expected run lengths and a box in whole pixels)"

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,7 +25,6 @@ from pydantic import (
 )
 
 from cvat_flows.tasks.matching.names import canonical
-from cvat_flows.tasks.matching.strict_yaml import RepeatedKey, load_yaml
 from cvat_flows.tasks.model.errors import CvatFlowsError
 
 WILDCARD = "*"
@@ -174,6 +172,10 @@ def load_mapping(source: Mapping[str, Any] | str | Path | None) -> SpecMapping:
 
 
 def _parse_yaml(text: str) -> Any:
+    import yaml
+
+    from cvat_flows.tasks.matching.strict_yaml import RepeatedKey, load_yaml
+
     try:
         return load_yaml(text)
     except RepeatedKey as error:

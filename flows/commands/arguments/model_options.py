@@ -11,13 +11,11 @@ from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from cvat_flows.flows.commands.base.usage_error import UsageError, flag
 from cvat_flows.flows.option import Group, option_of
-from cvat_flows.tasks.matching.strict_yaml import load_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 ESSENTIAL = "essential options"
@@ -115,6 +113,10 @@ def _default_text(field: FieldInfo) -> str:
 
 def _parse_mapping(name: str, text: str) -> Any:
     """Parse a mapping in YAML or JSON, or read it from a file."""
+    import yaml
+
+    from cvat_flows.tasks.matching.strict_yaml import load_yaml
+
     try:
         # Path.is_file would raise an error if the text is too long for a path.
         value = load_yaml(Path(text).read_text() if os.path.isfile(text) else text)

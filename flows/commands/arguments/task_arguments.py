@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 from cvat_cli._internal.parsers import BuildDictAction, parse_function_parameter
@@ -98,3 +98,11 @@ def parse_task_id(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"TASK_ID {arguments.task_id}: must be the number of a CVAT task"
         ) from None
+
+
+def parse_task_ids(words: Sequence[str]) -> list[int]:
+    """Return the ids once each, in order. Raises UsageError."""
+    for word in words:
+        if not word.isdecimal() or int(word) < 1:
+            raise UsageError(f"TASK_ID {word}: must be the number of a CVAT task")
+    return list(dict.fromkeys(map(int, words)))

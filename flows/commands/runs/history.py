@@ -6,14 +6,13 @@ import argparse
 
 from cvat_flows.flows.commands.arguments.model_options import build, model_values
 from cvat_flows.flows.commands.arguments.server_options import given_server_options
-from cvat_flows.flows.commands.arguments.task_arguments import has_function
+from cvat_flows.flows.commands.arguments.task_arguments import has_function, parse_task_ids
 from cvat_flows.flows.commands.base.exit_status import DONE
 from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.flows.commands.printing.evaluation_output import show_figures, write_output
 from cvat_flows.flows.commands.printing.output import Output
 from cvat_flows.flows.commands.printing.tables import Figures
 from cvat_flows.flows.commands.printing.terminal import line
-from cvat_flows.flows.commands.runs.several_tasks import parse_task_ids
 from cvat_flows.flows.evaluation.review_parameters import (
     ReviewFinishedTasksParameters,
     ReviewTaskParameters,

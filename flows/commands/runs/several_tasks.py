@@ -28,14 +28,6 @@ from cvat_flows.tasks.storage import open_storage
 _NOT_RULE_OPTIONS = {"task_id", "function", "function_parameters", "server", "clear_existing"}
 
 
-def parse_task_ids(words: Sequence[str]) -> list[int]:
-    """Return the ids once each, in order. Raises UsageError."""
-    for word in words:
-        if not word.isdecimal() or int(word) < 1:
-            raise UsageError(f"TASK_ID {word}: must be the number of a CVAT task")
-    return list(dict.fromkeys(map(int, words)))
-
-
 def find_tasks(
     values: Mapping[str, Any], *, projects: Sequence[str], only_new: bool, output: Output
 ) -> tuple[list[int], LoadedFunction]:

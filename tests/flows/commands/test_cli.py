@@ -22,7 +22,7 @@ from cvat_flows.flows.commands.arguments.server_options import (
     use_server_arguments,
 )
 from cvat_flows.flows.commands.arguments.task_arguments import add_task_arguments, task_values
-from cvat_flows.flows.commands.base.listing import describe, find_commands
+from cvat_flows.flows.commands.base.listing import describe, find_command, find_commands
 from cvat_flows.flows.commands.base.usage_error import UsageError
 from cvat_flows.tasks.cvat.client import connection
 from cvat_flows.tasks.cvat.client.server import ServerSettings, ServerSettingsError
@@ -267,6 +267,32 @@ def test_help_lists_every_command_and_imports_none() -> None:
         assert f"\n    {name}" in done.stdout
         assert describe(entry)
     assert "Delete annotations that this project uploaded" in done.stdout
+
+
+def test_annotating_one_task_imports_only_what_every_run_needs() -> None:
+    script = (
+        "import sys\nimport cvat_flows.flows.commands.annotate\n"
+        "heavy = {'numpy', 'pandas', 'prefect', 'yaml', 'cvat_flows.flows.sweep.rules'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_command_is_found_alone_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    commands = find_commands()
+    assert all(find_command(name) == entry for name, entry in commands.items())
+    assert find_command("annotat") is None
+    metadata = tmp_path / "their_commands-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-commands\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[cvat_flows.commands]\ntheirs = theirs:COMMAND\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    theirs = find_command("theirs")
+    assert theirs is not None
+    assert theirs.value == "theirs:COMMAND"
 
 
 @pytest.mark.parametrize("name", ["sandbox", "webhook"])
