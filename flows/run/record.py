@@ -26,7 +26,8 @@ from cvat_flows.tasks.engine.current import current_engine
 from cvat_flows.tasks.fetch.plan import DONE, Plan
 from cvat_flows.tasks.model.frames import Frame
 from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.record.lease import Lease, task_lease
+from cvat_flows.tasks.record.held_lease import Lease
+from cvat_flows.tasks.record.lease import task_lease
 from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.record.manifest_file import RunStamp
 from cvat_flows.tasks.record.ownership import ManifestItem

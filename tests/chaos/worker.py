@@ -24,7 +24,8 @@ from cvat_flows.tasks.cvat.task import fetch_updated
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.model.identity import TaskIdentity
 from cvat_flows.tasks.model.labels import Label
-from cvat_flows.tasks.record.lease import LeaseLost, task_lease
+from cvat_flows.tasks.record.held_lease import LeaseLost
+from cvat_flows.tasks.record.lease import task_lease
 from cvat_flows.tasks.record.lease_file import LeaseTiming
 from cvat_flows.tasks.record.manifest import Manifest
 from cvat_flows.tasks.record.manifest_file import RunStamp

@@ -27,7 +27,8 @@ def status_of(error: BaseException) -> int:
     from cvat_flows.tasks.cvat.client.errors import CvatRefused, CvatUnavailable
     from cvat_flows.tasks.cvat.client.login import CannotConnect, NoSuchOrganization
     from cvat_flows.tasks.detect.timeout import FunctionHangs
-    from cvat_flows.tasks.record.lease import LeaseLost, TaskIsBusy
+    from cvat_flows.tasks.record.held_lease import LeaseLost
+    from cvat_flows.tasks.record.lease import TaskIsBusy
     from cvat_flows.tasks.storage import StorageError, StorageSettingsError
 
     match error:

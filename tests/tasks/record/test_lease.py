@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-import cvat_flows.tasks.record.lease as lease_module
-from cvat_flows.tasks.record.lease import Lease, LeaseLost, TaskIsBusy, task_lease
+from cvat_flows.tasks.record import held_lease
+from cvat_flows.tasks.record import lease as lease_module
+from cvat_flows.tasks.record.held_lease import Lease, LeaseLost
+from cvat_flows.tasks.record.lease import TaskIsBusy, task_lease
 from cvat_flows.tasks.record.lease_file import (
     CLOCK_ALLOWANCE,
     LeaseEntry,
@@ -289,8 +291,9 @@ def test_a_dead_process_of_this_machine_blocks_for_seconds(
         time.sleep(seconds)
 
     clocks = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=sleep)
-    monkeypatch.setattr(lease_module, "time", clocks)
-    monkeypatch.setattr(lease_module, "DEAD_HOLDER_SECONDS", 1.0)
+    for module in (held_lease, lease_module):
+        monkeypatch.setattr(module, "time", clocks)
+    monkeypatch.setattr(held_lease, "DEAD_HOLDER_SECONDS", 1.0)
     script = (
         "import os, sys; from pathlib import Path\n"
         "from cvat_flows.tasks.record.lease import task_lease\n"
@@ -346,12 +349,13 @@ def killed(folder: Path, what: str) -> None:
 def test_the_wait_is_only_for_processes_that_had_begun_to_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fates: list[str], waits: bool
 ) -> None:
-    monkeypatch.setattr(lease_module, "DEAD_HOLDER_SECONDS", 0.5)
+    monkeypatch.setattr(held_lease, "DEAD_HOLDER_SECONDS", 0.5)
     slept: list[float] = []
     clocks = SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=slept.append)
     for what in fates:
         killed(tmp_path, what)
-    monkeypatch.setattr(lease_module, "time", clocks)
+    for module in (held_lease, lease_module):
+        monkeypatch.setattr(module, "time", clocks)
     run = RunStamp(id="next")
     storage = FolderStorage(tmp_path)
     with task_lease(storage, task=task_number(1), run=run, writes_later=True) as lease:
