@@ -137,9 +137,12 @@ class HistoryReport:
                 )  # fmt: skip
 
 
-def history_section(report: HistoryReport) -> list[str]:
-    """Return the parts of a page about the history: a chart and a table for each series."""
-    series = report.series()[:_MAX_SERIES]
+def history_section(report: HistoryReport, *, least_days: int = 2) -> list[str]:
+    """Return the parts of a page about the history: a chart and a table for each series.
+
+    Series of fewer days are left out.
+    """
+    series = [one for one in report.series() if len(one.days) >= least_days][:_MAX_SERIES]
     if not series:
         return []
     parts = ["### Over time"]
@@ -156,7 +159,9 @@ def history_section(report: HistoryReport) -> list[str]:
 def history_markdown(report: HistoryReport) -> str:
     """Make a page of the history alone."""
     heading = f"## {escape_markdown(report.title, 200)}"
-    return "\n\n".join([heading, *(history_section(report) or ["Nothing was measured yet."])])
+    return "\n\n".join(
+        [heading, *(history_section(report, least_days=1) or ["Nothing was measured yet."])]
+    )
 
 
 def history_csv(report: HistoryReport) -> bytes:

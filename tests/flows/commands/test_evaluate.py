@@ -123,7 +123,7 @@ def test_a_recorded_evaluation_is_an_artifact_with_pictures(
         (artifact,) = client.read_artifacts(artifact_filter=wanted)
     page = str(artifact.data)
     assert "### What is taken for what" in page
-    assert page.count("data:image/svg+xml") == 2  # the thresholds, and the history
+    assert page.count("data:image/svg+xml") == 1
     assert page.count("data:image/jpeg") == 1
     assert artifact.description
     assert artifact.description.startswith("precision 0.500")

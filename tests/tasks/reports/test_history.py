@@ -16,6 +16,7 @@ from cvat_flows.tasks.reports.evaluation.history import (
     history_csv,
     history_markdown,
     history_parquet,
+    history_section,
 )
 from cvat_flows.tasks.reports.evaluation.trend import lines_chart
 
@@ -76,6 +77,13 @@ def test_the_page_has_a_chart_of_each_series() -> None:
     assert {"all", "car", "dog", "2026-11-01", "2026-11-03"} <= set(texts)
     empty = HistoryReport(title="Figures", measurements=[])
     assert "Nothing was measured yet." in history_markdown(empty)
+
+
+def test_a_report_of_the_first_day_has_no_history() -> None:
+    first = HistoryReport(title="", measurements=NIGHTS.measurements[:1])
+    assert history_section(first) == []
+    assert len(history_section(NIGHTS)) == 5
+    assert "| car | 0.500 / 0.333 |" in history_markdown(first)
 
 
 def test_a_line_leaves_out_what_is_undefined() -> None:
