@@ -8,6 +8,10 @@ from pathlib import Path
 from aa_functions.training.figures import KEYPOINTS, Point
 from aa_functions.training.shape_images import ShapeImage, TrueBox
 
+KEYPOINT_TOLERANCE = 0.15
+"""How far a keypoint may be off, as a share of the object's size. Ultralytics allows 0.25 for four
+keypoints, and models then hardly learn where these are."""
+
 
 def write_dataset(
     folder: Path, pictures: Iterable[ShapeImage], *, kind: str, labels: Sequence[str]
@@ -68,4 +72,8 @@ def _description(folder: Path, kind: str, labels: Sequence[str]) -> str:
     swapped = {"left": "right", "right": "left"}
     mirrored = [KEYPOINTS.index(swapped.get(name, name)) for name in KEYPOINTS]
     per_label = "".join(f"  {index}: {list(KEYPOINTS)}\n" for index in range(len(labels)))
-    return f"{text}kpt_shape: [{len(KEYPOINTS)}, 3]\nflip_idx: {mirrored}\nkpt_names:\n{per_label}"
+    tolerances = [KEYPOINT_TOLERANCE] * len(KEYPOINTS)
+    return (
+        f"{text}kpt_shape: [{len(KEYPOINTS)}, 3]\nkpt_oks_sigmas: {tolerances}\n"
+        f"flip_idx: {mirrored}\nkpt_names:\n{per_label}"
+    )

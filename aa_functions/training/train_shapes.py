@@ -22,6 +22,7 @@ from aa_functions.processors import cpu_cores
 from aa_functions.training.datasets import write_dataset
 from aa_functions.training.shape_images import LABELS, SIZES, make_shape_images
 
+BATCH = 16
 SMALL_SIZES = ((320, 240), (320, 180), (320, 320), (240, 320))
 HELD_OUT_SEED = 91_000
 DEFAULT_IMGSZ = 320
@@ -39,6 +40,13 @@ class Stage:
     learning_rate: float
     mosaic: float = 1.0
     """Probability that four pictures are put together to one."""
+    scale: float = 0.5
+    """By how much, at most, pictures are made larger or smaller at random."""
+    pictures_per_step: int = 64
+    """Gradients of so many pictures are added up before the weights change."""
+    warmup_bias_lr: float = 0.1
+    """Learning rate of the biases at the start. The default is for SGD. Adam's steps are as long as
+    the learning rate, so there it undoes what the biases were."""
 
 
 # Training at a small size is fast. The second stage adapts the model to the size of predictions.
@@ -91,11 +99,16 @@ def train_stage(weights: Path, stage: Stage, data: Path, work_dir: Path) -> Path
         data=str(data),
         epochs=stage.epochs,
         imgsz=stage.imgsz,
-        batch=16,
+        batch=BATCH,
+        nbs=stage.pictures_per_step,
         optimizer="AdamW",
         lr0=stage.learning_rate,
         mosaic=stage.mosaic,
+        scale=stage.scale,
         close_mosaic=min(10, stage.epochs // 2),
+        warmup_bias_lr=stage.warmup_bias_lr,
+        auto_augment=None,
+        erasing=0,
         warmup_epochs=min(3.0, stage.epochs / 4),
         amp=False,
         workers=0,

@@ -31,9 +31,10 @@ from aa_functions.kinds.select import select_boxes
 from aa_functions.training.shape_images import make_shape_images
 from aa_functions.weights import SHIPPED_FOLDER
 from aa_functions.yolo import create
-from tests.support.yolo_weights import DRAWN, KINDS, weights_of_kinds
+from tests.support.yolo_weights import DRAWN, WEIGHTS
 
 MODEL = SHIPPED_FOLDER / "shapes-yolov8n.pt"
+MODELS = {"detect": MODEL, **WEIGHTS}
 SIZES = [(640, 480), (1280, 720), (333, 1001), (1, 900), (37, 41), (1920, 1079), (640, 640)]
 SECOND_START = """
 import json, sys
@@ -41,7 +42,7 @@ from types import SimpleNamespace
 from PIL import Image
 from aa_functions.yolo import create
 
-function = create(sys.argv[1], backend=sys.argv[2], workers=2, conf=float(sys.argv[4]))
+function = create(sys.argv[1], backend=sys.argv[2], workers=2, conf=0.1)
 labels = [label.name for label in function.spec.labels]
 context = SimpleNamespace(frame_name="a", conf_threshold=None, conv_mask_to_poly=False)
 image = Image.open(sys.argv[3]).convert("RGB")
@@ -161,23 +162,17 @@ def test_boxes_of_an_empty_image() -> None:
     assert boxes_to_image(np.zeros((0, 4), np.float32), shapes).shape == (0, 4)
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {"detect": MODEL, **weights_of_kinds(tmp_path_factory.mktemp("kinds"))}
-
-
 @pytest.mark.parametrize(
-    ("kind", "backend"), [("detect", "onnx"), *((kind, "openvino") for kind in ("detect", *KINDS))]
+    ("kind", "backend"), [("detect", "onnx"), *((kind, "openvino") for kind in MODELS)]
 )
 def test_the_second_start_needs_no_torch(
-    kind: str, backend: str, weights: dict[str, Path], make_context, tmp_path: Path
+    kind: str, backend: str, make_context, tmp_path: Path
 ) -> None:
     """The folder of the weights is the session's: the first function here exports, if needed."""
     pytest.importorskip("openvino" if backend == "openvino" else "onnxruntime")
     [made] = make_shape_images(1, seed=80_004, sizes=((320, 240),), **DRAWN[kind])
     made.image.save(tmp_path / "picture.png")
-    conf = 0.001 if kind == "classify" else 0.1  # that model has random weights
-    first = create(weights[kind], backend=backend, workers=2, conf=conf)
+    first = create(MODELS[kind], backend=backend, workers=2, conf=0.1)
     shapes = first.detect_batch([make_context()], [made.image])[0]
     wanted = json.loads(json.dumps([shape.to_dict() for shape in shapes], default=str))
     done = subprocess.run(
@@ -185,10 +180,9 @@ def test_the_second_start_needs_no_torch(
             sys.executable,
             "-c",
             SECOND_START,
-            str(weights[kind]),
+            str(MODELS[kind]),
             backend,
             str(tmp_path / "picture.png"),
-            str(conf),
         ],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         capture_output=True,
@@ -218,9 +212,9 @@ def assert_near(found: Any, wanted: Any) -> None:
         assert found == wanted
 
 
-@pytest.mark.parametrize("kind", ["detect", *KINDS])
-def test_facts_are_kept(kind: str, weights: dict[str, Path], tmp_path: Path) -> None:
-    checkpoint = load_checkpoint(weights[kind])
+@pytest.mark.parametrize("kind", MODELS)
+def test_facts_are_kept(kind: str, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(MODELS[kind])
     facts = facts_of(checkpoint, model_info(checkpoint, "any.pt"))
     assert facts is not None
     assert facts.info.task == kind

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
@@ -14,10 +11,11 @@ pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 from aa_functions.backends.ultralytics_import import import_ultralytics
 from aa_functions.errors import YoloOptionError
 from aa_functions.training.figures import KEYPOINTS
-from aa_functions.training.shape_images import LABELS, ShapeImage, TrueBox, make_shape_images
+from aa_functions.training.shape_images import ShapeImage, make_shape_images
 from aa_functions.yolo import YoloDetection, create
-from tests.support.yolo_equality import assert_equal, bitmap, corners, iou, polygon_bitmap
-from tests.support.yolo_weights import DRAWN, KINDS, weights_of_kinds
+from tests.support.yolo_equality import assert_equal, bitmap, iou, polygon_bitmap
+from tests.support.yolo_truth import SHARES, is_found
+from tests.support.yolo_weights import DRAWN, WEIGHTS
 
 SIZES = ((320, 240), (640, 480), (480, 640))
 CONF = 0.2
@@ -32,42 +30,27 @@ def drawn() -> dict[str, list[ShapeImage]]:
     }
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    return weights_of_kinds(tmp_path_factory.mktemp("kinds"))
-
-
 class Functions(dict[str, YoloDetection]):
     """Loads each function once."""
 
-    def __init__(self, weights: Mapping[str, Path]) -> None:
-        super().__init__()
-        self.weights = weights
-
     def __missing__(self, kind: str) -> YoloDetection:
-        self[kind] = create(self.weights[kind], backend="torch", workers=1)
+        self[kind] = create(WEIGHTS[kind], backend="torch", workers=1)
         return self[kind]
 
 
 @pytest.fixture(scope="module")
-def functions(weights: Mapping[str, Path]) -> Functions:
-    return Functions(weights)
+def functions() -> Functions:
+    return Functions()
 
 
-@pytest.fixture
-def assert_equal_to_predict(weights: Mapping[str, Path]) -> Callable[[str, list[Any], Any], None]:
-    """`assert_equal_to_predict(kind, shapes, image)` compares with Ultralytics."""
-
-    def compare(kind: str, shapes: list[Any], image: Any) -> None:
-        model = import_ultralytics().YOLO(str(weights[kind]))
-        [wanted] = model.predict(image, conf=CONF, retina_masks=True, verbose=False)
-        assert_equal(kind, shapes, wanted, image)
-
-    return compare
+def assert_equal_to_predict(kind: str, shapes: list[Any], image: Any) -> None:
+    model = import_ultralytics().YOLO(str(WEIGHTS[kind]))
+    [wanted] = model.predict(image, conf=CONF, retina_masks=True, verbose=False)
+    assert_equal(kind, shapes, wanted, image)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_equal_to_ultralytics(kind, functions, drawn, make_context, assert_equal_to_predict):
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_equal_to_ultralytics(kind, functions, drawn, make_context):
     function = functions[kind]
     images = [made.image for made in drawn[kind]]
     contexts = [make_context(conf_threshold=0.0 if kind == "classify" else CONF)] * len(images)
@@ -79,53 +62,34 @@ def test_equal_to_ultralytics(kind, functions, drawn, make_context, assert_equal
 
 
 @pytest.mark.parametrize("backend", ["openvino", pytest.param("onnx", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", KINDS)
-def test_backends_give_the_same(
-    kind, backend, drawn, make_context, weights, assert_equal_to_predict
-):
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_backends_give_the_same(kind, backend, drawn, make_context):
     for name in {"openvino": ["openvino"], "onnx": ["onnx", "onnxruntime"]}[backend]:
         pytest.importorskip(name)
-    function = create(weights[kind], backend=backend, workers=1)
+    function = create(WEIGHTS[kind], backend=backend, workers=1)
     images = [made.image for made in drawn[kind][:3]]
     contexts = [make_context(conf_threshold=0.0 if kind == "classify" else CONF)] * len(images)
     for image, shapes in zip(images, function.detect_batch(contexts, images), strict=True):
         assert_equal_to_predict(kind, shapes, image)
 
 
-def true_bitmap(box: TrueBox, image: Any) -> np.ndarray:
-    return polygon_bitmap([value for corner in box.outline for value in corner], image)
-
-
-def is_found(kind: str, box: TrueBox, shapes: list[Any], image: Any) -> bool:
-    """Return whether a shape is near the truth."""
-    if kind == "segment":
-        wanted = true_bitmap(box, image)
-        return any(
-            shape.label_id == LABELS.index(box.label) and iou(bitmap(shape, image), wanted) > 0.8
-            for shape in shapes
-        )
-    if kind == "obb":
-        assert box.rotated is not None
-        wanted = polygon_bitmap(np.ravel(box.rotated.corners()).tolist(), image)
-        return any(
-            shape.label_id == ("bar", "arrow").index(box.label)
-            and iou(polygon_bitmap(corners(shape).ravel().tolist(), image), wanted) > 0.6
-            for shape in shapes
-        )
-    raise ValueError(kind)
-
-
-# The models were trained for minutes: they find many shapes, not all.
-@pytest.mark.parametrize(("kind", "share"), [("segment", 0.4), ("obb", 0.25)])
-def test_finds_what_was_drawn(kind, share, functions, make_context):
-    pictures = list(make_shape_images(12, seed=80_002, sizes=((320, 240),), **DRAWN[kind]))
+@pytest.mark.parametrize("kind", SHARES)
+def test_finds_what_was_drawn(kind, functions, make_context):
+    to_polygons = kind == "polygons"
+    model = "segment" if to_polygons else kind
+    function = functions[model]
+    names = {label.id: label.name for label in function.spec.labels}
+    parts = dict(enumerate(KEYPOINTS))
+    pictures = list(make_shape_images(12, seed=80_002, sizes=((320, 240),), **DRAWN[model]))
     found = [
-        is_found(kind, box, shapes, made.image)
+        is_found(kind, drawn, annotations, made.image, names, parts)
         for made in pictures
-        for shapes in [functions[kind].detect(make_context(), made.image)]
-        for box in made.boxes
+        for annotations in [
+            function.detect(make_context(conv_mask_to_poly=to_polygons), made.image)
+        ]
+        for drawn in made.boxes
     ]
-    assert sum(found) >= share * len(found), f"{sum(found)} of {len(found)}"
+    assert sum(found) >= SHARES[kind] * len(found), f"{sum(found)} of {len(found)}"
 
 
 def test_polygons_cover_the_masks(functions, drawn, make_context):
@@ -141,7 +105,7 @@ def test_polygons_cover_the_masks(functions, drawn, make_context):
 
 
 def test_specs(functions):
-    types = {kind: {label.type for label in functions[kind].spec.labels} for kind in KINDS}
+    types = {kind: {label.type for label in functions[kind].spec.labels} for kind in WEIGHTS}
     assert types == {
         "segment": {"mask"},
         "obb": {"rectangle"},
@@ -154,8 +118,8 @@ def test_specs(functions):
     )
 
 
-def test_several_tags(make_context, drawn, weights):
-    function = create(weights["classify"], backend="torch", top_k=3, workers=1)
+def test_several_tags(make_context, drawn):
+    function = create(WEIGHTS["classify"], backend="torch", top_k=3, workers=1)
     image = drawn["classify"][0].image
     tags = function.detect(make_context(conf_threshold=0.0), image)
     scores = [tag.score for tag in tags]
@@ -165,7 +129,7 @@ def test_several_tags(make_context, drawn, weights):
 
 
 @pytest.mark.parametrize("ending", ["txt", "json", "yaml", "names"])
-def test_keypoint_names(ending, tmp_path, weights):
+def test_keypoint_names(ending, tmp_path):
     content = {
         "txt": "a\nb\nc\nd\n",
         "json": '["a", "b", "c", "d"]',
@@ -176,7 +140,7 @@ def test_keypoint_names(ending, tmp_path, weights):
         path = tmp_path / f"names.{ending}"
         path.write_text(content[ending])
         given = str(path)
-    function = create(weights["pose"], keypoints=given)
+    function = create(WEIGHTS["pose"], keypoints=given)
     (arrow,) = function.spec.labels
     assert [point.name for point in arrow.sublabels] == ["a", "b", "c", "d"]
 
@@ -196,7 +160,7 @@ def test_keypoint_names(ending, tmp_path, weights):
         ("classify", {"top_k": 0}, "top_k is 0"),
     ],
 )
-def test_options_that_do_not_fit(kind, options, expected, weights):
+def test_options_that_do_not_fit(kind, options, expected):
     with pytest.raises(YoloOptionError) as caught:
-        create(weights[kind], **options)
+        create(WEIGHTS[kind], **options)
     assert expected in str(caught.value)

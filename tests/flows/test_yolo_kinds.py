@@ -1,4 +1,7 @@
-"""YOLO models of every kind annotate CVAT tasks. CVAT then holds what the function returns."""
+"""YOLO models of every kind annotate CVAT tasks.
+
+CVAT then holds what the function returns, and that is what was drawn.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +20,16 @@ pytest.importorskip("tests.support.ultralytics", exc_type=ImportError)
 from aa_functions.training.figures import KEYPOINTS
 from aa_functions.training.shape_images import make_shape_images
 from aa_functions.yolo import create
-from tests.support.yolo_weights import weights_of_kinds
+from tests.support.yolo_truth import SHARES, is_found
+from tests.support.yolo_weights import DRAWN, WEIGHTS
 
 CONF = 0.2
-FRAMES = 3
+FRAMES = 12
 SVG = "".join(
     f'<circle r="1.5" cx="{10 + 20 * n}" cy="50" data-type="element node" data-element-id="{n}" '
     f'data-node-id="{n}" data-label-name="{name}"></circle>'
     for n, name in enumerate(KEYPOINTS, 1)
 )
-DRAWN: dict[str, dict[str, Any]] = {
-    "segment": {},
-    "polygons": {},
-    "obb": {"labels": ("bar", "arrow")},
-    "pose": {"labels": ("arrow",)},
-    "classify": {},
-}
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The checkpoint of each case of `DRAWN`."""
-    made = weights_of_kinds(tmp_path_factory.mktemp("kinds"))
-    return {**made, "polygons": made["segment"]}
 
 
 def label_request(label: Any) -> models.PatchedLabelRequest:
@@ -64,22 +54,20 @@ def summary(annotation: Any, names: dict[int, str], parts: dict[int, str]) -> An
     return (type_, name, points, round(getattr(annotation, "rotation", 0) or 0, 1), elements)
 
 
-@pytest.mark.parametrize("kind", DRAWN)
+@pytest.mark.parametrize("kind", ["polygons", *WEIGHTS])
 def test_cvat_holds_what_the_function_returns(
     kind: str,
-    weights: dict[str, Path],
     make_task: Callable[..., Any],
     annotate: Callable[..., Any],
     tmp_path: Path,
 ) -> None:
-    pictures = make_shape_images(
-        FRAMES, seed=80_003, sizes=((320, 240),), extent=(0.3, 0.6), **DRAWN[kind]
-    )
+    model = "segment" if kind == "polygons" else kind
+    pictures = list(make_shape_images(FRAMES, seed=80_002, sizes=((320, 240),), **DRAWN[model]))
     paths = []
     for number, made in enumerate(pictures):
-        paths.append(tmp_path / f"{number}.png")
+        paths.append(tmp_path / f"{number:02}.png")
         made.image.save(paths[-1])
-    parameters = {"model": str(weights[kind]), "backend": "torch", "workers": 1}
+    parameters = {"model": str(WEIGHTS[model]), "backend": "torch", "workers": 1}
     function = create(**parameters)
     labels = function.spec.labels
     conf = 0.0 if kind == "classify" else CONF
@@ -117,3 +105,16 @@ def test_cvat_holds_what_the_function_returns(
     found = [(one.frame, summary(one, names, parts)) for one in [*held.shapes, *held.tags]]
     assert sorted(found, key=repr) == sorted(wanted, key=repr)
     assert annotate(task, **options).report.count("skipped") == FRAMES
+    hits = [
+        is_found(
+            kind,
+            drawn,
+            [one for one in [*held.shapes, *held.tags] if one.frame == frame],
+            made.image,
+            names,
+            parts,
+        )
+        for frame, made in enumerate(pictures)
+        for drawn in made.boxes
+    ]
+    assert sum(hits) >= SHARES.get(kind, 0) * len(hits), f"{sum(hits)} of {len(hits)}"

@@ -23,41 +23,77 @@ _SPREAD = {"box_head": 4.0, "cls_head": 2.0}
 """Factors of the last layers' weights: boxes and scores then differ from place to place."""
 
 
-def make_random_yolo(network: str, folder: Path, pictures: Sequence[PIL.Image.Image]) -> Path:
+def make_random_yolo(
+    network: str,
+    folder: Path,
+    pictures: Sequence[PIL.Image.Image],
+    *,
+    imgsz: int = IMGSZ,
+    labels: Sequence[str] = (),
+    keypoints: int | None = None,
+) -> Path:
     """Save a checkpoint with random weights, which finds boxes on the pictures.
 
     Args:
         network: The name of Ultralytics' description, such as `yolo11n-obb.yaml`.
         folder: Where to save it.
-        pictures: The network is adapted to them, at the input size `IMGSZ`. All of one size.
+        pictures: The network is adapted to them. All of one size.
+        imgsz: The input size that it is adapted to, in pixels.
+        labels: The classes. Empty: as many as the description has, with numbers for names.
+        keypoints: How many, for `pose`. None: as many as the description has.
     """
     import torch
 
     torch.manual_seed(5)
     ultralytics = import_ultralytics()
-    checkpoint = (ultralytics.RTDETR if "rtdetr" in network else ultralytics.YOLO)(network)
+    is_rtdetr = "rtdetr" in network
+    described = _describe(network, folder, labels, keypoints) if labels else network
+    checkpoint = (ultralytics.RTDETR if is_rtdetr else ultralytics.YOLO)(str(described))
     model = checkpoint.model
+    if labels:
+        model.names = dict(enumerate(labels))
     _bake_in_classes(checkpoint)
-    batch = torch.stack([_input(picture, stretch="rtdetr" in network) for picture in pictures])
+    batch = torch.stack([_input(picture, imgsz, stretch=is_rtdetr) for picture in pictures])
     with torch.no_grad():
         _fit_normalization(model, batch)
+    if checkpoint.task != "classify":
+        _adapt_scores(model, batch)
+    path = folder / f"random-{Path(network).stem}.pt"
+    checkpoint.save(path)
+    return path
+
+
+def _describe(network: str, folder: Path, labels: Sequence[str], keypoints: int | None) -> Path:
+    """Write the description of the network with other numbers of classes and keypoints."""
+    from ultralytics.nn.tasks import yaml_model_load
+    from ultralytics.utils import YAML
+
+    description = yaml_model_load(network) | {"nc": len(labels)}
+    if keypoints is not None:
+        description["kpt_shape"] = [keypoints, 3]
+    path = folder / network
+    YAML.save(path, description)
+    return path
+
+
+def _adapt_scores(model: Any, batch: Any) -> None:
+    import torch
+
+    with torch.no_grad():
         head = model.model[-1]
         _spread(head)
         scores = _scores(model, batch)
         wanted = torch.logit(torch.tensor(SCORE)) - torch.logit(scores)
         for bias in _score_biases(head):
             bias += wanted
-    path = folder / f"random-{Path(network).stem}.pt"
-    checkpoint.save(path)
-    return path
 
 
-def _input(picture: PIL.Image.Image, *, stretch: bool) -> Any:
+def _input(picture: PIL.Image.Image, imgsz: int, *, stretch: bool) -> Any:
     import torch
 
     if stretch:
-        picture = picture.resize((IMGSZ, IMGSZ))
-    pixels = np.ascontiguousarray(box_image(picture, (IMGSZ, IMGSZ), 32).boxed[..., ::-1])
+        picture = picture.resize((imgsz, imgsz))
+    pixels = np.ascontiguousarray(box_image(picture, (imgsz, imgsz), 32).boxed[..., ::-1])
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
 
 

@@ -14,6 +14,8 @@ from cvat_sdk.masks import decode_mask
 PIXELS = 0.1
 """Allowed difference of a coordinate."""
 MASK_IOU = 0.999
+SCORE = 1e-3
+"""Allowed difference of a score."""
 
 
 def assert_equal(kind: str, shapes: Sequence[Any], wanted: Any, image: PIL.Image.Image) -> None:
@@ -24,23 +26,42 @@ def assert_equal(kind: str, shapes: Sequence[Any], wanted: Any, image: PIL.Image
         assert shapes[0].score == pytest.approx(float(wanted.probs.top1conf), abs=1e-3)
         return
     boxes = wanted.obb if kind == "obb" else wanted.boxes
-    assert [shape.label_id for shape in shapes] == boxes.cls.int().tolist()
-    assert [shape.score for shape in shapes] == pytest.approx(boxes.conf.tolist(), abs=1e-3)
-    for index, shape in enumerate(shapes):
-        if kind == "detect":
-            assert np.abs(np.array(shape.points) - boxes.xyxy[index].numpy()).max() <= PIXELS
-        elif kind == "segment":
-            assert iou(bitmap(shape, image), wanted.masks.data[index].numpy() > 0) >= MASK_IOU
-        elif kind == "obb":
-            found, expected = corners(shape), boxes.xyxyxyxy[index].numpy()
-            assert np.abs(by_place(found) - by_place(expected)).max() <= PIXELS
-        else:
-            points = [element.points for element in shape.elements]
-            assert np.abs(np.array(points) - wanted.keypoints.xy[index].numpy()).max() <= PIXELS
-            confidences = wanted.keypoints.conf[index].tolist()
-            assert [element.outside for element in shape.elements] == [
-                confidence < 0.5 for confidence in confidences
-            ]
+    assert len(shapes) == len(boxes)
+    labels, scores = boxes.cls.int().tolist(), boxes.conf.tolist()
+    left = list(range(len(boxes)))
+    for shape in shapes:  # those of equal scores can be in another order
+        match = next(
+            (
+                index
+                for index in left
+                if shape.label_id == labels[index]
+                and abs(shape.score - scores[index]) < SCORE
+                and _is_same(kind, shape, wanted, index, image)
+            ),
+            None,
+        )
+        assert match is not None, f"not in predict's result: {shape}"
+        left.remove(match)
+
+
+def _is_same(kind: str, shape: Any, wanted: Any, index: int, image: PIL.Image.Image) -> bool:
+    if kind == "segment":
+        mask = wanted.masks.data[index].numpy() > 0
+        return iou(bitmap(shape, image), mask) >= MASK_IOU
+    if kind == "pose":
+        outside = [confidence < 0.5 for confidence in wanted.keypoints.conf[index].tolist()]
+        points = np.array([element.points for element in shape.elements])
+        return outside == [element.outside for element in shape.elements] and _is_near(
+            points, wanted.keypoints.xy[index].numpy()
+        )
+    if kind == "obb":
+        expected = wanted.obb.xyxyxyxy[index].numpy()
+        return _is_near(by_place(corners(shape)), by_place(expected))
+    return _is_near(np.array(shape.points), wanted.boxes.xyxy[index].numpy())
+
+
+def _is_near(points: np.ndarray, others: np.ndarray) -> bool:
+    return bool(np.abs(points - others).max() <= PIXELS)
 
 
 def bitmap(shape: Any, image: Any) -> np.ndarray:
