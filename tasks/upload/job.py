@@ -9,14 +9,17 @@ docs/upload.md explains why.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from cvat_sdk import Client
 
-from cvat_flows.tasks.cvat.job import frames_of_job
+from cvat_flows.tasks.cvat.job import fetch_job_updated, fetch_writable_job
 from cvat_flows.tasks.cvat.job_annotations import JobAnnotations
 from cvat_flows.tasks.cvat.labels import fetch_labels
+from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.frames import Outcome
 from cvat_flows.tasks.record.manifest import Manifest
+from cvat_flows.tasks.record.uploads import JobChange, add_change
 from cvat_flows.tasks.upload.frames.result import UploadOptions, UploadReport
 from cvat_flows.tasks.upload.frames.windows import windows_of
 from cvat_flows.tasks.upload.job_upload import JobUpload
@@ -60,16 +63,20 @@ def upload_job(
     options = options or UploadOptions()
     channel = JobAnnotations(client=client, job_id=job_id, retry_policy=options.retry_policy)
     labels = fetch_labels(client, job_id=job_id) if options.labels is None else options.labels
+    job = fetch_writable_job(client, task_id, job_id, ground_truth=options.ground_truth)
     upload = JobUpload(
         channel=channel,
         manifest=manifest,
         options=options,
-        job_frames=frames_of_job(client, task_id, job_id, ground_truth=options.ground_truth),
+        job_frames=job.frames,
         names=manifest.label_names(labels),
     )
-    for window in windows_of(outcomes):
-        upload.send(window)
-    upload.finish()
+    try:
+        for window in windows_of(outcomes):
+            upload.send(window)
+        upload.finish()
+    finally:
+        _record_change(client, upload, since=job.updated)
     return UploadReport(
         task_id=task_id,
         job_id=job_id,
@@ -81,3 +88,18 @@ def upload_job(
         requests=upload.creator.requests + upload.deleter.requests,
         doubtful=upload.creator.doubtful + upload.deleter.doubtful,
     )
+
+
+def _record_change(client: Client, upload: JobUpload, *, since: str) -> None:
+    """Record from when to when an upload changed the job, by CVAT's clock.
+
+    It only serves evaluations, so the upload does not fail without it.
+    """
+    if not (upload.creator.requests or upload.deleter.requests):
+        return
+    manifest, job_id = upload.manifest, upload.channel.job_id
+    with suppress(CvatFlowsError):
+        upload.options.check()
+        updated = fetch_job_updated(client, job_id)
+        change = JobChange(run=manifest.run.id, before=since, after=updated)
+        add_change(manifest.storage, manifest.folder, job_id, change)

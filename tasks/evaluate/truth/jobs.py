@@ -4,6 +4,8 @@ The rule:
 
 - In a finished job (state completed, or stage validation or acceptance, and not rejected) every
   annotation is true, also one that a function made: a person has said that the job is right.
+- An annotation that was uploaded after that is not, as long as it and the job are unchanged: nobody
+  has looked at it. Its frame is left out.
 - In a job that is chosen and not finished, an annotation that a function made and nobody has
   changed is not true: its source is `auto`, or the manifest records it and it is unchanged. A frame
   with such an annotation is left out, because nobody can say what is missing on it. So is a frame
@@ -14,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from typing import cast
+from typing import Literal, cast
 
 from attrs import field, frozen
 from cvat_sdk import Client
@@ -35,6 +37,9 @@ from cvat_flows.tasks.model.text import counted
 
 AUTOMATIC = "auto"
 """The source of annotations that a function made and nobody has changed in CVAT."""
+_Unchanged = Literal["", "auto", "late"]
+"""What is known of an annotation: a person made or changed it, a function made it, or a function
+made it after the last change of the job by anybody else."""
 
 
 @frozen(kw_only=True)
@@ -86,35 +91,43 @@ def read_jobs(
 
 def _objects(
     client: Client, job: JobState, untouched: Untouched
-) -> Iterator[tuple[TrueObject, bool]]:
+) -> Iterator[tuple[TrueObject, _Unchanged]]:
     """Yield the objects of a job, and whether a function made them and nobody changed them."""
+    late = untouched.runs_since_people(job)
     body = JobAnnotations(client=client, job_id=job.id).read_bytes()
     for kind, item in iter_with_tracks(body):
         is_automatic = item.get("source") == AUTOMATIC
         if kind == TRACKS:
             for shape in shapes_of_track(item, last=job.last):
-                yield TrueObject(annotation=shape, id=item["id"]), is_automatic
+                yield TrueObject(annotation=shape, id=item["id"]), "auto" if is_automatic else ""
         else:
-            is_automatic = is_automatic or untouched.has(job.id, cast(Kind, kind), item)
-            yield TrueObject(annotation=annotation_of_json(item), id=item["id"]), is_automatic
+            runs = untouched.runs_of(job.id, cast(Kind, kind), item)
+            unchanged: _Unchanged = "auto" if is_automatic or runs else ""
+            one = TrueObject(annotation=annotation_of_json(item), id=item["id"])
+            yield one, "late" if runs & late else unchanged
 
 
 def _add(
     read: _Read,
     job: JobToRead,
-    objects: Iterable[tuple[TrueObject, bool]],
+    objects: Iterable[tuple[TrueObject, _Unchanged]],
     deleted: Collection[int],
 ) -> None:
     frames = set(job.frames) - read.frames - set(deleted)
     by_frame: dict[int, list[TrueObject]] = {}
-    automatic = set()
-    for one, is_automatic in objects:
+    automatic, late = set(), set()
+    for one, unchanged in objects:
         frame = one.annotation.frame
         if frame in frames:
             by_frame.setdefault(frame, []).append(one)
-            if is_automatic:
+            if unchanged:
                 automatic.add(frame)
-    if not job.is_trusted:
+            if unchanged == "late":
+                late.add(frame)
+    if job.is_trusted:
+        read.left_out["late"] += len(late)
+        frames -= late
+    else:
         read.left_out["unchanged"] += len(automatic)
         read.left_out["empty"] += len(frames - set(by_frame))
         frames = set(by_frame) - automatic
@@ -129,6 +142,11 @@ def _notes(left_out: Counter[str]) -> list[str]:
         notes.append(
             f"{counted(left_out['unchanged'], 'frame')} of unfinished jobs left out: a function's "
             "annotations on them are unchanged, so nobody may have looked at them"
+        )
+    if left_out["late"]:
+        notes.append(
+            f"{counted(left_out['late'], 'frame')} of finished jobs left out: a function annotated "
+            "them after people had finished the job, and nobody has changed the job since"
         )
     if left_out["empty"]:
         notes.append(
