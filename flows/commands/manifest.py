@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _runs(function: str, rows: Sequence[Row], history: Sequence[RunEntry]) -> Table:
     """Make a table of the runs, the latest last."""
     table = light_table(
-        *("run", "when (UTC)", "version", "frames", "created", "deleted", "now"),
-        numbers=("created", "deleted", "now"),
+        *("run", "when (UTC)", "version", "frames", "added", "deleted", "now"),
+        numbers=("added", "deleted", "now"),
         whole=("run", "when (UTC)", "version"),
         title=function,
     )

@@ -45,7 +45,7 @@ def test_the_manifest_keeps_the_history_of_runs(
     assert cli("annotate", task.id, "--existing", "replace")[0] == 0
     monkeypatch.setenv("COLUMNS", "80")
     out = cli("manifest", task.id, function=False)[1]
-    row = r"^([0-9a-f]{8}) (\S+ \S+) [0-9a-f]{8} (\S.*\S) +(\d+) +(\d+) +(\d+) *$"
+    row = r"^([0-9a-f]{8}) +(\S+ \S+) +[0-9a-f]{8} +(\S.*\S) +(\d+) +(\d+) +(\d+) *$"
     found = re.findall(row, out, re.MULTILINE)
     assert [(one[2].strip(), *one[3:]) for one in found] == [
         ("2 annotated, 1 failed", "2", "0", "2"),
