@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def script(page: Path) -> str:
 
 
 def run_script(text: str, folder: Path, **variables: str) -> str:
-    """Run a script, answer its first question with yes, and return what it printed."""
+    """Run a script, answer its questions with yes, and return what it printed."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -106,7 +106,7 @@ def run_script(text: str, folder: Path, **variables: str) -> str:
         **variables,
     }
     keyboard, terminal = pty.openpty()
-    os.write(keyboard, b"y\n")
+    os.write(keyboard, b"y\n" * 10)
     shell = subprocess.Popen(
         ["bash", "-c", text],
         cwd=folder,
@@ -156,22 +156,27 @@ def test_the_quick_start(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def street(make_task: Callable[..., Any], client: Client, tmp_path: Path) -> Any:
-    """Two CVAT tasks of drawn shapes; the second is in the project that the rules name."""
+def project(client: Client) -> Iterator[Any]:
+    """The project that the rules name. It ends after its tasks."""
+    labels = [models.PatchedLabelRequest(name=name) for name in LABELS]
+    made = client.projects.create(models.ProjectWriteRequest(name="street", labels=labels))
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def task(project: Any, make_task: Callable[..., Any], tmp_path: Path) -> Any:
+    """A CVAT task of drawn shapes; beside it there is one in the project."""
     images = []
     for number, made in enumerate(make_shape_images(4, seed=3, sizes=((320, 240),))):
         images.append(tmp_path / f"{number}.jpg")
         made.image.save(images[-1])
-    labels = [models.PatchedLabelRequest(name=name) for name in LABELS]
-    project = client.projects.create(models.ProjectWriteRequest(name="street", labels=labels))
-    alone = make_task(images=images, labels=list(LABELS), name="alone")
-    yield alone, make_task(images=images, project_id=project.id, name="new in street")
-    project.remove()
+    make_task(images=images, project_id=project.id, name="new in street")
+    return make_task(images=images, labels=list(LABELS), name="alone")
 
 
 @pytest.mark.slow
-def test_the_readme(street: Any, sandbox: SandboxProcess, tmp_path: Path) -> None:
-    task, _ = street
+def test_the_readme(task: Any, sandbox: SandboxProcess, tmp_path: Path) -> None:
     answer = httpx.post(
         f"{sandbox.url}/api/auth/access_tokens",
         json={"name": "readme", "read_only": False},
