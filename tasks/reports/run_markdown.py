@@ -65,9 +65,14 @@ def _facts(report: RunReport) -> str:
         ("from the cache", f"{cached:,} of {counted(done, 'annotated frame')}" if done else "none"),
         ("clipped, dropped", _counts(report.counts)),
         ("function", escape_markdown(report.function, 120)),
-        ("fingerprint", report.fingerprint or "none: the version is unknown, nothing is cached"),
+        ("fingerprint", _short(report.fingerprint)),
     ]  # fmt: skip
     return table(["", ""], facts)
+
+
+def _short(fingerprint: str | None) -> str:
+    """Return as much of a fingerprint as fits into the narrow page of Prefect's UI."""
+    return fingerprint[:12] if fingerprint else "none: the version is unknown, nothing is cached"
 
 
 def _left_out(report: RunReport) -> str:

@@ -102,7 +102,7 @@ def test_a_report_has_the_run_in_figures() -> None:
     assert facts["annotations"] == "6 created, 0 already there, 0 deleted"
     assert facts["from the cache"] == "0 of 3 annotated frames"
     assert facts["clipped, dropped"] == "2 clipped"
-    assert facts["fingerprint"] == "f" * 64
+    assert facts["fingerprint"] == "f" * 12
     assert page.code == ["cvat-flows annotate 123\n"]
     assert page.links == ["https://cvat.example.com/tasks/123"]
     assert len(page.images) == 4
