@@ -73,23 +73,39 @@ def test_backends_give_the_same(kind, backend, drawn, make_context):
         assert_equal_to_predict(kind, shapes, image)
 
 
-@pytest.mark.parametrize("kind", SHARES)
-def test_finds_what_was_drawn(kind, functions, make_context):
+def hits(kind: str, function: YoloDetection, make_context: Any) -> list[bool]:
+    """Return for all that was drawn on twelve pictures whether the function finds it."""
     to_polygons = kind == "polygons"
-    model = "segment" if to_polygons else kind
-    function = functions[model]
     names = {label.id: label.name for label in function.spec.labels}
     parts = dict(enumerate(KEYPOINTS))
-    pictures = list(make_shape_images(12, seed=80_002, sizes=((320, 240),), **DRAWN[model]))
-    found = [
-        is_found(kind, drawn, annotations, made.image, names, parts)
-        for made in pictures
-        for annotations in [
-            function.detect(make_context(conv_mask_to_poly=to_polygons), made.image)
-        ]
-        for drawn in made.boxes
+    drawn = DRAWN["segment" if to_polygons else kind]
+    context = make_context(conv_mask_to_poly=to_polygons)
+    return [
+        is_found(kind, box, annotations, made.image, names, parts)
+        for made in make_shape_images(12, seed=80_002, sizes=((320, 240),), **drawn)
+        for annotations in [function.detect(context, made.image)]
+        for box in made.boxes
     ]
+
+
+@pytest.mark.parametrize("kind", SHARES)
+def test_finds_what_was_drawn(kind, functions, make_context):
+    found = hits(kind, functions["segment" if kind == "polygons" else kind], make_context)
     assert sum(found) >= SHARES[kind] * len(found), f"{sum(found)} of {len(found)}"
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_bf16_finds_nearly_the_same(kind, functions, drawn, make_context):
+    """With torch. OpenVINO computes in bf16 only where the processor can."""
+    reduced = create(WEIGHTS[kind], backend="torch", precision="bf16", workers=1)
+    context = make_context(conf_threshold=0.0 if kind == "classify" else CONF)
+    images = [made.image for made in drawn[kind]]
+    exact = [functions[kind].detect(context, image) for image in images]
+    rough = [reduced.detect(context, image) for image in images]
+    assert rough != exact
+    assert sum(map(len, rough)) == pytest.approx(sum(map(len, exact)), rel=0.15, abs=2)
+    few, many = (hits(kind, one, make_context) for one in (reduced, functions[kind]))
+    assert sum(few) == pytest.approx(sum(many), abs=0.15 * len(many))
 
 
 def test_polygons_cover_the_masks(functions, drawn, make_context):

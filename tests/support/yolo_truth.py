@@ -15,7 +15,7 @@ from tests.support.yolo_equality import bitmap, corners, iou, polygon_bitmap
 SHARES: Mapping[str, float] = {
     "segment": 0.4,
     "polygons": 0.4,
-    "obb": 0.25,
+    "obb": 0.85,
     "classify": 0.9,
 }
 """Of what was drawn, the least share that the trained model of a kind finds."""
