@@ -2,9 +2,9 @@
 
     python -m aa_functions.training.train_kinds --work-dir build/kinds --out tests/assets/weights
 
-This writes `shapes-seg.pt`, `arrows-obb.pt`, `arrows-pose.pt` and `shapes-cls.pt`. Each takes about
-ten minutes on two CPU cores, tags a minute, and needs no network. All but the one for tags are half
-as wide as YOLO's smallest, so that the files are small. `--start FOLDER` goes on from weights there.
+This writes `shapes-seg.pt`, `arrows-obb.pt`, `arrows-pose.pt` and `shapes-cls.pt`. Each takes some
+minutes on two CPU cores and needs no network. All but the one for tags are half as wide as YOLO's
+smallest, so that the files are small. `--start FOLDER` goes on from the weights in that folder.
 """
 
 from __future__ import annotations
