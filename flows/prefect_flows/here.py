@@ -15,7 +15,6 @@ from cvat_flows.flows.finished import Finished, finished
 from cvat_flows.flows.form import flow_parameters
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.prefect_flows.annotating import annotate_task_flow
-from cvat_flows.flows.prefect_flows.evaluating import EVALUATION_FLOWS
 from cvat_flows.flows.run.live import LiveInputs, use_live_inputs
 from cvat_flows.flows.run.reporting.links import flow_run_url
 
@@ -50,6 +49,8 @@ def run_evaluation_flow(parameters: BaseModel, inputs: LiveInputs) -> Any:
 
     Raises the error of a run that ended early.
     """
+    from cvat_flows.flows.prefect_flows.evaluating import EVALUATION_FLOWS
+
     with use_live_inputs(inputs), _no_heartbeats():
         chosen = EVALUATION_FLOWS[type(parameters)]
         state: Any = chosen(**flow_parameters(parameters), return_state=True)

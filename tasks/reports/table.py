@@ -1,6 +1,7 @@
 """The per-frame table, as pandas, Parquet and CSV. docs/reports.md documents its columns.
 
-pandas is imported only where it is needed: that takes longer than a short run.
+pandas is imported only where it is needed: that takes longer than a short run. Parquet files are
+written without it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import isnan, nan
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import field, frozen
 
@@ -51,8 +52,11 @@ COLUMNS = (
     "dropped",
     "below_threshold",
 )
+_BLOCK_SIZE = 2**20
+"""Bytes of JSON that are converted at a time. The longest row must fit."""
 _NO_COUNTS: Mapping[str, int] = {}
 """Shared by the rows of frames without any, to save memory."""
+_TEXTS = ("name", "outcome", "step", "error", "error_type", "skipped", "labels")
 _UNTRUSTED = ("name", "error", "error_type", "skipped", "labels")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet reads text that starts like this as a formula."""
@@ -127,9 +131,36 @@ def make_table(rows: Iterable[FrameRow]) -> pd.DataFrame:
 
 def to_parquet(rows: Iterable[FrameRow]) -> bytes:
     """Encode the rows. `scores` is a list of numbers, with null where there is no score."""
+    import pyarrow as pa
+    from pyarrow import json as arrow_json
+    from pyarrow import parquet
+
+    schema = pa.schema([(name, _arrow_type(name)) for name in COLUMNS])
+    # As lines of JSON, because making Arrow arrays of Python's values imports pandas.
+    lines = [json.dumps(dict(zip(COLUMNS, _cells(row), strict=True))) for row in rows]
+    if not lines:
+        table = schema.empty_table()
+    else:
+        table = arrow_json.read_json(
+            io.BytesIO("\n".join(lines).encode()),
+            arrow_json.ReadOptions(block_size=max(_BLOCK_SIZE, *map(len, lines))),
+            arrow_json.ParseOptions(explicit_schema=schema),
+        )
     file = io.BytesIO()
-    make_table(rows).to_parquet(file, index=False)
+    parquet.write_table(table, file)
     return file.getvalue()
+
+
+def _arrow_type(column: str) -> Any:
+    import pyarrow as pa
+
+    if column == "scores":
+        return pa.list_(pa.float64())
+    if column in _TEXTS:
+        return pa.string()
+    if column in ("lowest_score", "seconds"):
+        return pa.float64()
+    return pa.bool_() if column == "cached" else pa.int64()
 
 
 def to_csv(rows: Iterable[FrameRow]) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from math import isnan
 from pathlib import Path
 
@@ -193,6 +195,29 @@ def test_the_table_survives_parquet() -> None:
     assert (table["step"][2], table["error"][2]) == ("fetch", "boom")
     assert table["skipped"][3] == "done before"
     assert list(table["job"]) == [7] * 4
+
+
+def test_a_parquet_file_is_written_without_pandas() -> None:
+    script = (
+        "import sys\n"
+        "from cvat_flows.tasks.reports.table import FrameRow, to_parquet\n"
+        "row = FrameRow(frame=1, name='\\U0001f600.jpg', job=3, outcome='annotated')\n"
+        "assert to_parquet([row])[:4] == b'PAR1'\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_long_row_fits_into_parquet() -> None:
+    media = media_of(names_of(2))
+    report = report_of(
+        media, [annotated(media.frame(0), 120_000, score=0.123456), annotated(media.frame(1), 1)]
+    )
+    table = pd.read_parquet(io.BytesIO(to_parquet(report.sorted_rows())))
+    assert [len(scores) for scores in table["scores"]] == [120_000, 1]
 
 
 def test_the_table_survives_csv() -> None:
