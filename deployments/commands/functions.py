@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cvat_flows.flows.commands.arguments.task_arguments import add_parameter_argument
+from cvat_flows.flows.commands.arguments.task_arguments import (
+    add_parameter_argument,
+    complete_with_functions,
+)
 from cvat_flows.flows.commands.base.command import Command
 from cvat_flows.flows.commands.printing.output import Output, add_output_arguments
 
@@ -21,12 +24,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", choices=("list", "check"), nargs="?", default="list", help="default: list"
     )
-    parser.add_argument(
+    name = parser.add_argument(
         "name",
         nargs="?",
         metavar="NAME",
         help="check: an installed function, a module, or the path of a .py file",
     )
+    complete_with_functions(name)
     add_parameter_argument(parser)
     parser.add_argument(
         "--image",

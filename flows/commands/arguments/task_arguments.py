@@ -8,6 +8,7 @@ from typing import Any
 
 from cvat_cli._internal.parsers import BuildDictAction, parse_function_parameter
 
+from aa_functions.installed import installed_functions
 from cvat_flows.flows.commands.arguments.model_options import add_model_arguments, model_values
 from cvat_flows.flows.commands.arguments.server_options import add_server_arguments
 from cvat_flows.flows.commands.base.usage_error import UsageError
@@ -19,18 +20,25 @@ def add_function_arguments(parser: argparse.ArgumentParser, *, required: bool = 
     """Add `--function`, and the options of `cvat-cli task auto-annotate` that select a function."""
     group = parser.add_argument_group("function")
     name = group.add_mutually_exclusive_group(required=required)
-    name.add_argument(
+    by_name = name.add_argument(
         "--function",
         "-f",
         metavar="NAME",
         help="an installed function (`cvat-flows functions` lists them), the qualified name of a "
         "module, or the path of a .py file",
     )
+    complete_with_functions(by_name)
     name.add_argument(
         "--function-module", metavar="MODULE", help="qualified name of a module, as in cvat-cli"
     )
     name.add_argument("--function-file", metavar="PATH", help="path of a .py file, as in cvat-cli")
     add_parameter_argument(group)
+
+
+def complete_with_functions(argument: argparse.Action) -> None:
+    """Let a shell complete an argument with the short names of functions, or else with files."""
+    # argcomplete looks for this attribute.
+    argument.completer = lambda **_: list(installed_functions())  # type: ignore[attr-defined]
 
 
 def add_parameter_argument(group: Any) -> None:

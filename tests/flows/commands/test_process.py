@@ -109,6 +109,8 @@ def test_the_log_level(
         ("cvat-flows anno", {"annotate", "annotate-new"}, {"undo"}),
         ("cvat-flows undo --dr", {"--dry-run"}, {"--yes"}),
         ("cvat-flows annotate 12 --existing ", {"keep", "replace", "clear"}, {"annotate"}),
+        ("cvat-flows annotate 12 -f y", {"yolo", "yolov8n"}, {"shapes"}),
+        ("cvat-flows functions check sh", {"shapes"}, {"yolo"}),
     ],
 )
 def test_a_shell_completes(
