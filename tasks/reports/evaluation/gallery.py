@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import evolve, frozen
+from attrs import frozen
 from PIL.Image import Image
 
 from cvat_flows.tasks.evaluate.corrections import RankedFrame
@@ -43,35 +43,38 @@ def draw_gallery(
     for one in ranked[:MAX_PICTURES]:
         image = fetch(one.frame)
         if image is not None:
-            outlines = outlines_of_frame(comparison, one.frame, names)
-            pictures.append(GalleryPicture(ranked=one, jpeg=_draw(image, outlines)))
+            drawn = _draw(image, *outlines_of_frame(comparison, one.frame, names))
+            pictures.append(GalleryPicture(ranked=one, jpeg=drawn))
     return pictures
 
 
-def outlines_of_frame(comparison: Comparison, frame: int, names: dict[int, str]) -> list[Outline]:
-    """Return the outlines of a frame: people's first, with "people" before the label's name."""
+def outlines_of_frame(
+    comparison: Comparison, frame: int, names: dict[int, str]
+) -> tuple[list[Outline], list[Outline]]:
+    """Return the outlines of what people drew on a frame, and of what the function detected."""
     true = [one for one in comparison.true.shapes if one.frame == frame]
     found = [
         comparison.found.shapes[n]
         for n in ((comparison.found.frame == frame) & comparison.used).nonzero()[0].tolist()
     ]
-    return [
-        evolve(outline, label=f"{who} {outline.label}")
-        for who, shapes in (("people:", true), ("function:", found))
-        for shape in shapes
-        if (outline := _outline(shape, names)) is not None
-    ]
+    return _outlines(true, names), _outlines(found, names)
 
 
-def _outline(shape: Annotation, names: dict[int, str]) -> Outline | None:
-    return outline_of(shape, names.get(shape.label_id, "?"))
+def _outlines(shapes: Sequence[Annotation], names: dict[int, str]) -> list[Outline]:
+    outlines = (outline_of(shape, names.get(shape.label_id, "?")) for shape in shapes)
+    return [one for one in outlines if one is not None]
 
 
-def _draw(image: Image, outlines: Sequence[Outline]) -> bytes:
+def _draw(image: Image, people: Sequence[Outline], function: Sequence[Outline]) -> bytes:
+    """Draw both. People's names are above, the function's below, so that they do not collide."""
     thumbnail = make_thumbnail(image, PictureSize(max_side=SIZE.max_side, max_bytes=10**6))
     small = thumbnail.image()
-    colours = {
-        one.label: PEOPLE if one.label.startswith("people:") else FUNCTION for one in outlines
-    }
-    draw_outlines(small, outlines, thumbnail.scale, colours)
+    for outlines, colour, are_below in ((people, PEOPLE, False), (function, FUNCTION, True)):
+        draw_outlines(
+            small,
+            outlines,
+            thumbnail.scale,
+            {one.label: colour for one in outlines},
+            are_names_below=are_below,
+        )
     return encode_jpeg(small, SIZE.max_bytes)[0]

@@ -12,6 +12,7 @@ from cvat_flows.tasks.reports.evaluation.history import HistoryReport, history_s
 from cvat_flows.tasks.reports.evaluation.ranking import MAX_RANKED, ranking_tables
 from cvat_flows.tasks.reports.evaluation.report import (
     HEADINGS,
+    INTERVAL_HEADINGS,
     EvaluationReport,
     number,
     size_rows,
@@ -20,6 +21,7 @@ from cvat_flows.tasks.reports.evaluation.server_quality import quality_part
 from cvat_flows.tasks.reports.pictures.thumbnails import data_uri
 
 MAX_LABELS = 100
+_LEGEND = "Green, names above: people. Orange, names below: the function."
 MAX_CURVES = 9
 MAX_CONFUSED = 12
 """Labels in the table of confusion: the largest ones."""
@@ -36,8 +38,8 @@ def evaluation_markdown(report: EvaluationReport, gallery: Sequence[GalleryPictu
         _notes(report),
         "### By label",
         _labels(report),
-        "In brackets: where the figure is with 95 % certainty (bootstrap over images). "
         "A dash: undefined, because there is nothing to count.",
+        *_intervals(report),
         *_server_quality(report),
         *_confusion(report),
         *_sizes(report),
@@ -57,7 +59,7 @@ def _facts(report: EvaluationReport) -> str:
     facts = [
         ("truth", escape_markdown(report.truth.source, 200)),
         ("frames", f"{report.frame_count:,}, {predictions.cached:,} of them from the cache"),
-        ("fingerprint", report.fingerprint or "none: the version is unknown"),
+        ("fingerprint", (report.fingerprint or "none: the version is unknown")[:28]),
         ("belong together", f"same label, likeness of at least {report.iou:g}"),
         ("mean likeness of right detections", number(mean)),
     ]
@@ -69,9 +71,25 @@ def _notes(report: EvaluationReport) -> str:
 
 
 def _labels(report: EvaluationReport) -> str:
-    rows = report.rows()
+    return _of_labels(HEADINGS, report.rows(intervals=False))
+
+
+def _intervals(report: EvaluationReport) -> list[str]:
+    """Return the part about the intervals, if there are any."""
+    rows = report.interval_rows()
+    if not rows:
+        return []
+    return [
+        "### How sure are these figures?",
+        "Where they are with 95 % certainty (bootstrap over images).",
+        _of_labels(INTERVAL_HEADINGS, rows),
+    ]
+
+
+def _of_labels(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table with a row for each label, of which the last one is for all."""
     shown = rows if len(rows) <= MAX_LABELS + 1 else [*rows[:MAX_LABELS], rows[-1]]
-    text = table(HEADINGS, [(escape_markdown(row[0], 80), *row[1:]) for row in shown])
+    text = table(headings, [(escape_markdown(row[0], 80), *row[1:]) for row in shown])
     if len(shown) < len(rows):
         text += f"\n\nand {counted(len(rows) - len(shown), 'more label')}"
     return text
@@ -157,7 +175,7 @@ def _correct_first(report: EvaluationReport, gallery: Sequence[GalleryPicture] =
         "### What to correct first",
         f"{counted(len(report.ranked), 'frame')} of {report.frame_count:,} differ from the truth.",
         *ranking_tables(report.media, report.ranked, report.ranked_jobs),
-        *(["Green: people. Orange: the function."] if pictures else []),
+        *([_LEGEND] if pictures else []),
         *pictures,
     ]
 

@@ -122,7 +122,12 @@ def ranking_tables(
 ) -> list[str]:
     """Return tables of the first frames and jobs."""
     rows = [
-        (f"job {one.job_id}", f"{one.frames:,}", f"{one.corrections:g}", f"{one.mean:.2f}")
+        (
+            link(f"job {one.job_id}", f"{media.task_url}/jobs/{one.job_id}"),
+            f"{one.frames:,}",
+            f"{one.corrections:g}",
+            f"{one.mean:.2f}",
+        )
         for one in jobs[:MAX_RANKED]
     ]
     return [

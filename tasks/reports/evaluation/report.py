@@ -23,6 +23,7 @@ from cvat_flows.tasks.model.text import counted, on_one_line
 DASH = "-"
 """What stands for a figure that is undefined."""
 HEADINGS = ("label", "true", "detected", "precision", "recall", "F1", "AP50", "AP50-95")
+INTERVAL_HEADINGS = ("label", "precision", "recall", "F1", "AP50")
 NOTHING = "nothing"
 """The name of the column of objects that were not found, and of the row of extra detections."""
 
@@ -113,6 +114,14 @@ class EvaluationReport:
         groups = [*self.labelled(), ("all", self.evaluation.overall)]
         return [(name, *_cells(one, intervals=intervals)) for name, one in groups]
 
+    def interval_rows(self) -> list[tuple[str, ...]]:
+        """Return the table of the intervals, in the order of `rows`; nothing if there are none."""
+        groups = [*self.labelled(), ("all", self.evaluation.overall)]
+        if not any(one.intervals for _, one in groups):
+            return []
+        names = ("precision", "recall", "f1", "ap50")
+        return [(name, *(_interval(one, figure) for figure in names)) for name, one in groups]
+
     def notes(self) -> list[str]:
         """Return what a reader must know to judge the figures, a sentence each."""
         notes = [*self.truth.notes]
@@ -164,6 +173,11 @@ def _with_interval(value: float | None, figures: Figures, name: str) -> str:
     if value is None or interval is None:
         return number(value)
     return f"{number(value)} ({interval[0]:.2f}-{interval[1]:.2f})"
+
+
+def _interval(figures: Figures, name: str) -> str:
+    interval = figures.intervals.get(name)
+    return DASH if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
 
 
 def _without_interval(value: float | None, figures: Figures, name: str) -> str:

@@ -95,11 +95,17 @@ def draw_failure(image: Image.Image, outlines: Sequence[Outline], size: PictureS
 
 
 def draw_outlines(
-    small: Image.Image, outlines: Sequence[Outline], scale: float, colours: Mapping[str, str]
+    small: Image.Image,
+    outlines: Sequence[Outline],
+    scale: float,
+    colours: Mapping[str, str],
+    *,
+    are_names_below: bool = False,
 ) -> None:
     """Draw shapes on a small picture in the colours of their labels, with names if there is room.
 
-    `scale` is pixels of the picture for each pixel of the frame.
+    `scale` is pixels of the picture for each pixel of the frame. The names are above the shapes,
+    or below.
     """
     draw = ImageDraw.Draw(small)
     for outline in outlines[:MAX_SHAPES]:
@@ -108,8 +114,9 @@ def draw_outlines(
     if len(outlines) > _MAX_LABELLED_SHAPES:
         return
     for outline in outlines:
-        x, y, *_ = (value * scale for value in outline.box())
-        place = (max(1.0, min(x, small.width - 20)), max(0.0, y - 11))
+        x, top, _, bottom = (value * scale for value in outline.box())
+        y = min(bottom + 1, small.height - 12.0) if are_names_below else max(0.0, top - 11)
+        place = (max(1.0, min(x, small.width - 20)), y)
         draw.text(
             place,
             on_one_line(outline.label, 18),

@@ -56,6 +56,22 @@ def test_it_prints_the_figures_and_writes_files(cli: Cli, checked: Any, tmp_path
     assert "| car | 1 | 2 | 0.500 | 1.000 | 0.667 | 1.000 | 1.000 |" in page
 
 
+def test_intervals_are_in_a_table_of_their_own(
+    cli: Cli, make_task: Callable[..., Any], tmp_path: Path
+) -> None:
+    task = make_task(12)
+    draw_cars(task, range(0, 12, 2))
+    status, out, _ = cli("evaluate", task.id, "--output", tmp_path)
+    assert status == 0
+    assert "0.500 (0." in out
+    page = (tmp_path / "evaluation.md").read_text()
+    assert "| car | 6 | 12 | 0.500 | 1.000 |" in page
+    (row,) = [
+        line for line in page.splitlines() if line.startswith("| car | 0.") and " to " in line
+    ]
+    assert row.split(" | ")[2] == "1.00 to 1.00"
+
+
 def test_a_mistake_is_one_sentence(cli: Cli, make_task: Callable[..., Any]) -> None:
     task = make_task(1)
     status, out, err = cli("evaluate", task.id)

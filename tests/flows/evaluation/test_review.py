@@ -130,7 +130,12 @@ class TestReview:
         task, options = corrected
         report = review_task(ReviewTaskParameters(task_id=task.id, **options))
         page = review_markdown(report)
-        assert "| car | 8 | 3 | 2 | 0.800 | 1 | 0 | 0 | 2 | 1 | 0.625 | 0.833 |" in page
+        assert "| label | uploaded | precision | recall | mean IoU |" in page
+        assert "| car | 8 | 0.625 | 0.833 | 0.800 |" in page
+        assert (
+            "| label | kept | moved | relabelled | attributes | unclear | deleted | added |" in page
+        )
+        assert "| car | 3 | 2 | 1 | 0 | 0 | 2 | 1 |" in page
         assert "![precision by week of upload](data:image/svg+xml" in page
         frame = pd.read_parquet(io.BytesIO(review_parquet(report)))
         assert Counter(frame["what"]) == whats(report)

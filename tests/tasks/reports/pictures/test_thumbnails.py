@@ -6,6 +6,7 @@ import io
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -145,6 +146,17 @@ def test_a_shape_at_fault_among_many_is_drawn() -> None:
     out = outlines_of(shapes, at_fault=len(shapes) - 1)
     white = Image.new("RGB", (640, 480), "white")
     assert red(opened(draw_failure(white, out, PictureSize(max_side=320, max_bytes=20_000))))
+
+
+@pytest.mark.parametrize("are_below", [False, True])
+def test_names_are_above_or_below_the_shape(are_below: bool) -> None:
+    outlines = outlines_of([(rectangle(20, 30, 80, 50), "car")])
+    small = Image.new("RGB", (100, 80), "black")
+    draw_outlines(small, outlines, 1.0, {"car": "#4ade80"}, are_names_below=are_below)
+    bright = np.asarray(small).min(axis=2) > 140  # the text, and not the green outline
+    rows = np.flatnonzero(bright.any(axis=1)).tolist()
+    assert rows
+    assert all(y > 51 if are_below else y < 29 for y in rows)
 
 
 def box_of(shape: Detection | Annotation) -> tuple[int, ...]:
