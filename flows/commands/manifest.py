@@ -82,6 +82,7 @@ def _runs(function: str, rows: Sequence[Row], history: Sequence[RunEntry]) -> Ta
         numbers=("added", "deleted", "now"),
         whole=("run", "when (UTC)", "version"),
         title=function,
+        gap=1,
     )
     now = Counter(item.run for _, _, record in rows for item in record.items if item.run)
     for entry in _with_unlisted(history, rows, now):

@@ -35,7 +35,11 @@ def facts_table(facts: Iterable[tuple[str, str]]) -> Table:
 
 
 def light_table(
-    *headings: str, numbers: Collection[str] = (), whole: Collection[str] = (), title: str = ""
+    *headings: str,
+    numbers: Collection[str] = (),
+    whole: Collection[str] = (),
+    title: str = "",
+    gap: int = 2,
 ) -> Table:
     """Make a table without rows.
 
@@ -44,6 +48,7 @@ def light_table(
         numbers: Those of columns with numbers, which are never wrapped or cut.
         whole: Those of other columns that are never wrapped or cut. All others are folded.
         title: The table's title.
+        gap: Blanks between columns, at least one.
     """
     table = Table(
         title=line(title) if title else None,
@@ -51,7 +56,7 @@ def light_table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=(0, gap - 1, 0, 0),
     )
     for heading in headings:
         table.add_column(

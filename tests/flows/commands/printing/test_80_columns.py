@@ -170,7 +170,7 @@ def test_two_functions(corrected: Any, run: Run, function_path: Path) -> None:
 def test_other_tables(corrected: Any, run: Run) -> None:
     task_id = corrected.id
     out, _ = run("manifest", task_id, function=False)
-    assert "when (UTC)        version   frames        added  deleted  now" in out
+    assert "when (UTC)       version  frames       added deleted now" in out
     out, _ = run("manifest", task_id, "--frames", function=False)
     assert "   11  " in out
     out, _ = run("cache", function=False)
