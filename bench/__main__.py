@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def _measure() -> int:
-    from bench import nuclio_row, process_rows, rows, tiled_row, yolo_rows
+    from bench import kind_rows, nuclio_row, process_rows, rows, tiled_row, yolo_rows
     from bench.stage import open_stage
     from bench.table import Row, print_table
 
@@ -36,6 +36,9 @@ def _measure() -> int:
         "yolo": yolo_rows.yolo_on_cpu,
         "same-function": yolo_rows.yolo_same_function,
         "bf16": yolo_rows.yolo_bf16,
+        "kinds": kind_rows.kinds,
+        "transformers": kind_rows.transformers,
+        "encoding": kind_rows.encoding,
         "tiled": tiled_row.tiled,
         "nuclio": nuclio_row.nuclio,
         "second-run": rows.second_run,

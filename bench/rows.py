@@ -41,6 +41,7 @@ class Effort:
     rounds: int = 5
     constant_frames: int = 600
     yolo_frames: int = 600
+    kind_frames: int = 200
     gpu_frames: int = 2400
     again_frames: int = 720
     few: int = 500
@@ -54,6 +55,7 @@ QUICK = Effort(
     rounds=2,
     constant_frames=144,
     yolo_frames=36,
+    kind_frames=12,
     gpu_frames=144,
     again_frames=72,
     few=100,

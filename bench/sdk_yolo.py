@@ -1,44 +1,94 @@
 """YOLO as users of the SDK write it: Ultralytics' `predict` on one image after another.
 
-Ultralytics chooses the number of threads. Batches have one image.
+This follows CVAT's example function: its annotations, without scores. Ultralytics chooses the
+number of threads. Batches have one image.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import cvat_sdk.auto_annotation as cvataa
 import PIL.Image
 
 
-def create(model: str, imgsz: int = 640, conf: float = 0.25, device: str = "cpu") -> Any:
+def create(
+    model: str,
+    imgsz: int = 640,
+    conf: float = 0.25,
+    device: str = "cpu",
+    keypoints: str = "",
+) -> Any:
     """Create the function from a checkpoint."""
     from aa_functions.backends.ultralytics_import import import_ultralytics
 
-    return PlainYolo(import_ultralytics().YOLO(model), imgsz, conf, device)
+    options = {"imgsz": imgsz, "conf": conf, "verbose": False, "device": device}
+    return PlainYolo(import_ultralytics().YOLO(model), options, keypoints.split(","))
 
 
 class PlainYolo:
     """The AA function."""
 
-    def __init__(self, model: Any, imgsz: int, conf: float, device: str) -> None:
+    def __init__(self, model: Any, options: Mapping[str, Any], keypoints: Sequence[str]) -> None:
         self._model = model
-        self._options = {"imgsz": imgsz, "conf": conf, "verbose": False, "device": device}
-        self.spec = cvataa.DetectionFunctionSpec(
-            labels=[
-                cvataa.label_spec(name, number, type="rectangle")
-                for number, name in model.names.items()
-            ]
-        )
+        self._options = options
+        self._convert = CONVERTERS[model.task]
+        labels = model.names.items()
+        if model.task == "pose":
+            points = [cvataa.keypoint_spec(name, index) for index, name in enumerate(keypoints)]
+            specs = [cvataa.skeleton_label_spec(name, number, points) for number, name in labels]
+        else:
+            type_ = {"classify": "tag", "segment": "polygon"}.get(model.task, "rectangle")
+            specs = [cvataa.label_spec(name, number, type=type_) for number, name in labels]
+        self.spec = cvataa.DetectionFunctionSpec(labels=specs)
 
     def detect(
         self, context: cvataa.DetectionFunctionContext, image: PIL.Image.Image
     ) -> list[cvataa.DetectionAnnotation]:
-        """Return rectangles in pixels of the image."""
+        """Return annotations in pixels of the image."""
         (result,) = self._model.predict(source=image, **self._options)
-        return [
-            cvataa.rectangle(int(number), points)
-            for points, number in zip(
-                result.boxes.xyxy.tolist(), result.boxes.cls.tolist(), strict=True
-            )
+        return list(self._convert(result))
+
+
+def _rectangles(result: Any) -> Iterable[Any]:
+    for points, number in zip(result.boxes.xyxy.tolist(), result.boxes.cls.tolist(), strict=True):
+        yield cvataa.rectangle(int(number), points)
+
+
+def _rotated_rectangles(result: Any) -> Iterable[Any]:
+    for box, number in zip(result.obb.xywhr.tolist(), result.obb.cls.tolist(), strict=True):
+        x, y, width, height, angle = box
+        points = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+        # CVAT's example leaves out the modulo, and fails where the angle is negative.
+        yield cvataa.rectangle(int(number), points, rotation=math.degrees(angle) % 360)
+
+
+def _polygons(result: Any) -> Iterable[Any]:
+    if result.masks is not None:
+        for outline, number in zip(result.masks.xy, result.boxes.cls.tolist(), strict=True):
+            if len(outline) >= 3:
+                yield cvataa.polygon(int(number), outline.ravel().tolist())
+
+
+def _skeletons(result: Any) -> Iterable[Any]:
+    for points, number in zip(result.keypoints.data, result.boxes.cls.tolist(), strict=True):
+        elements = [
+            cvataa.keypoint(index, [x, y], outside=score < 0.5)
+            for index, (x, y, score) in enumerate(points.tolist())
         ]
+        yield cvataa.skeleton(int(number), elements)
+
+
+def _tag(result: Any) -> Iterable[Any]:
+    yield cvataa.tag(int(result.probs.top1))
+
+
+CONVERTERS: Mapping[str, Callable[[Any], Iterable[Any]]] = {
+    "detect": _rectangles,
+    "obb": _rotated_rectangles,
+    "segment": _polygons,
+    "pose": _skeletons,
+    "classify": _tag,
+}

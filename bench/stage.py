@@ -29,7 +29,9 @@ class Stage:
 
     folder: Path
     sandbox: SandboxProcess
-    _tasks: dict[tuple[int, tuple[int, int], int | None], int] = field(factory=dict)
+    _tasks: dict[tuple[int, tuple[int, int], int | None, tuple[str, ...]], int] = field(
+        factory=dict
+    )
 
     def client(self) -> Client:
         """Return a logged-in client with an empty cache."""
@@ -40,22 +42,35 @@ class Stage:
         return client
 
     def task(
-        self, count: int, size: tuple[int, int] = (1280, 720), segment_size: int | None = None
+        self,
+        count: int,
+        size: tuple[int, int] = (1280, 720),
+        segment_size: int | None = None,
+        skeleton: tuple[str, ...] = (),
     ) -> int:
         """Id of a CVAT task with that many JPEG images, made when it is first asked for.
 
         `segment_size` is the number of frames of each job; None: all frames are in one job.
+        `skeleton` has the keypoints of its one label, `arrow`; empty: the labels are `LABELS`.
         """
-        key = (count, size, segment_size)
+        key = (count, size, segment_size, skeleton)
         if key not in self._tasks:
             self._tasks[key] = self._make_task(*key)
         return self._tasks[key]
 
-    def _make_task(self, count: int, size: tuple[int, int], segment_size: int | None) -> int:
-        files = draw(self.folder / f"pictures-{count}-{size[0]}-{segment_size}", count, size)
+    def _make_task(
+        self,
+        count: int,
+        size: tuple[int, int],
+        segment_size: int | None,
+        skeleton: tuple[str, ...],
+    ) -> int:
+        folder = self.folder / f"pictures-{count}-{size[0]}-{segment_size}-{len(skeleton)}"
+        files = draw(folder, count, size)
+        labels = [models.PatchedLabelRequest(name=label) for label in LABELS]
         spec = models.TaskWriteRequest(
             name=f"{count} images {size[0]}x{size[1]}",
-            labels=[models.PatchedLabelRequest(name=label) for label in LABELS],
+            labels=[_skeleton_label(skeleton)] if skeleton else labels,
             **({} if segment_size is None else {"segment_size": segment_size}),
         )
         return int(self.client().tasks.create_from_data(spec, files).id)
@@ -70,6 +85,16 @@ class Stage:
         storage = self.folder / f"storage-{number}"
         os.environ["CVAT_FLOWS_STORAGE"] = str(storage)
         return storage
+
+
+def _skeleton_label(names: tuple[str, ...]) -> models.PatchedLabelRequest:
+    points = [models.SublabelRequest(name=name, type="points") for name in names]
+    svg = "".join(
+        f'<circle r="1.5" cx="{10 + 20 * n}" cy="50" data-type="element node" '
+        f'data-element-id="{n}" data-node-id="{n}" data-label-name="{name}"></circle>'
+        for n, name in enumerate(names, 1)
+    )
+    return models.PatchedLabelRequest(name="arrow", type="skeleton", svg=svg, sublabels=points)
 
 
 @contextmanager
