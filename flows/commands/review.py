@@ -102,12 +102,15 @@ def _show(report: ReviewReport, output: Output) -> None:
             "title": report.title,
             "result": report.sentence,
             "notes": list(report.notes),
+            "late_frames": report.late,
             "rows": [dict(zip(HEADINGS, row, strict=True)) for row in report.table()],
         }
     )
     figures = Figures(headings=HEADINGS, rows=report.table())
     show_figures(figures, output, spare=_SPARE, title=report.title)
     output.show(line(report.sentence))
+    if report.remark:
+        output.say(report.remark)
     for note in report.notes:
         output.say(f"left out: {note}")
 

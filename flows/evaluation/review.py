@@ -56,7 +56,7 @@ def review_task(parameters: ReviewTaskParameters) -> ReviewReport:
         name_flow_run(context.parameters, context.media, context.live, verb="review")
         work = _read(context.client, storage, parameters, context.function.name)
         rows = review(context.client, work, _detections(context, parameters, work))
-    report = ReviewReport(title=str(work.media), rows=rows)
+    report = ReviewReport(title=str(work.media), rows=rows, late=work.late)
     publish_review(storage, report, media=work.media)
     return report
 
@@ -72,7 +72,7 @@ def review_finished_tasks(parameters: ReviewFinishedTasksParameters) -> ReviewRe
     since = datetime.now(UTC) - timedelta(days=parameters.days)
     rows: list[ReviewRow] = []
     notes: list[str] = []
-    tasks = 0
+    tasks = late = 0
     for task_id, folder in _recorded_tasks(storage, since):
         try:
             work = _read(client, storage, ReviewTaskParameters(task_id=task_id), since=since)
@@ -88,10 +88,11 @@ def review_finished_tasks(parameters: ReviewFinishedTasksParameters) -> ReviewRe
         if work.media.identity.folder != folder:
             continue  # another task with this number, for example of another server
         tasks += 1
+        late += work.late
         rows += review(client, work, {})
         run_logger().info("reviewed task %s", task_id)
     title = f"{counted(tasks, 'task')}, uploads of the last {counted(parameters.days, 'day')}"
-    report = ReviewReport(title=title, rows=rows, notes=tuple(notes))
+    report = ReviewReport(title=title, rows=rows, notes=tuple(notes), late=late)
     if parameters.keep_figures:
         report = keep_figures_of_review(storage, host_of(client), report, days=parameters.days)
     publish_review(storage, report)

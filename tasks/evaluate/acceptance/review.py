@@ -20,7 +20,13 @@ from cvat_flows.tasks.model.media import WHEN_FINISHED, JobState, TaskMedia
 from cvat_flows.tasks.model.text import counted
 from cvat_flows.tasks.record.history import read_history
 from cvat_flows.tasks.record.manifest import Manifest, describe_namesakes, functions_of_task
-from cvat_flows.tasks.record.manifest_file import OPTIONS_DIGITS, FrameRecord, RunStamp
+from cvat_flows.tasks.record.manifest_file import (
+    OPTIONS_DIGITS,
+    FrameRecord,
+    RunStamp,
+    manifest_folder,
+)
+from cvat_flows.tasks.record.uploads import read_changes, runs_since_people
 from cvat_flows.tasks.storage import Storage
 
 Detections = Mapping[int, Sequence[Annotation]]
@@ -59,6 +65,9 @@ class UploadedWork:
     """By function."""
     records: Mapping[str, Mapping[int, Mapping[int, FrameRecord]]]
     """By function, job and frame."""
+    late: int = 0
+    """Frames that were left out: their jobs are finished, and nobody has changed them since the
+    upload."""
 
     def frames(self, function: str) -> list[int]:
         """Return the frames that a function annotated in these jobs."""
@@ -90,18 +99,40 @@ def read_uploaded(
             + describe_namesakes(storage, media.identity)
         )
     wanted = {s.id for s in states if (s.is_finished if jobs is None else s.id in jobs)}
+    folders = [manifest_folder(media.identity, name) for name in known]
+    unseen = {
+        state.id: runs_since_people(
+            (one for folder in folders for one in read_changes(storage, folder, state.id)),
+            state.updated,
+        )
+        for state in states
+        if jobs is None and state.id in wanted
+    }
+    late: set[int] = set()
     manifests, records = {}, {}
     for name in known if function is None else [function]:
         manifest = Manifest(storage, task=media.identity, function=name, run=RunStamp(id=""))
         by_job: dict[int, dict[int, FrameRecord]] = {}
         for job_id, frame, record in manifest.records():
-            if job_id in wanted and (since is None or _is_later(record, since)):
+            if job_id not in wanted or (since is not None and not _is_later(record, since)):
+                continue
+            if record.run.id in unseen.get(job_id, ()):
+                late.add(frame)
+            else:
                 by_job.setdefault(job_id, {})[frame] = record
         if by_job:
             manifests[name], records[name] = manifest, by_job
     if not records:
+        if late:
+            raise NoTruth(
+                f"task {media.task_id}: finished jobs have only uploads that came after people "
+                f"had finished them ({counted(len(late), 'frame')}), and nobody has changed the "
+                "jobs since: choose jobs with --jobs"
+            )
         raise NoTruth(f"task {media.task_id}: {_why_nothing(wanted, are_chosen=jobs is not None)}")
-    return UploadedWork(media=media, labels=labels, manifests=manifests, records=records)
+    return UploadedWork(
+        media=media, labels=labels, manifests=manifests, records=records, late=len(late)
+    )
 
 
 def _why_nothing(jobs: Collection[int], *, are_chosen: bool) -> str:

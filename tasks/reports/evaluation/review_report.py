@@ -59,6 +59,8 @@ class ReviewReport:
         title: What was reviewed, for example a task.
         rows: A row for each annotation.
         notes: What was left out, a sentence each.
+        late: Frames that were left out because they were annotated after people had finished
+            their jobs.
         history: The kept figures of earlier reviews and of this one.
         files: Titles and paths of files in the storage.
     """
@@ -66,6 +68,7 @@ class ReviewReport:
     title: str
     rows: Sequence[ReviewRow] = field(repr=False)
     notes: tuple[str, ...] = ()
+    late: int = 0
     history: Sequence[Measurement] = field(default=(), repr=False)
     files: list[tuple[str, str]] = field(factory=list)
 
@@ -97,6 +100,16 @@ class ReviewReport:
         """Return the numbers by label, of the labels with most uploads first."""
         groups = tally(self.rows, lambda row: row.label, arrives=lambda row: row.new_label)
         return dict(sorted(groups.items(), key=lambda one: (-one[1].uploaded, one[0])))
+
+    @property
+    def remark(self) -> str:
+        """What is said of the frames that are left out; "" if there are none."""
+        if not self.late:
+            return ""
+        return (
+            f"{counted(self.late, 'frame')} left out: annotated after people had finished the job, "
+            "which nobody has changed since."
+        )
 
     def by_week(self) -> Mapping[str, Tally]:
         """Return the numbers by the week of the upload, without what people added."""
@@ -135,6 +148,7 @@ def review_markdown(report: ReviewReport) -> str:
         f"## What became of the annotations of {escape_markdown(report.title, 200)}",
         f"**{escape_markdown(report.sentence)}**",
         "\n".join(f"- {escape_markdown(note, 500)}" for note in report.notes),
+        report.remark,
         *(_columns(shown, names) for names in _TABLES),
         f"![precision by week of upload]({chart_uri(trend_chart(trend))})" if trend else "",
         *history_section(HistoryReport(title="", measurements=report.history)),

@@ -9,10 +9,12 @@ import pytest
 from cvat_sdk import Client, models
 from cvat_sdk.core.proxies.annotations import AnnotationUpdateAction
 
-from cvat_flows.flows.in_process import run_here
+from cvat_flows.flows.evaluation.review_parameters import ReviewTaskParameters
+from cvat_flows.flows.in_process import review_here, run_here
 from cvat_flows.flows.parameters import AnnotateTaskParameters
 from cvat_flows.flows.run.live import LiveInputs
 from cvat_flows.tasks.evaluate.errors import NoTruth
+from cvat_flows.tasks.reports.evaluation.review_report import review_markdown
 from tests.flows.evaluation.conftest import Evaluate, finish
 
 A, B = (0.0, 0.0, 10.0, 10.0), (20.0, 0.0, 40.0, 20.0)
@@ -118,3 +120,34 @@ def test_two_functions_after_the_job_was_finished(
     annotate(task, frames="1", **plant({1: [("dog", B, 0.9)]}, name="other"))
     with pytest.raises(NoTruth, match="has no object to compare on 1 frame"):
         evaluate(task, **plant(FOUND))
+
+
+def test_a_review_leaves_them_out(
+    make_task: Callable[..., Any], client: Client, plant: Any, annotate: Callable[..., None]
+) -> None:
+    task = make_task(3, labels=["car", "dog"])
+    (job,) = task.get_jobs()
+    function = plant(FOUND)
+    annotate(task, frames="0", **function)
+    finish(job)
+    annotate(task, frames="1-2", **function)
+    live = LiveInputs(client=client)
+    report = review_here(ReviewTaskParameters(task_id=task.id), live)
+    assert (report.overall.uploaded, report.late) == (1, 2)
+    assert "2 frames left out: annotated after" in review_markdown(report)
+    chosen = review_here(ReviewTaskParameters(task_id=task.id, jobs=[job.id]), live)
+    assert (chosen.overall.uploaded, chosen.remark) == (2, "")
+    reopen(job)
+    finish(job)
+    assert review_here(ReviewTaskParameters(task_id=task.id), live).overall.uploaded == 2
+
+
+def test_a_review_of_nothing_else_says_why(
+    make_task: Callable[..., Any], client: Client, plant: Any, annotate: Callable[..., None]
+) -> None:
+    task = make_task(1, labels=["car", "dog"])
+    (job,) = task.get_jobs()
+    finish(job)
+    annotate(task, **plant(FOUND))
+    with pytest.raises(NoTruth, match=r"came after people had finished them \(1 frame\)"):
+        review_here(ReviewTaskParameters(task_id=task.id), LiveInputs(client=client))
