@@ -196,7 +196,8 @@ class AnnotateTaskParameters(BaseModel):
         default=72,
         ge=1,
         le=1000,
-        description="Number of frames in one detect task run",
+        description="Number of frames in one detect task run. Without a Prefect server, a function "
+        "that takes one image at a time gets batches of 18 unless this is given.",
     )
     use_cache: Annotated[bool, _RUN] = Field(
         title="Use cached detections",
