@@ -34,6 +34,8 @@ class YoloKind:
     keypoints: tuple[str, ...] = ()
     weights: Path | None = None
     """None: random ones. Random masks would be noise."""
+    outlines: bool = False
+    """Whether both return polygons in place of masks, as CVAT's example function does."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -42,6 +44,7 @@ class YoloKind:
 
 
 KINDS = (
+    YoloKind(network="yolov8-seg.yaml", target=2.0, weights=WEIGHTS["segment"], outlines=True),
     YoloKind(network="yolov8-seg.yaml", target=1.7, weights=WEIGHTS["segment"]),
     YoloKind(network="yolov8n-pose.yaml", target=2.0, keypoints=KEYPOINTS),
     YoloKind(network="yolov8n-obb.yaml", target=2.0),
@@ -56,17 +59,20 @@ def kinds(stage: Stage, effort: Effort) -> list[Result]:
 
 def _kind(stage: Stage, effort: Effort, kind: YoloKind) -> Row:
     weights = kind.weights or _random(stage, kind)
-    options = {"keypoints": ",".join(kind.keypoints)} if kind.keypoints else {}
-    given = {"model": str(weights), "imgsz": IMGSZ, "device": "cpu", **options}
-    plain = Function(module="bench.sdk_yolo", parameters=given).load()
+    given = {"model": str(weights), "imgsz": IMGSZ, "device": "cpu"}
+    if kind.keypoints:
+        given["keypoints"] = ",".join(kind.keypoints)
+    their_own = {"outlines": kind.outlines}
+    plain = Function(module="bench.sdk_yolo", parameters={**given, **their_own}).load()
     ours = Function(module="aa_functions.yolo", parameters=given).load()
     count = effort.kind_frames
     task_id = stage.task(count, FRAME, skeleton=kind.keypoints)
-    sdk, flow = both_drivers(stage, effort, task_id, theirs=plain, ours=ours)
+    options = {"conv_mask_to_poly": kind.outlines}
+    sdk, flow = both_drivers(stage, effort, task_id, theirs=plain, ours=ours, **options)
     held, _ = stage.client().tasks.api.retrieve_annotations(task_id)
     found = (len(held.shapes) + len(held.tags)) / count
     note = f"{found:.0f} annotations a frame"
-    what = f"{Path(kind.network).stem} at 640 on CPU"
+    what = f"{Path(kind.network).stem}{', polygons' * kind.outlines} at 640 on CPU"
     return against_sdk(what, count, sdk, flow, kind.target, note)
 
 

@@ -93,17 +93,18 @@ def fresh(stage: Stage, task_id: int, run: Callable[[], float]) -> Callable[[], 
 
 
 def both_drivers(
-    stage: Stage, effort: Effort, task_id: int, *, theirs: Any, ours: Any
+    stage: Stage, effort: Effort, task_id: int, *, theirs: Any, ours: Any, **options: Any
 ) -> list[list[float]]:
     """Alternate runs of the SDK and of the flow, each on a task without annotations.
 
-    The first run of each does not count, because memory and system caches are cold.
+    The first run of each does not count, because memory and system caches are cold. `options` are
+    those of the flow.
 
     Returns:
         The seconds of the SDK's runs and of the flow's.
     """
     sdk = fresh(stage, task_id, lambda: sdk_run(stage, task_id, theirs.function))
-    flow = fresh(stage, task_id, lambda: flow_run(stage, task_id, ours))
+    flow = fresh(stage, task_id, lambda: flow_run(stage, task_id, ours, **options))
     sdk()
     flow()
     return alternate(effort.rounds, sdk, flow)

@@ -12,6 +12,7 @@ from typing import Any
 
 import cvat_sdk.auto_annotation as cvataa
 import PIL.Image
+from cvat_sdk.masks import encode_mask
 
 
 def create(
@@ -20,28 +21,42 @@ def create(
     conf: float = 0.25,
     device: str = "cpu",
     keypoints: str = "",
+    outlines: bool = True,
 ) -> Any:
-    """Create the function from a checkpoint."""
+    """Create the function from a checkpoint. `outlines`: return polygons in place of masks."""
     from aa_functions.backends.ultralytics_import import import_ultralytics
 
     options = {"imgsz": imgsz, "conf": conf, "verbose": False, "device": device}
-    return PlainYolo(import_ultralytics().YOLO(model), options, keypoints.split(","))
+    loaded = import_ultralytics().YOLO(model)
+    if loaded.task == "segment" and not outlines:
+        return PlainYolo(loaded, {**options, "retina_masks": True}, _masks, "mask")
+    names = keypoints.split(",")
+    return PlainYolo(loaded, options, CONVERTERS[loaded.task], TYPES.get(loaded.task), names)
 
 
 class PlainYolo:
     """The AA function."""
 
-    def __init__(self, model: Any, options: Mapping[str, Any], keypoints: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: Any,
+        options: Mapping[str, Any],
+        convert: Callable[[Any], Iterable[Any]],
+        type_: str | None,
+        keypoints: Sequence[str] = (),
+    ) -> None:
         self._model = model
         self._options = options
-        self._convert = CONVERTERS[model.task]
+        self._convert = convert
         labels = model.names.items()
         if model.task == "pose":
             points = [cvataa.keypoint_spec(name, index) for index, name in enumerate(keypoints)]
             specs = [cvataa.skeleton_label_spec(name, number, points) for number, name in labels]
         else:
-            type_ = {"classify": "tag", "segment": "polygon"}.get(model.task, "rectangle")
-            specs = [cvataa.label_spec(name, number, type=type_) for number, name in labels]
+            specs = [
+                cvataa.label_spec(name, number, type=type_ or "rectangle")
+                for number, name in labels
+            ]
         self.spec = cvataa.DetectionFunctionSpec(labels=specs)
 
     def detect(
@@ -72,6 +87,14 @@ def _polygons(result: Any) -> Iterable[Any]:
                 yield cvataa.polygon(int(number), outline.ravel().tolist())
 
 
+def _masks(result: Any) -> Iterable[Any]:
+    if result.masks is not None:
+        bitmaps = result.masks.data.numpy().astype(bool)
+        for bitmap, number in zip(bitmaps, result.boxes.cls.tolist(), strict=True):
+            if bitmap.any():
+                yield cvataa.mask(int(number), encode_mask(bitmap))
+
+
 def _skeletons(result: Any) -> Iterable[Any]:
     for points, number in zip(result.keypoints.data, result.boxes.cls.tolist(), strict=True):
         elements = [
@@ -92,3 +115,5 @@ CONVERTERS: Mapping[str, Callable[[Any], Iterable[Any]]] = {
     "pose": _skeletons,
     "classify": _tag,
 }
+TYPES = {"classify": "tag", "segment": "polygon"}
+"""The types of labels that are not for rectangles."""

@@ -45,7 +45,8 @@ class Recipe:
     width: float = 0.125
     """Of the network's layers; YOLO's smallest models have 0.25."""
     backbone: Path | None = None
-    """Trained weights whose first layers the network starts with. None: all are random."""
+    """Trained weights whose first layers the network starts with, absolute or in the folder of the
+    results. None: all are random."""
     pictures: Mapping[str, Any] = field(factory=dict)
     """Options of `make_shape_images`."""
 
@@ -84,9 +85,14 @@ RECIPES = (
     Recipe(
         kind="pose",
         target="arrows-pose.pt",
-        network="11/yolo11-pose.yaml",
+        network="v8/yolov8-pose.yaml",
         labels=("arrow",),
-        stages=STAGES,
+        stages=(
+            Stage(name="128", imgsz=128, epochs=40, learning_rate=2e-3, **_COMMON),
+            Stage(name="192", imgsz=192, epochs=8, learning_rate=7e-4, **_COMMON),
+        ),
+        # Keypoints are learned slowly by layers that cannot find arrows yet.
+        backbone=Path("arrows-obb.pt"),
         pictures=LARGE | {"overhang": 0.3},
     ),
     Recipe(
@@ -136,13 +142,13 @@ def train(recipe: Recipe, work_dir: Path, out: Path, *, start: Path | None = Non
         PICTURES, seed=TRAINING_SEED, sizes=SMALL_SIZES, labels=recipe.labels, **recipe.pictures
     )
     data = write_dataset(work_dir / "pictures", pictures, kind=recipe.kind, labels=recipe.labels)
-    weights = write_network(recipe, work_dir) if start is None else start / recipe.target
+    weights = write_network(recipe, work_dir, out) if start is None else start / recipe.target
     for stage in recipe.stages:
         weights = train_stage(weights, stage, data, work_dir)
     strip(weights, out / recipe.target, recipe.kind, recipe.stages[-1].imgsz)
 
 
-def write_network(recipe: Recipe, work_dir: Path) -> Path:
+def write_network(recipe: Recipe, work_dir: Path, out: Path) -> Path:
     """Write the network that the training starts with, or its description; return the path."""
     ultralytics = import_ultralytics()
     from ultralytics.utils import YAML
@@ -157,7 +163,7 @@ def write_network(recipe: Recipe, work_dir: Path) -> Path:
     if recipe.backbone is None:
         return path
     start = work_dir / "start.pt"
-    ultralytics.YOLO(str(path)).load(recipe.backbone).save(start)
+    ultralytics.YOLO(str(path)).load(out / recipe.backbone).save(start)
     return start
 
 

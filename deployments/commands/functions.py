@@ -72,7 +72,7 @@ def _list(output: Output) -> int:
     for function in list_functions(output.note):
         output.row(asdict(function))
         output.say(f"{function.name}: {function.module}")
-        output.show(*(Padding(line(text), (0, 0, 0, 2)) for text in _facts(function)))
+        output.show(*(Padding(line(text), (0, 0, 0, 2), expand=False) for text in _facts(function)))
     return 0
 
 
