@@ -117,4 +117,4 @@ def test_cvat_holds_what_the_function_returns(
         for frame, made in enumerate(pictures)
         for drawn in made.boxes
     ]
-    assert sum(hits) >= SHARES.get(kind, 0) * len(hits), f"{sum(hits)} of {len(hits)}"
+    assert sum(hits) >= SHARES[kind] * len(hits), f"{sum(hits)} of {len(hits)}"

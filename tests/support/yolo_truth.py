@@ -16,6 +16,7 @@ SHARES: Mapping[str, float] = {
     "segment": 0.75,
     "polygons": 0.6,
     "obb": 0.85,
+    "pose": 0.9,
     "classify": 0.9,
 }
 """Of what was drawn, the least share that the trained model of a kind finds."""
