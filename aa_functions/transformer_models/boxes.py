@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,18 +44,8 @@ class Detection:
 
     def reader(self, conf: float, *, polygons: bool) -> Read:
         """Read boxes in pixels of the image, sorted by falling score."""
-        ids = label_ids(self.loaded.classes)
-
-        def read(output: Any, sizes: Sizes) -> list[list[DetectionAnnotation]]:
-            found = self.loaded.processor.post_process_object_detection(
-                output, threshold=conf, target_sizes=sizes
-            )
-            return [
-                _rectangles(one["boxes"], one["scores"], one["labels"], ids, conf, size)
-                for one, size in zip(found, sizes, strict=True)
-            ]
-
-        return read
+        post_process = self.loaded.processor.post_process_object_detection
+        return _reader(post_process, label_ids(self.loaded.classes), conf)
 
 
 @frozen(kw_only=True)
@@ -85,18 +75,21 @@ class ZeroShotDetection:
 
     def reader(self, conf: float, *, polygons: bool) -> Read:
         """Read boxes in pixels of the image, sorted by falling score."""
-        ids = {number: number for number in range(len(self.prompts))}
+        post_process = self.loaded.processor.post_process_grounded_object_detection
+        return _reader(post_process, {number: number for number in range(len(self.prompts))}, conf)
 
-        def read(output: Any, sizes: Sizes) -> list[list[DetectionAnnotation]]:
-            found = self.loaded.processor.post_process_grounded_object_detection(
-                output, threshold=conf, target_sizes=sizes
-            )
-            return [
-                _rectangles(one["boxes"], one["scores"], one["labels"], ids, conf, size)
-                for one, size in zip(found, sizes, strict=True)
-            ]
 
-        return read
+def _reader(post_process: Callable[..., Any], ids: Mapping[int, int], conf: float) -> Read:
+    """Return what reads boxes from the output of a model, with the processor's own steps."""
+
+    def read(output: Any, sizes: Sizes) -> list[list[DetectionAnnotation]]:
+        found = post_process(output, threshold=conf, target_sizes=sizes)
+        return [
+            _rectangles(one["boxes"], one["scores"], one["labels"], ids, conf, size)
+            for one, size in zip(found, sizes, strict=True)
+        ]
+
+    return read
 
 
 def _rectangles(
