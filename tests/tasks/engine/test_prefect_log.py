@@ -123,6 +123,21 @@ def test_no_line_contains_a_credential(
     assert not any("correct-horse-battery" in text for text, _ in lines)
 
 
+@pytest.fixture
+def flow_records(prefect_server: None) -> Iterator[list[logging.LogRecord]]:
+    """The records of flow runs that the filters let pass."""
+    filter_log("annotate-task")
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger = logging.getLogger("prefect.flow_runs")
+    logger.addHandler(handler)
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+
+
 @pytest.mark.parametrize(
     ("error", "has_traceback"),
     [
@@ -132,42 +147,27 @@ def test_no_line_contains_a_credential(
     ],
 )
 def test_a_flow_run_of_a_worker_ends_without_a_traceback_of_ours(
-    error: Exception, has_traceback: bool, prefect_server: None
+    error: Exception, has_traceback: bool, flow_records: list[logging.LogRecord]
 ) -> None:
-    filter_log("annotate-task")
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
-    logger = logging.getLogger("prefect.flow_runs")
-
     @flow(name="annotate-task", persist_result=False)
     def fail() -> Any:
         return Failed(message=str(error), data=error)
 
     with get_client(sync_client=True) as client:
         flow_run = client.create_flow_run(fail)
-    logger.addHandler(handler)
-    try:
-        with pytest.raises(type(error)):  # as Prefect runs a flow for a worker
-            run_flow(fail, flow_run=flow_run, error_logger=flow_run_logger(flow_run))
-    finally:
-        logger.removeHandler(handler)
-    assert any(str(error) in record.getMessage() for record in records)
-    assert any(record.exc_info for record in records) is has_traceback
+    flow_records.clear()
+    with pytest.raises(type(error)):  # as Prefect runs a flow for a worker
+        run_flow(fail, flow_run=flow_run, error_logger=flow_run_logger(flow_run))
+    assert any(str(error) in record.getMessage() for record in flow_records)
+    assert any(record.exc_info for record in flow_records) is has_traceback
 
 
 @pytest.mark.parametrize(
     ("name", "lines_about_hooks"), [("annotate-task", 0), ("a flow of the user's", 2)]
 )
 def test_hooks_of_our_flows_write_no_lines(
-    prefect_server: None, name: str, lines_about_hooks: int
+    flow_records: list[logging.LogRecord], name: str, lines_about_hooks: int
 ) -> None:
-    filter_log("annotate-task")
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
-    logger = logging.getLogger("prefect.flow_runs")
-
     def look_after(*_: Any) -> None:
         return
 
@@ -178,18 +178,14 @@ def test_hooks_of_our_flows_write_no_lines(
     def fail() -> Any:
         return Failed(message="1 of 1 frame failed")
 
-    logger.addHandler(handler)
-    try:
-        fail(return_state=True)
-        texts = [record.getMessage() for record in records]
-        fail.on_failure_hooks[:] = [break_down]
-        fail(return_state=True)
-    finally:
-        logger.removeHandler(handler)
+    fail(return_state=True)
+    texts = [record.getMessage() for record in flow_records]
+    fail.on_failure_hooks[:] = [break_down]
+    fail(return_state=True)
     assert sum("look_after" in text for text in texts) == lines_about_hooks
     assert any("1 of 1 frame failed" in text for text in texts)
     # A hook that fails is worth a line.
-    assert any("break_down" in record.getMessage() and record.exc_info for record in records)
+    assert any("break_down" in record.getMessage() and record.exc_info for record in flow_records)
 
 
 def test_other_flows_keep_their_log(log_lines: LogLines) -> None:
