@@ -10,8 +10,7 @@ from cvat_flows.tasks.cvat.client.errors import CvatRefused
 from cvat_flows.tasks.cvat.client.http import get_json
 from cvat_flows.tasks.cvat.job import NotWritable, fetch_job
 from cvat_flows.tasks.cvat.labels import fetch_labels
-from cvat_flows.tasks.cvat.task import UnsupportedMedia, fetch_media
-from cvat_flows.tasks.model.credentials import without_user
+from cvat_flows.tasks.cvat.task import UnsupportedMedia, fetch_media, host_of
 from cvat_flows.tasks.model.errors import CvatFlowsError
 from cvat_flows.tasks.model.identity import identity_of_job, parse_date
 from cvat_flows.tasks.model.labels import Label
@@ -82,7 +81,7 @@ def _media_of_job(client: Client, task_id: int, job_id: int) -> TaskMedia:
     frames = meta["frames"]
     own = JobRange(id=job_id, first=job["start_frame"], last=job["stop_frame"])
     return TaskMedia(
-        host=without_user(client.api_map.host.rstrip("/")),
+        host=host_of(client),
         identity=identity_of_job(job),
         updated=parse_date(job["updated_date"]),
         name=job.get("task_name") or f"job {job_id}",
